@@ -1,1 +1,8 @@
-//! Acts.
+//! Acts for `lamplighter-core`: carries its effects out and tells it what happened.
+//!
+//! What it must not do: decide. Whether, when and with what a token is renewed is core's; here are
+//! files, locks, HTTP, the keyring and the one loop that joins them. It knows no Tauri.
+//!
+//! Where to read next: [`stores`] for what belongs to other programs.
+
+pub mod stores;

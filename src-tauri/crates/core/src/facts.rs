@@ -1,0 +1,152 @@
+//! What Lamplighter remembers between runs: its own facts, never a secret.
+//!
+//! Core owns the content and says when it changed ([`Effect::Remember`](crate::keeper::Effect));
+//! the engine keeps it in one atomic file. Unknown members of a newer version are dropped on the
+//! next write, so a change of meaning needs a new `schema`.
+
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{StoreId, Target, TokenMark},
+    oauth::discovery::ServerMetadata,
+    time::{Millis, Wall},
+};
+
+/// How many spent tokens a grant remembers: enough for any copy that a client may write back.
+pub const SPENT_KEPT: usize = 32;
+
+/// Everything remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The form of this file: 1.
+    pub schema: u32,
+    /// Per grant.
+    #[serde(default, with = "as_list")]
+    pub grants: BTreeMap<Target, GrantFacts>,
+    /// Per store.
+    #[serde(default)]
+    pub stores: BTreeMap<StoreId, StoreFacts>,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self { schema: 1, grants: BTreeMap::new(), stores: BTreeMap::new() }
+    }
+}
+
+/// What is remembered of one grant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GrantFacts {
+    /// The life of the access token whose mark is `access`: the last `expires_in`, in milliseconds.
+    pub life: Option<Millis>,
+    /// When that access token was received.
+    pub issued_at: Option<Wall>,
+    /// The mark of the access token these facts are about.
+    pub access: Option<TokenMark>,
+    /// When the server last accepted this grant: a refresh, or a probe with its access token.
+    pub proof_at: Option<Wall>,
+    /// When the access token was last renewed, by anyone.
+    pub renewed_at: Option<Wall>,
+    /// Who renewed it.
+    pub renewed_by: Option<Renewer>,
+    /// When the sign-in itself ends, where the server says (`refresh_token_expires_in`).
+    pub sign_in_ends: Option<Wall>,
+    /// The issuer and the token endpoint's origin, pinned at first use.
+    pub pin: Option<Pin>,
+    /// The authorization server's metadata with the time it was fetched.
+    pub metadata: Option<(ServerMetadata, Wall)>,
+    /// Refresh tokens answered with success: never presented again. Oldest first.
+    pub spent: Vec<TokenMark>,
+    /// A definite refusal, once or confirmed.
+    pub refusal: Option<Refusal>,
+    /// A refresh whose answer was lost.
+    pub lost: Option<Lost>,
+    /// Since when renewals have been failing.
+    pub failing_since: Option<Wall>,
+    /// The user said: leave this one to the client.
+    pub paused: bool,
+}
+
+/// Who renewed a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Renewer {
+    /// This program.
+    Lamplighter,
+    /// The client that owns the store.
+    Client,
+}
+
+/// Where a grant's refresh token may go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The issuer, byte for byte.
+    pub issuer: String,
+    /// The origin of its token endpoint.
+    pub token_origin: String,
+}
+
+/// The server refused the refresh token for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The refresh token that was refused.
+    pub mark: TokenMark,
+    /// The error code, from a closed list of known ones or `other`.
+    pub code: String,
+    /// The first refusal.
+    pub at: Wall,
+    /// Whether a second presentation, at least a minute later, was refused too.
+    pub confirmed: bool,
+}
+
+/// A refresh whose answer never came or could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// The refresh token that was presented.
+    pub mark: TokenMark,
+    /// When it was first sent.
+    pub at: Wall,
+}
+
+/// What is remembered of one store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoreFacts {
+    /// The first time we wrote there.
+    pub first_write_at: Option<Wall>,
+    /// The last look after that first write went well, so the rest may follow.
+    pub proven: bool,
+}
+
+mod as_list {
+    //! JSON has no composite keys, so the map is a list of members with their target in front.
+
+    use super::{BTreeMap, GrantFacts, Target, Vec};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Row {
+        #[serde(flatten)]
+        target: Target,
+        facts: GrantFacts,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<Target, GrantFacts>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(
+            map.iter().map(|(t, f)| Row { target: t.clone(), facts: f.clone() }),
+        )
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Target, GrantFacts>, D::Error> {
+        let rows = Vec::<Row>::deserialize(deserializer)?;
+        Ok(rows.into_iter().map(|row| (row.target, row.facts)).collect())
+    }
+}

@@ -1,0 +1,157 @@
+//! Names for stores, entries, grants, flights and tickets.
+//!
+//! A newtype for every string that means something, so that one cannot stand where another belongs.
+
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::secret::Secret;
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub String);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.into())
+            }
+        }
+    };
+}
+
+text_id! {
+    /// One store of one client: `claude-code`, or `claude-code@DIR` for another config folder.
+    StoreId
+}
+text_id! {
+    /// The key under which a store keeps one entry, byte for byte as the client wrote it.
+    EntryKey
+}
+text_id! {
+    /// What a person calls one server in one store: `claude-code/slack`.
+    GrantId
+}
+text_id! {
+    /// One record of the journal, unique for all time on this machine.
+    RecordId
+}
+
+/// One entry in one store.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Target {
+    /// Which store.
+    pub store: StoreId,
+    /// Which entry in it.
+    pub key: EntryKey,
+}
+
+/// One refresh in the air; names the locks that are held for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlightId(pub u64);
+
+/// One effect, answered by one input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// A keyed fingerprint of a token: tells whether two are the same without keeping either.
+///
+/// HMAC-SHA-256 under a key of this machine, cut to 16 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TokenMark(pub [u8; 16]);
+
+impl TokenMark {
+    /// The mark of `token` under `key`.
+    pub fn of(key: &MarkKey, token: &Secret) -> Self {
+        let mut mac = match Hmac::<Sha256>::new_from_slice(&key.0) {
+            Ok(mac) => mac,
+            // HMAC takes a key of any length; the type says it could fail.
+            Err(_) => return Self([0; 16]),
+        };
+        mac.update(token.expose().as_bytes());
+        let whole = mac.finalize().into_bytes();
+        let mut cut = [0; 16];
+        cut.copy_from_slice(&whole[..16]);
+        Self(cut)
+    }
+}
+
+impl From<TokenMark> for String {
+    fn from(mark: TokenMark) -> Self {
+        hex(&mark.0)
+    }
+}
+
+impl TryFrom<String> for TokenMark {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let bytes = unhex(&text).ok_or("a token mark is 32 hexadecimal digits")?;
+        Ok(Self(bytes.try_into().map_err(|_| "a token mark is 32 hexadecimal digits")?))
+    }
+}
+
+/// The key of this machine's token marks: 32 bytes of OS entropy, made once.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MarkKey(pub [u8; 32]);
+
+impl fmt::Debug for MarkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[mark key]")
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]])
+        .map(char::from)
+        .collect()
+}
+
+/// The bytes behind hexadecimal digits; `None` if there is anything else.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text
+        .chars()
+        .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
+        .collect::<Option<Vec<u8>>>()?;
+    let pairs = digits.chunks_exact(2);
+    pairs.remainder().is_empty().then(|| pairs.map(|p| (p[0] << 4) | p[1]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_tells_tokens_apart_and_survives_its_text_form() {
+        let key = MarkKey([7; 32]);
+        let mark = TokenMark::of(&key, &Secret::new("rt-1"));
+        assert_eq!(mark, TokenMark::of(&key, &Secret::new("rt-1")));
+        assert_ne!(mark, TokenMark::of(&key, &Secret::new("rt-2")));
+        assert_ne!(mark, TokenMark::of(&MarkKey([8; 32]), &Secret::new("rt-1")));
+        assert_eq!(TokenMark::try_from(String::from(mark)), Ok(mark));
+        assert!(TokenMark::try_from(String::from("0g")).is_err());
+    }
+}

@@ -1,0 +1,125 @@
+//! What core asks of the world: small steps, each named by a ticket and answered by one input.
+//!
+//! One refresh is Lock, Read, Intent, Send, Journal, Write, `ReadBack`, Unlock. A crash point is the
+//! gap between two.
+
+use alloc::{string::String, vec::Vec};
+
+use crate::{
+    facts::Facts,
+    http::Request,
+    ids::{FlightId, RecordId, StoreId, Target, Ticket},
+    journal::Record,
+    keeper::Event,
+    store::Change,
+    time::Wall,
+};
+
+/// One step asked of the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Take the client's refresh lock for every target, in this order, and hold it for the flight.
+    Lock {
+        /// Answered by [`Outcome::Locked`](super::Outcome::Locked).
+        ticket: Ticket,
+        /// Whose lock it is.
+        flight: FlightId,
+        /// The entries.
+        targets: Vec<Target>,
+    },
+    /// Check that the flight's locks are still ours, then read these stores.
+    Read {
+        /// Answered by [`Outcome::Read`](super::Outcome::Read).
+        ticket: Ticket,
+        /// Whose locks must still stand; `None` for a look outside any flight.
+        flight: Option<FlightId>,
+        /// The stores.
+        stores: Vec<StoreId>,
+    },
+    /// Write the record down, fsynced, before its token is presented.
+    Intent {
+        /// Answered by [`Outcome::Kept`](super::Outcome::Kept).
+        ticket: Ticket,
+        /// The record.
+        record: Record,
+    },
+    /// Check the locks once more, then present the refresh token. Never cancelled once started.
+    Send {
+        /// Answered by [`Outcome::Answered`](super::Outcome::Answered).
+        ticket: Ticket,
+        /// Whose locks must still stand.
+        flight: FlightId,
+        /// The request.
+        request: Request,
+    },
+    /// Write down what came back, fsynced, before anything else is done with it.
+    Journal {
+        /// Answered by [`Outcome::Kept`](super::Outcome::Kept).
+        ticket: Ticket,
+        /// The record with its new stage.
+        record: Record,
+    },
+    /// Take the store's write lock, read, compare, write, read back, let go.
+    Write {
+        /// Answered by [`Outcome::Wrote`](super::Outcome::Wrote).
+        ticket: Ticket,
+        /// Whose refresh locks must still stand.
+        flight: FlightId,
+        /// The store.
+        store: StoreId,
+        /// The change.
+        change: Change,
+    },
+    /// Read the stores once more, still under the refresh locks.
+    ReadBack {
+        /// Answered by [`Outcome::Read`](super::Outcome::Read).
+        ticket: Ticket,
+        /// Whose locks must still stand.
+        flight: FlightId,
+        /// The stores.
+        stores: Vec<StoreId>,
+    },
+    /// Let go of the flight's locks, in reverse order.
+    Unlock {
+        /// Answered by [`Outcome::Unlocked`](super::Outcome::Unlocked).
+        ticket: Ticket,
+        /// Whose.
+        flight: FlightId,
+    },
+    /// Fetch metadata or revoke a token: a request that spends nothing.
+    Fetch {
+        /// Answered by [`Outcome::Fetched`](super::Outcome::Fetched).
+        ticket: Ticket,
+        /// The request.
+        request: Request,
+    },
+    /// Remove these records from the journal, fsynced.
+    Forget {
+        /// Answered by [`Outcome::Kept`](super::Outcome::Kept).
+        ticket: Ticket,
+        /// The records.
+        records: Vec<RecordId>,
+    },
+    /// Withdraw a stale "needs auth" verdict, if it still is the one that core saw.
+    Withdraw {
+        /// Answered by [`Outcome::Withdrawn`](super::Outcome::Withdrawn).
+        ticket: Ticket,
+        /// The store.
+        store: StoreId,
+        /// The server's name in the verdict cache.
+        server_name: String,
+        /// The verdict's time: a newer one stays.
+        at: Wall,
+    },
+    /// Keep these facts. Not answered: a failure is told as
+    /// [`Input::RememberFailed`](super::Input::RememberFailed), and the next change tries again.
+    Remember {
+        /// All of them.
+        facts: Facts,
+    },
+    /// Tell whoever listens. Not answered.
+    Tell {
+        /// What happened.
+        event: Event,
+    },
+}

@@ -1,0 +1,201 @@
+//! Everything that can happen to core, as one closed enum.
+
+use alloc::{string::String, vec::Vec};
+
+use serde::Serialize;
+
+use crate::{
+    facts::{Facts, Renewer},
+    http,
+    ids::{GrantId, MarkKey, StoreId, Ticket},
+    journal::{JournalFault, Record},
+    profile::Profiles,
+    store::{StoreFault, StoreInfo, StoreView, TokenPair, Written},
+};
+
+/// What core is given once, before anything else.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// The stores it may look at.
+    pub stores: Vec<StoreInfo>,
+    /// What was remembered.
+    pub facts: Facts,
+    /// What the journal holds.
+    pub journal: Vec<Record>,
+    /// Provider profiles, the user's overrides applied.
+    pub profiles: Profiles,
+    /// The key of this machine's token marks.
+    pub mark_key: MarkKey,
+    /// Spreads wake-ups between machines. Never used for anything secret.
+    pub seed: u64,
+    /// What may be done unasked.
+    pub mode: Mode,
+}
+
+/// What may be done unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Look, say, and do nothing: no lock, no network, no recovery.
+    WatchOnly,
+    /// Act only on what is asked for: one-shot commands. Recovery of the journal included.
+    OnRequest,
+    /// Keep every grant fresh.
+    Keep,
+}
+
+/// Something happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A store was looked at.
+    StoreSeen {
+        /// Which.
+        store: StoreId,
+        /// What was found.
+        seen: Result<StoreView, StoreFault>,
+    },
+    /// A person or a shell asks for something.
+    Act(Action),
+    /// A wake came due.
+    Tick,
+    /// Time passed that we did not see, or the world changed: every backoff is cleared.
+    Woke(WokeWhy),
+    /// The process is about to end: nothing new starts, what is in the air comes home.
+    Stopping,
+    /// An effect ended.
+    Done(Ticket, Outcome),
+    /// Facts could not be kept.
+    RememberFailed(JournalFault),
+}
+
+/// Why everything is planned anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WokeWhy {
+    /// The machine slept.
+    Resumed,
+    /// The wall clock stepped.
+    ClockStepped,
+    /// A route to the network appeared or changed.
+    RouteChanged,
+}
+
+/// How an effect ended.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// Of Lock.
+    Locked(Result<(), StoreFault>),
+    /// Of Read and `ReadBack`: one result a store, in the order asked.
+    Read(Vec<(StoreId, Result<StoreView, StoreFault>)>),
+    /// Of Intent, Journal and Forget.
+    Kept(Result<(), JournalFault>),
+    /// Of Send.
+    Answered(Result<http::Answer, SendFault>),
+    /// Of Write.
+    Wrote(Result<Written, StoreFault>),
+    /// Of Unlock.
+    Unlocked,
+    /// Of Fetch.
+    Fetched(Result<http::Answer, http::Fault>),
+    /// Of Withdraw: whether a verdict was withdrawn.
+    Withdrawn(Result<bool, StoreFault>),
+}
+
+/// Why a refresh got no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendFault {
+    /// The lock was no longer ours: nothing was sent.
+    LockLost(StoreFault),
+    /// HTTP.
+    Http(http::Fault),
+}
+
+/// What a person can do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case", tag = "action", content = "grant")]
+pub enum Action {
+    /// Renew this grant now.
+    Renew(GrantId),
+    /// Renew everything that is due and withdraw stale verdicts.
+    RenewDue,
+    /// Leave this grant to the client.
+    Pause(GrantId),
+    /// Take it up again.
+    Resume(GrantId),
+    /// Accept that this grant's server now signs in elsewhere.
+    Trust(GrantId),
+    /// Sign in again (a later part of this program does it).
+    Reconnect(GrantId),
+}
+
+/// News for whoever listens: the command line, the log, `on_change`. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Event {
+    /// A refresh was planned and waits for something first.
+    Waiting {
+        /// The grant.
+        grant: GrantId,
+        /// For what, in words.
+        why: String,
+        /// Until when, if known: milliseconds since 1970.
+        until: Option<crate::time::Wall>,
+    },
+    /// A refresh began.
+    Renewing {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// New tokens are in the store.
+    Renewed {
+        /// The grant.
+        grant: GrantId,
+        /// By whom.
+        by: Renewer,
+        /// When the access token ends, if known.
+        expires_at: Option<crate::time::Wall>,
+    },
+    /// Nothing had to be done.
+    Unchanged {
+        /// The grant.
+        grant: GrantId,
+        /// Why, in words.
+        why: String,
+    },
+    /// A refresh did not succeed this time.
+    Failed {
+        /// The grant.
+        grant: GrantId,
+        /// A stable code.
+        code: &'static str,
+        /// In words, without content.
+        why: String,
+        /// When it is tried again by itself; `None` if a person is needed or nothing is planned.
+        next: Option<crate::time::Wall>,
+    },
+    /// A stale verdict was withdrawn: open sessions may need a reconnect of their own.
+    VerdictWithdrawn {
+        /// The store.
+        store: StoreId,
+        /// The server's name.
+        server: String,
+    },
+    /// The client wrote an old copy back and the new tokens were put there again.
+    Restored {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// The user signed out; nothing of the grant is kept.
+    SignedOut {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// A person should know, once.
+    Notice(crate::keeper::Notice),
+    /// What a notice said no longer holds.
+    NoticeWithdrawn {
+        /// The notice's cause.
+        cause: String,
+    },
+}
+
+/// What a store's entry held, for comparison by tests and the engine.
+pub type Pair = TokenPair;

@@ -1,0 +1,3 @@
+//! OAuth messages as request and answer, without IO.
+
+pub mod discovery;

@@ -1,0 +1,1 @@
+//! The whole truth for every view.

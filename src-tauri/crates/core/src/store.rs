@@ -1,0 +1,240 @@
+//! What a client's store holds, as core sees it, and what may go wrong with one.
+//!
+//! The engine's `stores` modules translate each client's format into these types and back. Absent,
+//! locked, broken and busy are different faults and look different to a person: unreadable is not
+//! empty.
+
+use alloc::{string::String, vec::Vec};
+
+use crate::{
+    ids::{EntryKey, StoreId},
+    secret::Secret,
+    time::{Millis, Wall},
+};
+
+/// What is fixed about a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreInfo {
+    /// Its name.
+    pub id: StoreId,
+    /// The client's name as people say it: `Claude Code`.
+    pub client: String,
+    /// The folder or item it lies in, for people.
+    pub place: String,
+    /// How early the client refreshes by itself.
+    pub client_margin: Millis,
+}
+
+/// Everything one look at a store found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreView {
+    /// Every OAuth entry that belongs to an MCP server, in the store's order.
+    pub entries: Vec<Entry>,
+    /// Servers known from configuration that have no entry. Nothing contacts them before a click.
+    pub servers: Vec<ConfiguredServer>,
+    /// "Needs auth" verdicts that hide a server from new sessions.
+    pub verdicts: Vec<AuthVerdict>,
+    /// The version of the client that is installed, where it can be told.
+    pub client_version: Option<String>,
+    /// What a person should know about this client: an old version that loses sign-ins, say.
+    pub advice: Vec<String>,
+}
+
+/// One grant in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The store's key.
+    pub key: EntryKey,
+    /// The server's name as configured.
+    pub server_name: String,
+    /// The MCP server's URL, which is also the `resource` (RFC 8707) the client sends at refresh.
+    pub server_url: String,
+    /// The tokens.
+    pub pair: TokenPair,
+    /// Granted scopes, space separated (RFC 6749 §3.3).
+    pub scope: Option<String>,
+    /// The OAuth client that the grant belongs to: the entry's own, else the configured one.
+    pub client: Option<ClientCredentials>,
+    /// The authorization server's issuer, where the client recorded it.
+    pub issuer: Option<String>,
+    /// The authorization server the client signed in at: the trust anchor.
+    pub authorization_server: Option<String>,
+    /// The metadata document the client was told to use, where configured.
+    pub metadata_url: Option<String>,
+    /// The redirect URI of the client's registration.
+    pub redirect_uri: Option<String>,
+    /// Why this entry is not ours to renew, if it is not.
+    pub left_alone: Option<LeftAlone>,
+}
+
+/// What is compared together, always: all three or nothing changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenPair {
+    /// `None` where the store holds none or an empty text.
+    pub access: Option<Secret>,
+    /// `None` where the store holds none or an empty text.
+    pub refresh: Option<Secret>,
+    /// When the access token ends, as the store says it. `None`: unknown. Zero: wiped by the client.
+    pub expires_at: Option<Wall>,
+}
+
+impl TokenPair {
+    /// The client met a refusal and emptied the entry: no access token, expiry zero.
+    pub fn is_wiped(&self) -> bool {
+        self.access.is_none() && self.expires_at == Some(Wall(0))
+    }
+}
+
+/// The OAuth client of a grant (RFC 6749 §2.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCredentials {
+    /// `client_id`.
+    pub id: String,
+    /// `client_secret`, if it has one.
+    pub secret: Option<Secret>,
+}
+
+/// Why an entry is listed and not renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftAlone {
+    /// Enterprise-managed sign-in (XAA): another protocol, owned by the client.
+    EnterpriseManaged,
+    /// The entry has a shape this version does not know: read, never written.
+    UnknownShape,
+}
+
+/// A server that configuration names and no entry stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfiguredServer {
+    /// Its name.
+    pub name: String,
+    /// Its URL.
+    pub url: String,
+}
+
+/// A cached "needs auth": while it is fresh, new sessions do not contact the server at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthVerdict {
+    /// The server's name.
+    pub server_name: String,
+    /// When it was written.
+    pub at: Wall,
+    /// It belongs to the client's own account (`lapsedCcrSignInKey`): left.
+    pub left_alone: bool,
+}
+
+/// New tokens for an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTokens {
+    /// The new access token.
+    pub access: Secret,
+    /// The refresh token to store: the new one, else the old one.
+    pub refresh: Secret,
+    /// When the access token ends. `None`: the server did not say and nothing tells: the store's
+    /// field is removed, never guessed.
+    pub expires_at: Option<Wall>,
+    /// The scopes to store: the answer's, else the old ones.
+    pub scope: Option<String>,
+}
+
+impl NewTokens {
+    /// As the store will hold it.
+    pub fn pair(&self) -> TokenPair {
+        TokenPair {
+            access: Some(self.access.clone()),
+            refresh: Some(self.refresh.clone()),
+            expires_at: self.expires_at,
+        }
+    }
+}
+
+/// One change of one entry, made only if the entry still is what core saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The entry.
+    pub key: EntryKey,
+    /// What must still stand there, all three fields together.
+    pub expect: TokenPair,
+    /// The OAuth client id that the entry must still have, where it records one.
+    pub client_id: String,
+    /// What replaces it.
+    pub new: NewTokens,
+}
+
+/// How a change ended, short of a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// Written, and read back the same under the store's lock.
+    Saved,
+    /// Something else stands there now; nothing was written.
+    Conflict(TokenPair),
+    /// The entry (or the whole store) is gone: the user signed out. Nothing was written.
+    Gone,
+}
+
+/// Why a store could not be read or written. Paths, never content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreFault {
+    /// There is no store: nobody signed in on this machine.
+    #[error("{place} does not exist")]
+    Absent {
+        /// Where it would be.
+        place: String,
+    },
+    /// It needs a person to unlock it (a keychain).
+    #[error("{place} is locked")]
+    Locked {
+        /// What is locked.
+        place: String,
+    },
+    /// It does not parse, or has a shape this version does not know. Never written.
+    #[error("{place} can't be read: {what}")]
+    Broken {
+        /// The file.
+        place: String,
+        /// What is wrong, without content: `not valid JSON at line 3, column 7`.
+        what: String,
+    },
+    /// Another process holds the lock.
+    #[error("{lock} is held by another program")]
+    Busy {
+        /// The lock.
+        lock: String,
+    },
+    /// Our own lock was taken from us while we held it.
+    #[error("{lock} was taken over by another program")]
+    LockLost {
+        /// The lock.
+        lock: String,
+    },
+    /// The system refuses: permissions, another owner, a read-only file system.
+    #[error("{place}: {what}")]
+    Denied {
+        /// The file or folder.
+        place: String,
+        /// What was being done and what the system said.
+        what: String,
+    },
+    /// No space left.
+    #[error("no space left to write {place}")]
+    DiskFull {
+        /// The file.
+        place: String,
+    },
+    /// A form of this store that this version leaves untouched.
+    #[error("{place}: {what}")]
+    Unsupported {
+        /// The store.
+        place: String,
+        /// Which form.
+        what: String,
+    },
+    /// Anything else the system said.
+    #[error("{place}: {what}")]
+    Io {
+        /// The file.
+        place: String,
+        /// What was being done and what the system said.
+        what: String,
+    },
+}

@@ -1,0 +1,56 @@
+//! The stores of other programs: one trait, one file a client, one contract suite for all.
+//!
+//! A store is synchronous; the driver calls it through one `spawn_blocking` seam and runs one job
+//! per store at a time. Nothing here decides: it reads, compares as told, and writes only what was
+//! just read. Unreadable is not empty: a store that does not parse is never written.
+
+use std::{path::PathBuf, time::Duration};
+
+use lamplighter_core::{
+    ids::EntryKey,
+    store::{Change, StoreFault, StoreInfo, StoreView, Written},
+    time::Wall,
+};
+
+/// A client's store.
+///
+/// Contract, held by `tests/tests/contract.rs` for every implementation: absent is
+/// [`StoreFault::Absent`] (or an empty view where only configuration exists), locked
+/// [`StoreFault::Locked`], unparsable or unknown [`StoreFault::Broken`], a held lock
+/// [`StoreFault::Busy`]; unknown fields, key order, number texts, escapes, mode and symlink survive a
+/// write; the file is at every moment whole.
+pub trait Store: Send + Sync {
+    /// What is fixed about it.
+    fn info(&self) -> StoreInfo;
+
+    /// Reads store, configuration and verdicts. Takes no lock, writes nothing.
+    fn look(&self) -> Result<StoreView, StoreFault>;
+
+    /// Takes the client's own refresh lock for one entry, waiting at most `patience`.
+    ///
+    /// `after_wake`: the machine has just resumed, so give live holders 10 s to touch their lock
+    /// before calling it stale.
+    fn lock(
+        &self,
+        key: &EntryKey,
+        patience: Duration,
+        after_wake: bool,
+    ) -> Result<Box<dyn RefreshLock>, StoreFault>;
+
+    /// Takes the client's write lock for milliseconds, reads, compares with `change.expect` (access
+    /// token, refresh token and expiry together) and the client id, replaces only our fields' bytes,
+    /// reads back, lets go.
+    fn write(&self, change: &Change) -> Result<Written, StoreFault>;
+
+    /// Removes the verdict on `server_name` if it is not newer than `at`. Says whether it did.
+    fn withdraw(&self, server_name: &str, at: Wall) -> Result<bool, StoreFault>;
+
+    /// The files and folders whose change means that a look is due.
+    fn watched(&self) -> Vec<PathBuf>;
+}
+
+/// A held refresh lock; let go when dropped.
+pub trait RefreshLock: Send {
+    /// Whether it is still ours: nobody took it over meanwhile.
+    fn still_ours(&self) -> Result<(), StoreFault>;
+}
