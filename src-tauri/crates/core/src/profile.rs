@@ -1,5 +1,151 @@
 //! Provider profiles: what real servers do differently, as data.
+//!
+//! The shipped ones are in `providers.toml`; a user's settings override single fields. A profile
+//! never holds a client id: no other program's identity is shipped.
 
-/// All profiles.
-#[derive(Debug, Clone, Default)]
-pub struct Profiles {}
+use alloc::{
+    collections::BTreeMap,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use serde::Deserialize;
+
+use crate::time::Millis;
+
+const SHIPPED: &str = include_str!("providers.toml");
+
+/// One provider's differences; the default is a server that follows the RFCs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    /// What people call it.
+    pub name: String,
+    /// MCP server hosts it is recognised by; a host also stands for its subdomains.
+    pub hosts: Vec<String>,
+    /// Issuers vouched for although they differ from the address they were asked at.
+    pub issuers: Vec<String>,
+    /// Origins a refresh token may go to besides the authorization server's own.
+    pub token_origins: Vec<String>,
+    /// Its words for `invalid_grant`.
+    pub grant_refused: Vec<String>,
+    /// Its words for `invalid_client`.
+    pub client_refused: Vec<String>,
+    /// Its words for "try later", certainly not acted on.
+    pub not_processed: Vec<String>,
+    /// Its words for "something broke", possibly after the rotation.
+    pub perhaps_processed: Vec<String>,
+    /// The life of an access token in seconds, where neither answer nor token tells.
+    pub access_life_seconds: Option<u64>,
+    /// The life of a refresh token in days.
+    pub sign_in_life_days: Option<u64>,
+    /// Whether `resource` is sent at refresh; `None` means yes.
+    pub send_resource: Option<bool>,
+    /// Whether the granted scope is repeated at refresh; `None` means no.
+    pub send_scope: Option<bool>,
+    /// Whether a refresh leaves the older access token alive.
+    pub keeps_old_access: Option<bool>,
+}
+
+impl Profile {
+    /// The planned life of an access token that says nothing about itself.
+    pub fn access_life(&self) -> Option<Millis> {
+        self.access_life_seconds.map(Millis::seconds)
+    }
+}
+
+/// A profile text that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("provider profiles: {0}")]
+pub struct ProfileFault(String);
+
+/// All profiles, by short name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profiles {
+    by_name: BTreeMap<String, Profile>,
+    plain: Profile,
+}
+
+impl Profiles {
+    /// The shipped profiles with the user's `[profiles.NAME]` tables laid over them, field by field.
+    ///
+    /// `overrides` is a TOML text whose top-level tables are profile names; empty for none.
+    pub fn with_overrides(overrides: &str) -> Result<Self, ProfileFault> {
+        let mut tables = parse(SHIPPED)?;
+        for (name, over) in parse(overrides)? {
+            let table = tables.entry(name).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if let (toml::Value::Table(table), toml::Value::Table(over)) = (table, over) {
+                table.extend(over);
+            }
+        }
+        let mut by_name = BTreeMap::new();
+        for (name, table) in tables {
+            let profile = Profile::deserialize(table)
+                .map_err(|fault| ProfileFault(alloc::format!("[{name}]: {}", fault.message())))?;
+            by_name.insert(name, profile);
+        }
+        Ok(Self { by_name, plain: Profile::default() })
+    }
+
+    /// The profile of the server at `url`, with its short name; the plain one where none is known.
+    pub fn of(&self, url: &str) -> (Option<&str>, &Profile) {
+        let host = url::Url::parse(url).ok().and_then(|u| u.host_str().map(ToString::to_string));
+        let known = host.and_then(|host| {
+            self.by_name.iter().find(|(_, p)| p.hosts.iter().any(|h| covers(h, &host)))
+        });
+        known.map_or((None, &self.plain), |(name, profile)| (Some(name.as_str()), profile))
+    }
+}
+
+impl Default for Profiles {
+    /// The shipped profiles. A test reads them, so they parse.
+    fn default() -> Self {
+        Self::with_overrides("").unwrap_or_else(|_| Self {
+            by_name: BTreeMap::new(),
+            plain: Profile::default(),
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<BTreeMap<String, toml::Value>, ProfileFault> {
+    toml::from_str(text).map_err(|fault| ProfileFault(fault.message().to_string()))
+}
+
+fn covers(pattern: &str, host: &str) -> bool {
+    host == pattern
+        || host.strip_suffix(pattern).is_some_and(|rest| rest.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_profiles_parse_and_know_slack() {
+        let profiles = Profiles::with_overrides("").unwrap();
+        let (name, slack) = profiles.of("https://mcp.slack.com/mcp");
+        assert_eq!(name, Some("slack"));
+        assert_eq!(slack.access_life(), Some(Millis::hours(12)));
+        assert_eq!(profiles.of("https://evilmcp.slack.com.example/mcp").0, None);
+        assert_eq!(profiles.of("https://drive.googleapis.com/mcp").0, Some("google"));
+        assert_eq!(profiles.of("https://evilgoogleapis.com/mcp").0, None);
+    }
+
+    #[test]
+    fn an_override_changes_its_field_and_leaves_the_rest() {
+        let profiles = Profiles::with_overrides(
+            "[slack]\naccess_life_seconds = 60\n[mine]\nhosts = [\"mcp.example\"]\n",
+        )
+        .unwrap();
+        let slack = profiles.of("https://mcp.slack.com/mcp").1;
+        assert_eq!(slack.access_life(), Some(Millis::minutes(1)));
+        assert_eq!(slack.name, "Slack");
+        assert_eq!(profiles.of("http://mcp.example:1/").0, Some("mine"));
+    }
+
+    #[test]
+    fn an_unknown_field_is_named() {
+        let fault = Profiles::with_overrides("[slack]\nlief = 1\n").unwrap_err();
+        assert!(fault.to_string().contains("lief"), "{fault}");
+    }
+}

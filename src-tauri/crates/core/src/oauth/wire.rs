@@ -1,0 +1,115 @@
+//! Token answers as servers really send them: JSON or form, flat or nested, numbers as texts.
+//!
+//! Nothing here may put a value of the answer into an error or a log.
+
+use alloc::{
+    borrow::ToOwned,
+    string::{String, ToString},
+};
+
+use serde_json::{Map, Value};
+
+use crate::secret::Secret;
+
+/// A token answer's members, wherever they stood.
+pub(super) struct Members(Map<String, Value>);
+
+impl Members {
+    /// Reads a JSON object, or a form-encoded body. `None` if it is neither.
+    pub(super) fn read(body: &[u8], content_type: Option<&str>) -> Option<Self> {
+        let text = core::str::from_utf8(body).ok()?.trim();
+        if text.starts_with('{') {
+            return match serde_json::from_str(text).ok()? {
+                Value::Object(map) => Some(Self(map)),
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_) => None,
+            };
+        }
+        let says_form =
+            content_type.is_some_and(|t| t.contains("application/x-www-form-urlencoded"));
+        let looks_form = text.starts_with("access_token=") || text.starts_with("error=");
+        (says_form || looks_form).then(|| {
+            let pairs = url::form_urlencoded::parse(text.as_bytes());
+            Self(pairs.map(|(k, v)| (k.into_owned(), Value::String(v.into_owned()))).collect())
+        })
+    }
+
+    /// The members of the part that holds the tokens: Slack nests them under `authed_user` at a
+    /// code exchange and sends them flat at a refresh.
+    pub(super) fn tokens(&self) -> Self {
+        let nested = self.0.get("authed_user").and_then(Value::as_object);
+        match nested {
+            Some(nested) if !self.0.contains_key("access_token") => Self(nested.clone()),
+            _ => Self(self.0.clone()),
+        }
+    }
+
+    /// `"ok": false`, Slack's way to say that a 200 is an error.
+    pub(super) fn says_not_ok(&self) -> bool {
+        self.0.get("ok") == Some(&Value::Bool(false))
+    }
+
+    /// A non-empty text.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).and_then(Value::as_str).filter(|t| !t.is_empty()).map(ToOwned::to_owned)
+    }
+
+    /// A non-empty secret text.
+    pub(super) fn secret(&self, name: &str) -> Option<Secret> {
+        self.text(name).map(Secret::new)
+    }
+
+    /// A positive number of seconds, whole or not, as a number or as a text; in milliseconds.
+    pub(super) fn seconds(&self, name: &str) -> Option<u64> {
+        let seconds = match self.0.get(name)? {
+            Value::Number(number) => number.as_f64()?,
+            Value::String(text) => text.trim().parse::<f64>().ok()?,
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+        };
+        // A century is a mistake, not a life.
+        (seconds > 0.0 && seconds < 3.2e9).then(|| milliseconds(seconds))
+    }
+
+    /// A text, or a list of texts, as one text with spaces between.
+    pub(super) fn words(&self, name: &str) -> Option<String> {
+        match self.0.get(name)? {
+            Value::String(text) => (!text.is_empty()).then(|| text.clone()),
+            Value::Array(list) => {
+                let words = list.iter().filter_map(Value::as_str);
+                let joined = words.collect::<alloc::vec::Vec<_>>().join(" ");
+                (!joined.is_empty()).then_some(joined)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the caller keeps it between zero and a century"
+)]
+fn milliseconds(seconds: f64) -> u64 {
+    (seconds * 1_000.0) as u64
+}
+
+/// The `exp` claim (RFC 7519 §4.1.4) of a token that happens to be a JWT, in milliseconds since 1970.
+/// Not verified: it only tells when to plan.
+pub(super) fn jwt_expiry(token: &Secret) -> Option<i64> {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    let mut parts = token.expose().split('.');
+    let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
+    let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
+    let claims = Members::read(&claims, None)?;
+    claims.seconds("exp").and_then(|ms| i64::try_from(ms).ok())
+}
+
+/// The scopes in a text, however they are separated.
+pub fn scopes(text: &str) -> alloc::vec::Vec<String> {
+    let parts = text.split([' ', ',', '+']);
+    parts.filter(|s| !s.is_empty()).map(ToString::to_string).collect()
+}
