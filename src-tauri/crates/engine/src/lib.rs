@@ -5,4 +5,7 @@
 //!
 //! Where to read next: [`stores`] for what belongs to other programs.
 
+pub mod clock;
+pub mod lock;
+pub mod paths;
 pub mod stores;
