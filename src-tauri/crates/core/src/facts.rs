@@ -4,7 +4,11 @@
 //! the engine keeps it in one atomic file. Unknown members of a newer version are dropped on the
 //! next write, so a change of meaning needs a new `schema`.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,11 +32,19 @@ pub struct Facts {
     /// Per store.
     #[serde(default)]
     pub stores: BTreeMap<StoreId, StoreFacts>,
+    /// The causes a person was told about and that have not healed since.
+    #[serde(default)]
+    pub told: BTreeSet<String>,
 }
 
 impl Default for Facts {
     fn default() -> Self {
-        Self { schema: 1, grants: BTreeMap::new(), stores: BTreeMap::new() }
+        Self {
+            schema: 1,
+            grants: BTreeMap::new(),
+            stores: BTreeMap::new(),
+            told: BTreeSet::new(),
+        }
     }
 }
 
@@ -60,6 +72,8 @@ pub struct GrantFacts {
     pub metadata: Option<(ServerMetadata, Wall)>,
     /// Refresh tokens answered with success: never presented again. Oldest first.
     pub spent: Vec<TokenMark>,
+    /// How many tools the server offered when it was last asked.
+    pub tools: Option<u32>,
     /// A definite refusal, once or confirmed.
     pub refusal: Option<Refusal>,
     /// A refresh whose answer was lost.
@@ -68,6 +82,8 @@ pub struct GrantFacts {
     pub failing_since: Option<Wall>,
     /// The user said: leave this one to the client.
     pub paused: bool,
+    /// A person has seen the new address: what the next search finds is pinned.
+    pub approved: bool,
 }
 
 /// Who renewed a token.
@@ -138,15 +154,19 @@ mod as_list {
         map: &BTreeMap<Target, GrantFacts>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(
-            map.iter().map(|(t, f)| Row { target: t.clone(), facts: f.clone() }),
-        )
+        serializer.collect_seq(map.iter().map(|(t, f)| Row {
+            target: t.clone(),
+            facts: f.clone(),
+        }))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<BTreeMap<Target, GrantFacts>, D::Error> {
         let rows = Vec::<Row>::deserialize(deserializer)?;
-        Ok(rows.into_iter().map(|row| (row.target, row.facts)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.target, row.facts))
+            .collect())
     }
 }

@@ -16,15 +16,15 @@
 
 extern crate alloc;
 
-pub mod time;
-pub mod secret;
-pub mod ids;
-pub mod store;
-pub mod http;
-pub mod journal;
 pub mod facts;
-pub mod profile;
-pub mod oauth;
-pub mod keeper;
 pub mod health;
+pub mod http;
+pub mod ids;
+pub mod journal;
+pub mod keeper;
+pub mod oauth;
+pub mod profile;
+pub mod secret;
 pub mod snapshot;
+pub mod store;
+pub mod time;

@@ -1,1 +1,118 @@
-//! The whole truth for every view.
+//! The whole truth for every view, made whole after every change and holding no secret.
+//!
+//! Times are absolute. A view shows it and sends [`Action`](crate::keeper::Action)s back; it has no
+//! rule of its own.
+
+use alloc::{string::String, vec::Vec};
+
+use serde::Serialize;
+
+use crate::{
+    facts::Renewer,
+    health::{Button, Health, Phrase, Shape},
+    ids::{GrantId, StoreId},
+    keeper::Notice,
+    time::Wall,
+};
+
+/// Everything there is to show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// One row a server, needing a person first, then by name.
+    pub rows: Vec<Row>,
+    /// One row a store.
+    pub stores: Vec<StoreRow>,
+    /// What a person should know now.
+    pub notices: Vec<Notice>,
+    /// The exit code of the worst row.
+    pub exit: u8,
+}
+
+/// One server in one store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// What people call it.
+    pub id: GrantId,
+    /// The store.
+    pub store: StoreId,
+    /// The client program.
+    pub client: String,
+    /// The provider profile, if one is known.
+    pub profile: Option<String>,
+    /// The server's name as configured.
+    pub name: String,
+    /// The server's name for people: the provider's where known.
+    pub title: String,
+    /// The server's URL without user info and query.
+    pub url: String,
+    /// Its health.
+    pub health: Health,
+    /// Its lamp.
+    pub shape: Shape,
+    /// Its one phrase.
+    pub phrase: Phrase,
+    /// What can be done, the likeliest first.
+    pub buttons: Vec<Button>,
+    /// The exit code it gives by itself.
+    pub exit: u8,
+    /// When the access token ends.
+    pub expires_at: Option<Wall>,
+    /// When it is renewed, or should be.
+    pub next_renewal_at: Option<Wall>,
+    /// When it was last renewed, by anyone.
+    pub last_renewal_at: Option<Wall>,
+    /// By whom.
+    pub renewed_by: Option<Renewer>,
+    /// When the sign-in itself ends, where known.
+    pub sign_in_ends_at: Option<Wall>,
+    /// Whether there is a refresh token.
+    pub has_refresh_token: bool,
+    /// The issuer, where known.
+    pub issuer: Option<String>,
+    /// The granted scopes.
+    pub scopes: Vec<String>,
+    /// How many tools the server offered when it was last asked.
+    pub tools: Option<u32>,
+    /// What is wrong, in words.
+    pub reason: Option<String>,
+}
+
+/// One store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoreRow {
+    /// Its name.
+    pub id: StoreId,
+    /// The client program.
+    pub client: String,
+    /// Where it lies.
+    pub place: String,
+    /// The client's installed version, where it could be told.
+    pub client_version: Option<String>,
+    /// What is wrong with it, in words.
+    pub fault: Option<String>,
+    /// What a person should know about it.
+    pub advice: Vec<String>,
+}
+
+impl Snapshot {
+    /// `""`, or the one sentence that matters: `Slack needs you`.
+    pub fn line(&self) -> String {
+        let person: Vec<&str> = self
+            .rows
+            .iter()
+            .filter(|row| row.exit == crate::health::EXIT_PERSON)
+            .map(|row| row.title.as_str())
+            .collect();
+        let stores = self
+            .rows
+            .iter()
+            .filter(|row| row.exit == crate::health::EXIT_STORE);
+        match (person.as_slice(), stores.count()) {
+            ([], 0) => String::new(),
+            ([], _) => String::from("A sign-in store needs you"),
+            ([one], _) => alloc::format!("{one} needs you"),
+            ([one, two], _) => alloc::format!("{one} and {two} need you"),
+            ([one, rest @ ..], _) => alloc::format!("{one} and {} others need you", rest.len()),
+        }
+    }
+}

@@ -8,7 +8,9 @@ use core::ops::{Add, Sub};
 use serde::{Deserialize, Serialize};
 
 /// A length of time in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Millis(pub u64);
 
@@ -30,7 +32,11 @@ impl Millis {
 
     /// The same length, as the signed number the wall clock counts in.
     const fn signed(self) -> i64 {
-        if self.0 > i64::MAX as u64 { i64::MAX } else { self.0.cast_signed() }
+        if self.0 > i64::MAX as u64 {
+            i64::MAX
+        } else {
+            self.0.cast_signed()
+        }
     }
 }
 
@@ -91,5 +97,12 @@ impl Now {
     /// The boot-clock moment at which the wall clock will show `wall`, if neither steps.
     pub fn boot_at(self, wall: Wall) -> Boot {
         self.boot + self.wall.until(wall)
+    }
+}
+
+impl Add for Millis {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     ids::{FlightId, RecordId, StoreId, Target, Ticket},
     journal::Record,
     keeper::Event,
+    secret::Secret,
     store::Change,
     time::Wall,
 };
@@ -110,6 +111,17 @@ pub enum Effect {
         server_name: String,
         /// The verdict's time: a newer one stays.
         at: Wall,
+    },
+    /// Ask the MCP server whether it accepts this access token, and how many tools it offers.
+    Probe {
+        /// Answered by [`Outcome::Probed`](super::Outcome::Probed).
+        ticket: Ticket,
+        /// The entry, for its configured headers.
+        target: Target,
+        /// The MCP server's URL.
+        url: String,
+        /// The access token.
+        access: Secret,
     },
     /// Keep these facts. Not answered: a failure is told as
     /// [`Input::RememberFailed`](super::Input::RememberFailed), and the next change tries again.

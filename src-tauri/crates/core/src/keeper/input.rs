@@ -9,8 +9,9 @@ use crate::{
     http,
     ids::{GrantId, MarkKey, StoreId, Ticket},
     journal::{JournalFault, Record},
+    keeper::ProbeFinding,
     profile::Profiles,
-    store::{StoreFault, StoreInfo, StoreView, TokenPair, Written},
+    store::{StoreFault, StoreInfo, StoreView, Written},
 };
 
 /// What core is given once, before anything else.
@@ -97,6 +98,8 @@ pub enum Outcome {
     Fetched(Result<http::Answer, http::Fault>),
     /// Of Withdraw: whether a verdict was withdrawn.
     Withdrawn(Result<bool, StoreFault>),
+    /// Of Probe.
+    Probed(ProbeFinding),
 }
 
 /// Why a refresh got no answer.
@@ -116,6 +119,8 @@ pub enum Action {
     Renew(GrantId),
     /// Renew everything that is due and withdraw stale verdicts.
     RenewDue,
+    /// Ask the server whether it accepts the access token. Renews nothing.
+    Check(GrantId),
     /// Leave this grant to the client.
     Pause(GrantId),
     /// Take it up again.
@@ -159,6 +164,8 @@ pub enum Event {
         grant: GrantId,
         /// Why, in words.
         why: String,
+        /// When it is renewed by itself, if it is planned.
+        next: Option<crate::time::Wall>,
     },
     /// A refresh did not succeed this time.
     Failed {
@@ -170,6 +177,15 @@ pub enum Event {
         why: String,
         /// When it is tried again by itself; `None` if a person is needed or nothing is planned.
         next: Option<crate::time::Wall>,
+    },
+    /// A server was asked whether it accepts the access token.
+    Checked {
+        /// The grant.
+        grant: GrantId,
+        /// Whether it does; `None` where nothing could be proven.
+        accepted: Option<bool>,
+        /// How many tools it offers, where it said so.
+        tools: Option<u32>,
     },
     /// A stale verdict was withdrawn: open sessions may need a reconnect of their own.
     VerdictWithdrawn {
@@ -196,6 +212,3 @@ pub enum Event {
         cause: String,
     },
 }
-
-/// What a store's entry held, for comparison by tests and the engine.
-pub type Pair = TokenPair;

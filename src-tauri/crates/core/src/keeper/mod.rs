@@ -1,9 +1,307 @@
 //! The keeper: the life of every grant, as one state machine.
+//!
+//! ```text
+//!              seen                    due                       answer durable
+//!  (absent) ────────► Fresh ──────────────────► Refreshing ─────────────────────► Saving ──read back──► Fresh
+//!                      ▲  │ no refresh token      │  │ not processed: backoff        │ conflict: theirs stays
+//!                      │  └─► can't be renewed    │  │ perhaps processed: once more  │ locked, disk full:
+//!                      │                          │ refused twice                    │   keep, retry
+//!                      └── signed in again ◄── sign-in required ──► one notice
+//! ```
+//!
+//! Inputs come by [`Keeper::handle`]; what it asks of the world leaves by [`Keeper::poll_effect`]; when
+//! it wants to be woken is said by [`Keeper::poll_wake`]; every view is made from
+//! [`Keeper::snapshot`]. It must never present a spent token, never present a token before an intent
+//! is durable, and never forget new tokens before a store was read back.
+//!
+//! Read next: `see` (what a look at a store means), `plan` (what starts when), `flight` (one
+//! refresh), `spare` (what the journal holds afterwards), `verdict` (the client's own cache).
 
 mod effect;
+mod failure;
+mod flight;
+mod grant;
 mod input;
+mod naming;
 mod notice;
+mod plan;
+mod schedule;
+mod see;
+mod spare;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod view;
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    string::String,
+};
 
 pub use effect::Effect;
-pub use input::{Action, Event, Input, Mode, Opening, Outcome, Pair, SendFault, WokeWhy};
+pub use failure::Failure;
+pub use grant::ProbeFinding;
+pub use input::{Action, Event, Input, Mode, Opening, Outcome, SendFault, WokeWhy};
 pub use notice::{Notice, NoticeAction, NoticeCode, Severity};
+
+use crate::{
+    facts::{Facts, GrantFacts},
+    ids::{FlightId, GrantId, MarkKey, RecordId, StoreId, Target, Ticket},
+    profile::Profiles,
+    store::{StoreFault, StoreInfo, StoreView},
+    time::{Boot, Now, Wall},
+};
+use flight::Flight;
+use grant::Grant;
+use spare::Spare;
+
+/// When to wake the keeper, for whom and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wake {
+    /// When, on the boot clock.
+    pub at: Boot,
+    /// For which grant, if for one.
+    pub grant: Option<GrantId>,
+    /// Why, in words for the log.
+    pub why: &'static str,
+}
+
+/// What a ticket in the air belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Pending {
+    /// A flight's step.
+    Flight(FlightId),
+    /// A look at stores, for these records.
+    Look(BTreeSet<RecordId>),
+    /// Records being forgotten.
+    Forget,
+    /// A record that the journal could not take before.
+    Rewrite(RecordId),
+    /// A revocation: its answer changes nothing.
+    Revoke,
+    /// A verdict being withdrawn.
+    Withdraw(StoreId, String),
+    /// A probe, for the verdict of this time where there is one.
+    Probe(Target, Option<Wall>),
+    /// A probe with the tokens of a spare, before they are put into an emptied entry.
+    ProbeSpare(RecordId),
+}
+
+/// The state of all grants. See the [module](self).
+#[derive(Debug)]
+pub struct Keeper {
+    infos: BTreeMap<StoreId, StoreInfo>,
+    profiles: Profiles,
+    mark_key: MarkKey,
+    seed: u64,
+    mode: Mode,
+    stopping: bool,
+    now: Now,
+    facts: Facts,
+    remembered: Facts,
+    stores: BTreeMap<StoreId, Result<StoreView, StoreFault>>,
+    grants: BTreeMap<Target, Grant>,
+    signed_out: BTreeSet<(StoreId, String)>,
+    flights: BTreeMap<FlightId, Flight>,
+    spares: BTreeMap<RecordId, Spare>,
+    relooks: BTreeMap<StoreId, Boot>,
+    notices: BTreeMap<String, Notice>,
+    pending: BTreeMap<Ticket, Pending>,
+    effects: VecDeque<Effect>,
+    last_ticket: u64,
+    last_flight: u64,
+}
+
+impl Keeper {
+    /// A keeper that knows what was remembered and has not seen any store yet.
+    pub fn new(opening: Opening, now: Now) -> Self {
+        let mut keeper = Self {
+            infos: opening
+                .stores
+                .into_iter()
+                .map(|info| (info.id.clone(), info))
+                .collect(),
+            profiles: opening.profiles,
+            mark_key: opening.mark_key,
+            seed: opening.seed,
+            mode: opening.mode,
+            stopping: false,
+            now,
+            remembered: opening.facts.clone(),
+            facts: opening.facts,
+            stores: BTreeMap::new(),
+            grants: BTreeMap::new(),
+            signed_out: BTreeSet::new(),
+            flights: BTreeMap::new(),
+            spares: BTreeMap::new(),
+            relooks: BTreeMap::new(),
+            notices: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            effects: VecDeque::new(),
+            last_ticket: 0,
+            last_flight: 0,
+        };
+        keeper.take_up_journal(opening.journal);
+        keeper
+    }
+
+    /// Takes in what happened. Effects, wake and snapshot may all have changed afterwards.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        self.now = now;
+        match input {
+            Input::StoreSeen { store, seen } => self.see(&store, seen),
+            Input::Act(action) => self.act(action),
+            Input::Tick => {}
+            Input::Woke(_) => self.clear_waits(),
+            Input::Stopping => self.stopping = true,
+            Input::Done(ticket, outcome) => self.done(ticket, outcome),
+            // The next change of facts asks again; nothing that matters hangs on them alone.
+            Input::RememberFailed(_) => self.remembered = Facts::default(),
+        }
+        self.plan();
+        self.plan_verdicts();
+        self.tell_notices();
+        self.remember();
+    }
+
+    /// The next thing asked of the world.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Whether anything is in the air or was asked for and is not settled. Later looks at what was
+    /// saved do not count: the journal holds them for the next run.
+    pub fn is_busy(&self) -> bool {
+        !self.flights.is_empty()
+            || !self.pending.is_empty()
+            || !self.effects.is_empty()
+            || self
+                .grants
+                .values()
+                .any(|grant| grant.asked != grant::Asked::No)
+            || self.spares.values().any(Spare::is_owed)
+    }
+
+    /// Whether new tokens exist only in this process's memory.
+    pub fn holds_unsaved(&self) -> bool {
+        self.flights.values().any(Flight::holds_unsaved)
+            || self.spares.values().any(|spare| spare.only_here)
+    }
+
+    fn done(&mut self, ticket: Ticket, outcome: Outcome) {
+        let Some(pending) = self.pending.remove(&ticket) else {
+            return;
+        };
+        match pending {
+            Pending::Flight(flight) => self.advance(flight, outcome),
+            Pending::Look(records) => self.looked(&records, outcome),
+            Pending::Forget | Pending::Revoke => {}
+            Pending::Rewrite(record) => self.rewritten(&record, &outcome),
+            Pending::ProbeSpare(record) => self.spare_probed(&record, &outcome),
+            Pending::Withdraw(store, server) => self.withdrawn(store, server, outcome),
+            Pending::Probe(target, verdict) => self.probed(&target, verdict, outcome),
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Renew(id) => self.ask(&id, grant::Asked::Now),
+            Action::RenewDue => {
+                let all: alloc::vec::Vec<_> = self.grants.values().map(|g| g.id.clone()).collect();
+                for id in all {
+                    self.ask(&id, grant::Asked::IfDue);
+                }
+            }
+            Action::Check(id) => {
+                if let Some(target) = self.target_of(&id) {
+                    self.probe(&target, None);
+                }
+            }
+            Action::Pause(id) => self.set_paused(&id, true),
+            Action::Resume(id) => self.set_paused(&id, false),
+            Action::Trust(id) => self.approve(&id),
+            // The sign-in flow is a later part of this program; the row says how until then.
+            Action::Reconnect(_) => {}
+        }
+    }
+
+    fn ask(&mut self, id: &GrantId, asked: grant::Asked) {
+        let Some(target) = self.target_of(id) else {
+            return;
+        };
+        if let Some(grant) = self.grants.get_mut(&target) {
+            grant.asked = asked;
+            grant.was_asked = true;
+            grant.told_waiting = None;
+            if asked == grant::Asked::Now {
+                grant.wait_until = None;
+            }
+        }
+    }
+
+    fn set_paused(&mut self, id: &GrantId, paused: bool) {
+        if let Some(target) = self.target_of(id) {
+            self.facts_mut(&target).paused = paused;
+        }
+    }
+
+    /// Forgets the pin, so that the next search pins what it finds: the person has seen both hosts.
+    fn approve(&mut self, id: &GrantId) {
+        let Some(target) = self.target_of(id) else {
+            return;
+        };
+        let facts = self.facts_mut(&target);
+        facts.pin = None;
+        facts.metadata = None;
+        facts.approved = true;
+        if let Some(grant) = self.grants.get_mut(&target) {
+            grant.failure = None;
+            grant.wait_until = None;
+        }
+    }
+
+    fn clear_waits(&mut self) {
+        for grant in self.grants.values_mut() {
+            grant.wait_until = None;
+            grant.attempts = 0;
+        }
+        for spare in self.spares.values_mut() {
+            spare.wait_until = None;
+        }
+    }
+
+    fn target_of(&self, id: &GrantId) -> Option<Target> {
+        self.grants
+            .iter()
+            .find(|(_, grant)| grant.id == *id)
+            .map(|(target, _)| target.clone())
+    }
+
+    fn facts_of(&self, target: &Target) -> GrantFacts {
+        self.facts.grants.get(target).cloned().unwrap_or_default()
+    }
+
+    fn facts_mut(&mut self, target: &Target) -> &mut GrantFacts {
+        self.facts.grants.entry(target.clone()).or_default()
+    }
+
+    fn remember(&mut self) {
+        if self.mode != Mode::WatchOnly && self.facts != self.remembered {
+            self.remembered = self.facts.clone();
+            self.effects.push_back(Effect::Remember {
+                facts: self.facts.clone(),
+            });
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.effects.push_back(Effect::Tell { event });
+    }
+
+    fn ticket(&mut self, pending: Pending) -> Ticket {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.pending.insert(ticket, pending);
+        ticket
+    }
+}

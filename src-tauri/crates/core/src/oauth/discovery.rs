@@ -1,8 +1,29 @@
-//! Finds the token endpoint of a grant's own authorization server.
+//! Finds the token endpoint of a grant's own authorization server, and says whether it may be trusted.
+//!
+//! One pure sub-machine: [`Discovery::request`] names the next document, [`Discovery::answer`] takes
+//! what came. It must never lead a refresh token to a server that the sign-in did not name: see
+//! [`trust`] and `SECURITY.md`.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{
+    collections::VecDeque,
+    format,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
 
 use serde::{Deserialize, Serialize};
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::{
+    facts::Pin,
+    http::{Answer, Fault, Method, Request},
+    profile::Profile,
+};
+
+/// The protocol version named on discovery requests, as the 2025-03-26 text asks.
+const PROTOCOL_VERSION: &str = "2025-11-25";
 
 /// Authorization server metadata (RFC 8414 §2), as far as it is used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +36,552 @@ pub struct ServerMetadata {
     #[serde(default)]
     pub revocation_endpoint: Option<String>,
     /// `token_endpoint_auth_methods_supported`; empty where the document has none.
-    #[serde(default)]
+    #[serde(default, rename = "token_endpoint_auth_methods_supported")]
     pub token_auth_methods: Vec<String>,
+}
+
+/// Where a search starts.
+#[derive(Debug, Clone, Copy)]
+pub struct Anchor<'a> {
+    /// The MCP server.
+    pub server_url: &'a str,
+    /// The authorization server that the client signed in at.
+    pub authorization_server: Option<&'a str>,
+    /// The metadata document that the user configured.
+    pub metadata_url: Option<&'a str>,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The metadata.
+    pub metadata: ServerMetadata,
+    /// The issuer identifier that was asked for; `None` where the user named the document itself.
+    pub asked: Option<String>,
+}
+
+/// Why a search found nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DiscoveryFault {
+    /// The server did not answer, or answered that it is unwell.
+    #[error("the sign-in server could not be asked")]
+    Unreachable,
+    /// The server answered, and nowhere is metadata.
+    #[error("the sign-in server publishes no metadata that can be used")]
+    Nothing,
+    /// No sign-in server is recorded, and the MCP server names one elsewhere.
+    #[error("{server} names a sign-in server at {other}, which the sign-in did not record")]
+    Elsewhere {
+        /// The MCP server's host.
+        server: String,
+        /// The other host.
+        other: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Document {
+    /// Protected resource metadata (RFC 9728).
+    Resource,
+    /// Authorization server metadata of this issuer.
+    Server { asked: Option<String> },
+}
+
+/// One search, for one grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovery {
+    server_url: String,
+    queue: VecDeque<(String, Document)>,
+    vouched: Vec<String>,
+    saw_unwell: bool,
+}
+
+impl Discovery {
+    /// A search for the token endpoint of an existing grant.
+    pub fn for_refresh(anchor: Anchor<'_>, profile: &Profile) -> Self {
+        let queue = if let Some(url) = anchor.metadata_url {
+            VecDeque::from([(url.into(), Document::Server { asked: None })])
+        } else if let Some(issuer) = anchor.authorization_server {
+            server_documents(issuer)
+        } else {
+            resource_documents(anchor.server_url)
+        };
+        Self {
+            server_url: anchor.server_url.into(),
+            queue,
+            vouched: profile
+                .issuers
+                .iter()
+                .chain(&profile.token_origins)
+                .cloned()
+                .collect(),
+            saw_unwell: false,
+        }
+    }
+
+    /// The next document to fetch. A queue that ran dry has been answered with an end.
+    pub fn request(&self) -> Option<Request> {
+        let (url, _) = self.queue.front()?;
+        let header = |name: &str, value: &str| (name.into(), Zeroizing::new(value.into()));
+        Some(Request {
+            method: Method::Get,
+            url: url.clone(),
+            headers: vec![
+                header("accept", "application/json"),
+                header("mcp-protocol-version", PROTOCOL_VERSION),
+            ],
+            body: Zeroizing::new(Vec::new()),
+            on_behalf_of: self.server_url.clone(),
+            follow_redirects: true,
+        })
+    }
+
+    /// Takes what came; `None`: ask on with [`Discovery::request`].
+    pub fn answer(
+        &mut self,
+        answer: Result<&Answer, Fault>,
+    ) -> Option<Result<Found, DiscoveryFault>> {
+        let (_, document) = self.queue.pop_front()?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            // The other documents lie on the same host, or behind the same network.
+            Err(_) => return Some(Err(DiscoveryFault::Unreachable)),
+        };
+        if answer.status >= 500 || answer.status == 429 {
+            self.saw_unwell = true;
+        }
+        let readable = answer.status == 200;
+        match document {
+            Document::Server { asked } => {
+                let metadata = serde_json::from_slice::<ServerMetadata>(&answer.body).ok();
+                if let Some(metadata) = metadata.filter(|_| readable) {
+                    return Some(Ok(Found { metadata, asked }));
+                }
+                self.queue.is_empty().then(|| self.nothing_found(asked))
+            }
+            Document::Resource => {
+                let named = readable.then(|| first_server(&answer.body)).flatten();
+                if let Some(named) = named {
+                    return self.follow(&named).err().map(Err);
+                }
+                if self.queue.is_empty() {
+                    // A server of the 2025-03-26 text: it is its own authorization server.
+                    self.queue = server_documents(&origin(&self.server_url).unwrap_or_default());
+                }
+                None
+            }
+        }
+    }
+
+    /// Goes on with the authorization server that the resource named, if nothing recorded speaks
+    /// for another.
+    fn follow(&mut self, named: &str) -> Result<(), DiscoveryFault> {
+        let own = origin(named).is_some() && origin(named) == origin(&self.server_url);
+        if own
+            || self
+                .vouched
+                .iter()
+                .any(|v| v == named || origin(v) == origin(named))
+        {
+            self.queue = server_documents(named);
+            return Ok(());
+        }
+        Err(DiscoveryFault::Elsewhere {
+            server: host(&self.server_url),
+            other: host(named),
+        })
+    }
+
+    /// No document anywhere: the 2025-03-26 text puts the endpoints at fixed places, but only a
+    /// server that answered may be taken at that word.
+    fn nothing_found(&self, asked: Option<String>) -> Result<Found, DiscoveryFault> {
+        if self.saw_unwell {
+            return Err(DiscoveryFault::Unreachable);
+        }
+        let issuer = asked.ok_or(DiscoveryFault::Nothing)?;
+        let base = origin(&issuer).ok_or(DiscoveryFault::Nothing)?;
+        Ok(Found {
+            metadata: ServerMetadata {
+                issuer: issuer.clone(),
+                token_endpoint: format!("{base}/token"),
+                revocation_endpoint: None,
+                token_auth_methods: Vec::new(),
+            },
+            asked: Some(issuer),
+        })
+    }
+}
+
+/// Whether a refresh token may go where the metadata says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// Yes, and from now on only there.
+    Fine(Pin),
+    /// Not before a person has seen both hosts.
+    Approval {
+        /// The host known so far.
+        known: String,
+        /// The host it would go to now.
+        now: String,
+    },
+}
+
+/// Judges what a search found against what the sign-in recorded, the pin and the profile.
+pub fn trust(
+    found: &Found,
+    recorded_issuer: Option<&str>,
+    pin: Option<&Pin>,
+    profile: &Profile,
+) -> Trust {
+    let metadata = &found.metadata;
+    let token_origin = origin(&metadata.token_endpoint).unwrap_or_default();
+    let here = Pin {
+        issuer: metadata.issuer.clone(),
+        token_origin: token_origin.clone(),
+    };
+    if let Some(pin) = pin {
+        if *pin == here {
+            return Trust::Fine(here);
+        }
+        let moved = pin.token_origin != here.token_origin;
+        return if moved {
+            Trust::Approval {
+                known: host(&pin.token_origin),
+                now: host(&token_origin),
+            }
+        } else {
+            Trust::Approval {
+                known: pin.issuer.clone(),
+                now: here.issuer,
+            }
+        };
+    }
+    let vouched = profile.issuers.contains(&metadata.issuer);
+    let as_recorded = recorded_issuer.is_none_or(|r| same_but_slash(r, &metadata.issuer));
+    let as_asked = match &found.asked {
+        Some(asked) => *asked == metadata.issuer,
+        // The user named this very document.
+        None => true,
+    };
+    let exact = as_asked || recorded_issuer == Some(metadata.issuer.as_str());
+    let slash_only = found
+        .asked
+        .as_ref()
+        .is_some_and(|a| same_but_slash(a, &metadata.issuer));
+    let asked_origin = found.asked.as_deref().and_then(origin);
+    let at_home = asked_origin.as_deref() == Some(token_origin.as_str());
+    let listed = profile.token_origins.contains(&token_origin);
+    if !vouched && !(as_recorded && (exact || slash_only)) {
+        let known = recorded_issuer
+            .or(found.asked.as_deref())
+            .map(host)
+            .unwrap_or_default();
+        return Trust::Approval {
+            known,
+            now: host(&metadata.issuer),
+        };
+    }
+    if exact || vouched || at_home || listed {
+        Trust::Fine(here)
+    } else {
+        let known = found.asked.as_deref().map(host).unwrap_or_default();
+        Trust::Approval {
+            known,
+            now: host(&token_origin),
+        }
+    }
+}
+
+/// The places of an authorization server's metadata, in the specification's order.
+fn server_documents(issuer: &str) -> VecDeque<(String, Document)> {
+    let Some((base, path)) = split(issuer) else {
+        return VecDeque::new();
+    };
+    let places = if path.is_empty() {
+        vec![
+            format!("{base}/.well-known/oauth-authorization-server"),
+            format!("{base}/.well-known/openid-configuration"),
+        ]
+    } else {
+        vec![
+            format!("{base}/.well-known/oauth-authorization-server{path}"),
+            format!("{base}/.well-known/openid-configuration{path}"),
+            format!("{base}{path}/.well-known/openid-configuration"),
+        ]
+    };
+    let document = Document::Server {
+        asked: Some(issuer.to_string()),
+    };
+    places
+        .into_iter()
+        .map(|place| (place, document.clone()))
+        .collect()
+}
+
+/// The places of a protected resource's metadata (RFC 9728 §3.1): with its path, then at the root.
+fn resource_documents(server_url: &str) -> VecDeque<(String, Document)> {
+    let Some((base, path)) = split(server_url) else {
+        return VecDeque::new();
+    };
+    let root = format!("{base}/.well-known/oauth-protected-resource");
+    let mut places = VecDeque::from([(root.clone(), Document::Resource)]);
+    if !path.is_empty() {
+        places.push_front((format!("{root}{path}"), Document::Resource));
+    }
+    places
+}
+
+fn first_server(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Resource {
+        authorization_servers: Vec<String>,
+    }
+    let resource = serde_json::from_slice::<Resource>(body).ok()?;
+    resource.authorization_servers.into_iter().next()
+}
+
+fn split(url: &str) -> Option<(String, String)> {
+    let parsed = Url::parse(url).ok()?;
+    Some((
+        origin(url)?,
+        parsed.path().trim_end_matches('/').to_string(),
+    ))
+}
+
+/// Scheme, host and port of a URL; `None` where it has no host.
+pub fn origin(url: &str) -> Option<String> {
+    let origin = Url::parse(url).ok()?.origin();
+    origin.is_tuple().then(|| origin.ascii_serialization())
+}
+
+/// The host of a URL with its port where it is not the usual one, for people.
+pub fn host(url: &str) -> String {
+    let parsed = Url::parse(url).ok();
+    let host = parsed.as_ref().and_then(|u| {
+        let host = u.host_str()?;
+        Some(
+            u.port()
+                .map_or_else(|| host.to_string(), |port| format!("{host}:{port}")),
+        )
+    });
+    host.unwrap_or_else(|| String::from("an unreadable address"))
+}
+
+fn same_but_slash(a: &str, b: &str) -> bool {
+    a.strip_suffix('/').unwrap_or(a) == b.strip_suffix('/').unwrap_or(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status,
+            content_type: None,
+            retry_after: None,
+            challenges: vec![],
+            body: Zeroizing::new(body.as_bytes().to_vec()),
+        }
+    }
+
+    fn metadata(issuer: &str) -> String {
+        format!(r#"{{"issuer":"{issuer}","token_endpoint":"{issuer}/t","x":1}}"#)
+    }
+
+    /// Runs a search against `site`, a function from URL to status and body; returns the end and the
+    /// URLs asked, in order.
+    fn search(
+        anchor: Anchor<'_>,
+        site: impl Fn(&str) -> (u16, String),
+    ) -> (Result<Found, DiscoveryFault>, Vec<String>) {
+        let mut discovery = Discovery::for_refresh(anchor, &Profile::default());
+        let mut asked = vec![];
+        while let Some(request) = discovery.request() {
+            let (status, body) = site(&request.url);
+            asked.push(request.url);
+            if let Some(end) = discovery.answer(Ok(&answer(status, &body))) {
+                return (end, asked);
+            }
+        }
+        (Err(DiscoveryFault::Nothing), asked)
+    }
+
+    fn at(authorization_server: &str) -> Anchor<'_> {
+        Anchor {
+            server_url: "https://mcp.example/mcp",
+            authorization_server: Some(authorization_server),
+            metadata_url: None,
+        }
+    }
+
+    const BARE: Anchor<'_> = Anchor {
+        server_url: "https://mcp.example/mcp",
+        authorization_server: None,
+        metadata_url: None,
+    };
+
+    #[test]
+    fn an_issuer_with_a_path_is_looked_for_in_three_places_in_order() {
+        let (end, asked) = search(at("https://as.example/t/1/"), |_| (404, String::new()));
+        assert_eq!(
+            asked,
+            [
+                "https://as.example/.well-known/oauth-authorization-server/t/1",
+                "https://as.example/.well-known/openid-configuration/t/1",
+                "https://as.example/t/1/.well-known/openid-configuration",
+            ]
+        );
+        assert_eq!(
+            end.unwrap().metadata.token_endpoint,
+            "https://as.example/token"
+        );
+    }
+
+    #[test]
+    fn html_with_200_is_not_metadata() {
+        let (end, asked) = search(at("https://as.example"), |url| {
+            if url.ends_with("openid-configuration") {
+                (200, metadata("https://as.example"))
+            } else {
+                (200, "<html>".into())
+            }
+        });
+        assert_eq!(asked.len(), 2);
+        assert_eq!(end.unwrap().metadata.token_endpoint, "https://as.example/t");
+    }
+
+    #[test]
+    fn an_unwell_server_is_not_taken_for_an_old_one() {
+        let (end, _) = search(at("https://as.example"), |_| (502, String::new()));
+        assert_eq!(end, Err(DiscoveryFault::Unreachable));
+        let mut discovery = Discovery::for_refresh(at("https://as.example"), &Profile::default());
+        let end = discovery.answer(Err(Fault::Dns));
+        assert_eq!(end, Some(Err(DiscoveryFault::Unreachable)));
+    }
+
+    #[test]
+    fn without_an_anchor_only_the_servers_own_origin_is_followed() {
+        let resource = |named: &str| format!(r#"{{"authorization_servers":["{named}"]}}"#);
+        let (end, asked) = search(BARE, |url| {
+            if url.ends_with("oauth-protected-resource/mcp") {
+                (404, String::new())
+            } else if url.contains("protected-resource") {
+                (200, resource("https://mcp.example"))
+            } else {
+                (200, metadata("https://mcp.example"))
+            }
+        });
+        assert_eq!(asked.len(), 3);
+        assert_eq!(end.unwrap().asked.as_deref(), Some("https://mcp.example"));
+        let (end, _) = search(BARE, |_| (200, resource("https://evil.example")));
+        assert!(matches!(end, Err(DiscoveryFault::Elsewhere { .. })));
+    }
+
+    #[test]
+    fn a_server_without_any_metadata_is_its_own_authorization_server() {
+        let (end, asked) = search(BARE, |_| (404, String::new()));
+        assert_eq!(asked.len(), 4);
+        assert_eq!(
+            end.unwrap().metadata.token_endpoint,
+            "https://mcp.example/token"
+        );
+    }
+
+    fn found(asked: &str, issuer: &str, token_endpoint: &str) -> Found {
+        Found {
+            metadata: ServerMetadata {
+                issuer: issuer.into(),
+                token_endpoint: token_endpoint.into(),
+                revocation_endpoint: None,
+                token_auth_methods: vec![],
+            },
+            asked: Some(asked.into()),
+        }
+    }
+
+    fn judged(found: &Found, recorded: Option<&str>, pin: Option<&Pin>) -> bool {
+        matches!(
+            trust(found, recorded, pin, &Profile::default()),
+            Trust::Fine(_)
+        )
+    }
+
+    #[test]
+    fn an_issuer_that_matches_may_have_its_token_endpoint_elsewhere() {
+        let other_host = found(
+            "https://as.example",
+            "https://as.example",
+            "https://t.example/t",
+        );
+        assert!(judged(&other_host, None, None));
+        let trailing = found(
+            "https://as.example/",
+            "https://as.example",
+            "https://as.example/t",
+        );
+        assert!(judged(&trailing, None, None));
+        let trailing_elsewhere = found(
+            "https://as.example/",
+            "https://as.example",
+            "https://t.example/t",
+        );
+        assert!(!judged(&trailing_elsewhere, None, None));
+    }
+
+    #[test]
+    fn another_issuer_needs_the_record_the_profile_or_a_person() {
+        let slack = found(
+            "https://mcp.slack.com",
+            "https://slack.com",
+            "https://slack.com/api/oauth.v2.user.access",
+        );
+        assert!(!judged(&slack, None, None));
+        assert!(judged(&slack, Some("https://slack.com"), None));
+        let profiles = crate::profile::Profiles::default();
+        let profile = profiles.of("https://mcp.slack.com/mcp").1;
+        assert!(matches!(trust(&slack, None, None, profile), Trust::Fine(_)));
+        let recorded_otherwise = found(
+            "https://as.example",
+            "https://as.example",
+            "https://as.example/t",
+        );
+        assert!(!judged(
+            &recorded_otherwise,
+            Some("https://old.example"),
+            None
+        ));
+    }
+
+    #[test]
+    fn a_pin_is_held_to_the_byte() {
+        let pin = Pin {
+            issuer: "https://as.example".into(),
+            token_origin: "https://as.example".into(),
+        };
+        let same = found(
+            "https://as.example",
+            "https://as.example",
+            "https://as.example/new",
+        );
+        assert!(judged(&same, None, Some(&pin)));
+        let moved = found(
+            "https://as.example",
+            "https://as.example",
+            "https://evil.example/t",
+        );
+        assert_eq!(
+            trust(&moved, None, Some(&pin), &Profile::default()),
+            Trust::Approval {
+                known: "as.example".into(),
+                now: "evil.example".into()
+            }
+        );
+        let renamed = found(
+            "https://as.example/",
+            "https://as.example/",
+            "https://as.example/t",
+        );
+        assert!(!judged(&renamed, None, Some(&pin)));
+    }
 }

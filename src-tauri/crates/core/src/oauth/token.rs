@@ -12,8 +12,8 @@ use oauth2::{
 };
 use zeroize::Zeroizing;
 
-use super::wire::{Members, jwt_expiry};
 pub use super::wire::scopes;
+use super::wire::{Members, jwt_expiry};
 use crate::{
     http::{Answer, Method, Request},
     profile::Profile,
@@ -126,10 +126,17 @@ fn carried(request: HttpRequest, on_behalf_of: &str) -> Request {
     let (parts, body) = request.into_parts();
     let headers = parts.headers.iter().map(|(name, value)| {
         let value = value.to_str().unwrap_or_default();
-        (String::from(name.as_str()), Zeroizing::new(String::from(value)))
+        (
+            String::from(name.as_str()),
+            Zeroizing::new(String::from(value)),
+        )
     });
     Request {
-        method: if parts.method == http::Method::GET { Method::Get } else { Method::Post },
+        method: if parts.method == http::Method::GET {
+            Method::Get
+        } else {
+            Method::Post
+        },
         url: format!("{}", parts.uri),
         headers: headers.collect(),
         body: Zeroizing::new(body),
@@ -329,7 +336,10 @@ mod tests {
     }
 
     fn json(status: u16, body: &str) -> Reading {
-        read(&answer(status, "application/json", body), &Profile::default())
+        read(
+            &answer(status, "application/json", body),
+            &Profile::default(),
+        )
     }
 
     fn ok(body: &str) -> Granted {
@@ -340,7 +350,10 @@ mod tests {
     }
 
     fn client(secret: Option<&str>) -> ClientCredentials {
-        ClientCredentials { id: "cl 1".into(), secret: secret.map(Secret::new) }
+        ClientCredentials {
+            id: "cl 1".into(),
+            secret: secret.map(Secret::new),
+        }
     }
 
     fn request(method: AuthMethod, secret: Option<&str>) -> (String, Vec<String>) {
@@ -360,7 +373,9 @@ mod tests {
         let headers = request.headers.iter();
         (
             String::from_utf8(request.body.to_vec()).unwrap(),
-            headers.map(|(n, v)| format!("{n}: {}", v.as_str())).collect(),
+            headers
+                .map(|(n, v)| format!("{n}: {}", v.as_str()))
+                .collect(),
         )
     }
 
@@ -368,17 +383,34 @@ mod tests {
     fn a_public_client_names_itself_in_the_body() {
         let (body, headers) = request(AuthMethod::None, None);
         assert!(body.contains("grant_type=refresh_token"), "{body}");
-        assert!(body.contains("refresh_token=rt-1") && body.contains("client_id=cl+1"), "{body}");
-        assert!(body.contains("resource=https%3A%2F%2Fmcp.example%2Fmcp"), "{body}");
-        assert!(headers.contains(&"accept: application/json".into()), "{headers:?}");
+        assert!(
+            body.contains("refresh_token=rt-1") && body.contains("client_id=cl+1"),
+            "{body}"
+        );
+        assert!(
+            body.contains("resource=https%3A%2F%2Fmcp.example%2Fmcp"),
+            "{body}"
+        );
+        assert!(
+            headers.contains(&"accept: application/json".into()),
+            "{headers:?}"
+        );
         assert!(!headers.iter().any(|h| h.starts_with("authorization")));
     }
 
     #[test]
     fn a_secret_travels_once_by_header_or_by_body() {
         let (body, headers) = request(AuthMethod::Basic, Some("s3"));
-        assert!(headers.iter().any(|h| h.starts_with("authorization: Basic ")), "{headers:?}");
-        assert!(!body.contains("s3") && !body.contains("client_secret"), "{body}");
+        assert!(
+            headers
+                .iter()
+                .any(|h| h.starts_with("authorization: Basic ")),
+            "{headers:?}"
+        );
+        assert!(
+            !body.contains("s3") && !body.contains("client_secret"),
+            "{body}"
+        );
         let (body, headers) = request(AuthMethod::Post, Some("s3"));
         assert!(body.contains("client_secret=s3"), "{body}");
         assert!(!headers.iter().any(|h| h.starts_with("authorization")));
@@ -388,17 +420,26 @@ mod tests {
     fn the_method_follows_secret_and_metadata() {
         let post = ["client_secret_post".into()];
         assert_eq!(AuthMethod::choose(&client(None), &post), AuthMethod::None);
-        assert_eq!(AuthMethod::choose(&client(Some("s")), &post), AuthMethod::Post);
-        assert_eq!(AuthMethod::choose(&client(Some("s")), &[]), AuthMethod::Basic);
+        assert_eq!(
+            AuthMethod::choose(&client(Some("s")), &post),
+            AuthMethod::Post
+        );
+        assert_eq!(
+            AuthMethod::choose(&client(Some("s")), &[]),
+            AuthMethod::Basic
+        );
     }
 
     #[test]
     fn expires_in_is_read_in_every_shape_that_makes_sense() {
-        let life = |value: &str| ok(&format!(r#"{{"access_token":"a","expires_in":{value}}}"#)).life;
+        let life =
+            |value: &str| ok(&format!(r#"{{"access_token":"a","expires_in":{value}}}"#)).life;
         assert_eq!(life("3600"), Some(Millis::hours(1)));
         assert_eq!(life("3600.5"), Some(Millis(3_600_500)));
         assert_eq!(life("\"3600\""), Some(Millis::hours(1)));
-        for nonsense in ["0", "-1", "null", "\"soon\"", "1e300", "\"\"", "[]", "\"NaN\""] {
+        for nonsense in [
+            "0", "-1", "null", "\"soon\"", "1e300", "\"\"", "[]", "\"NaN\"",
+        ] {
             assert_eq!(life(nonsense), None, "{nonsense}");
         }
     }
@@ -420,7 +461,10 @@ mod tests {
             read(r#"{"ok":false,"error":"invalid_refresh_token"}"#),
             Reading::GrantRefused(ErrorCode("invalid_refresh_token".into()))
         );
-        assert!(matches!(read(r#"{"ok":false,"error":"internal_error"}"#), Reading::Unclear(_)));
+        assert!(matches!(
+            read(r#"{"ok":false,"error":"internal_error"}"#),
+            Reading::Unclear(_)
+        ));
         assert!(matches!(
             read(r#"{"ok":false,"error":"ratelimited"}"#),
             Reading::NotProcessed(..)
@@ -440,12 +484,22 @@ mod tests {
         let profiles = crate::profile::Profiles::default();
         let github = profiles.of("https://api.githubcopilot.com/mcp/").1;
         let form = |body: &str| {
-            read(&answer(200, "application/x-www-form-urlencoded; charset=utf-8", body), github)
+            read(
+                &answer(
+                    200,
+                    "application/x-www-form-urlencoded; charset=utf-8",
+                    body,
+                ),
+                github,
+            )
         };
-        assert!(matches!(form("error=bad_refresh_token&x=1"), Reading::GrantRefused(_)));
-        let Reading::Granted(granted) =
-            form("access_token=ghu_1&expires_in=28800&refresh_token=ghr_2&scope=&refresh_token_expires_in=15811200")
-        else {
+        assert!(matches!(
+            form("error=bad_refresh_token&x=1"),
+            Reading::GrantRefused(_)
+        ));
+        let Reading::Granted(granted) = form(
+            "access_token=ghu_1&expires_in=28800&refresh_token=ghr_2&scope=&refresh_token_expires_in=15811200",
+        ) else {
             panic!("form not read")
         };
         assert_eq!(granted.refresh, Some(Secret::new("ghr_2")));
@@ -459,9 +513,18 @@ mod tests {
             let reading = json(status, r#"{"error":"invalid_grant"}"#);
             assert!(matches!(reading, Reading::GrantRefused(_)), "{status}");
         }
-        assert!(matches!(json(401, r#"{"error":"invalid_client"}"#), Reading::ClientRefused(_)));
-        assert_eq!(json(400, r#"{"error":"invalid_target"}"#), Reading::TargetRefused);
-        assert!(matches!(json(400, r#"{"error":"invalid_request"}"#), Reading::Refused(_)));
+        assert!(matches!(
+            json(401, r#"{"error":"invalid_client"}"#),
+            Reading::ClientRefused(_)
+        ));
+        assert_eq!(
+            json(400, r#"{"error":"invalid_target"}"#),
+            Reading::TargetRefused
+        );
+        assert!(matches!(
+            json(400, r#"{"error":"invalid_request"}"#),
+            Reading::Refused(_)
+        ));
     }
 
     #[test]
@@ -487,7 +550,10 @@ mod tests {
             (500, r#"{"error":"oops"}"#),
             (400, r#"{"error":"server_error"}"#),
         ] {
-            assert!(matches!(json(status, body), Reading::Unclear(_)), "{status} {body}");
+            assert!(
+                matches!(json(status, body), Reading::Unclear(_)),
+                "{status} {body}"
+            );
         }
     }
 
@@ -507,7 +573,9 @@ mod tests {
 
     #[test]
     fn a_201_is_a_success_and_a_missing_refresh_token_is_not_an_error() {
-        let Reading::Granted(granted) = json(201, r#"{"access_token":"a"}"#) else { panic!() };
+        let Reading::Granted(granted) = json(201, r#"{"access_token":"a"}"#) else {
+            panic!()
+        };
         assert_eq!((granted.refresh, granted.scope), (None, None));
     }
 }

@@ -1,0 +1,164 @@
+//! Everything that can keep a renewal from succeeding, and the one place that decides what follows.
+
+use alloc::{format, string::String};
+
+use crate::{
+    http,
+    journal::JournalFault,
+    oauth::{
+        discovery::DiscoveryFault,
+        token::{BadEndpoint, ErrorCode},
+    },
+    store::StoreFault,
+    time::Millis,
+};
+
+/// Why a renewal did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// A store could not be locked, read or written.
+    #[error("{0}")]
+    Store(StoreFault),
+    /// The journal could not be written, so nothing was sent.
+    #[error("Lamplighter's journal can't be written, so nothing was sent ({0})")]
+    Journal(JournalFault),
+    /// The token endpoint could not be found.
+    #[error("{0}")]
+    Discovery(DiscoveryFault),
+    /// The token endpoint found is not a URL.
+    #[error("{0}")]
+    BadEndpoint(BadEndpoint),
+    /// The request certainly did not reach the server.
+    #[error("{0}")]
+    NotSent(http::Fault),
+    /// The server certainly did not act on it.
+    #[error("it asked to be left alone for a while ({})", .0.0)]
+    NotProcessed(ErrorCode, Option<Millis>),
+    /// The server may have acted on it, and no answer could be read, twice.
+    #[error("its answer was lost ({0})")]
+    Lost(String),
+    /// Understood and refused for a reason that says nothing about the grant.
+    #[error("it refused the request ({})", .0.0)]
+    Refused(ErrorCode),
+    /// The refresh token was refused once.
+    #[error("it refused the sign-in ({}); asked once more to be sure", .0.0)]
+    GrantRefusedOnce(ErrorCode),
+    /// The refresh token was refused, and refused again.
+    #[error("it ended the sign-in ({})", .0.0)]
+    GrantRefused(ErrorCode),
+    /// The server no longer knows the OAuth client.
+    #[error("it no longer knows the client that signed in ({})", .0.0)]
+    ClientRefused(ErrorCode),
+    /// The server signs in at another address now.
+    #[error("it now signs in at another address: {known} → {now}; nothing was sent")]
+    Approval {
+        /// The host known so far.
+        known: String,
+        /// The host it would go to now.
+        now: String,
+    },
+}
+
+/// What follows from a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It may heal by itself: try again, no sooner than the server asked.
+    Retry(Option<Millis>),
+    /// Ask once more, at least a minute later.
+    Confirm,
+    /// The same token is presented again only when there is little left to lose.
+    AwaitEnd,
+    /// Only a person helps.
+    Person,
+}
+
+impl Failure {
+    /// The only place that decides between waiting and a person.
+    pub(super) const fn verdict(&self) -> Verdict {
+        match self {
+            Self::Store(
+                StoreFault::Absent { .. }
+                | StoreFault::Locked { .. }
+                | StoreFault::Broken { .. }
+                | StoreFault::Busy { .. }
+                | StoreFault::LockLost { .. }
+                | StoreFault::Denied { .. }
+                | StoreFault::DiskFull { .. }
+                | StoreFault::Unsupported { .. }
+                | StoreFault::Io { .. },
+            ) => Verdict::Retry(None),
+            Self::Journal(_) | Self::BadEndpoint(_) | Self::NotSent(_) => Verdict::Retry(None),
+            Self::Discovery(DiscoveryFault::Unreachable | DiscoveryFault::Nothing) => {
+                Verdict::Retry(None)
+            }
+            Self::Discovery(DiscoveryFault::Elsewhere { .. }) | Self::Approval { .. } => {
+                Verdict::Person
+            }
+            Self::NotProcessed(_, retry_after) => Verdict::Retry(*retry_after),
+            Self::Refused(_) => Verdict::Retry(None),
+            Self::Lost(_) => Verdict::AwaitEnd,
+            Self::GrantRefusedOnce(_) => Verdict::Confirm,
+            Self::GrantRefused(_) | Self::ClientRefused(_) => Verdict::Person,
+        }
+    }
+
+    /// A stable code for scripts.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Store(fault) => store_code(fault),
+            Self::Journal(_) => "journal_unwritable",
+            Self::Discovery(DiscoveryFault::Unreachable) => "server_unreachable",
+            Self::Discovery(DiscoveryFault::Nothing) => "no_metadata",
+            Self::Discovery(DiscoveryFault::Elsewhere { .. }) | Self::Approval { .. } => {
+                "approval_required"
+            }
+            Self::BadEndpoint(_) => "no_metadata",
+            Self::NotSent(_) => "server_unreachable",
+            Self::NotProcessed(..) => "server_busy",
+            Self::Lost(_) => "answer_lost",
+            Self::Refused(_) => "server_refused",
+            Self::GrantRefusedOnce(_) => "sign_in_refused_once",
+            Self::GrantRefused(_) => "sign_in_ended",
+            Self::ClientRefused(_) => "client_forgotten",
+        }
+    }
+
+    /// In words, with the server's name in front where the server is the cause.
+    pub fn told(&self, server: &str) -> String {
+        match self {
+            Self::Store(_) | Self::Journal(_) | Self::Discovery(_) => format!("{self}"),
+            Self::NotSent(http::Fault::Dns) => format!("{server}'s name could not be looked up"),
+            Self::BadEndpoint(_) => format!("{self}"),
+            Self::NotSent(fault) => format!("{server}: {fault}"),
+            Self::NotProcessed(..)
+            | Self::Lost(_)
+            | Self::Refused(_)
+            | Self::GrantRefusedOnce(_)
+            | Self::GrantRefused(_)
+            | Self::ClientRefused(_)
+            | Self::Approval { .. } => format!("{server}: {self}"),
+        }
+    }
+
+    /// Whether it is a definite OAuth error, which no amount of waiting is likely to heal.
+    pub(super) const fn is_definite(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(_) | Self::Discovery(DiscoveryFault::Nothing)
+        )
+    }
+}
+
+const fn store_code(fault: &StoreFault) -> &'static str {
+    match fault {
+        StoreFault::Absent { .. } => "store_absent",
+        StoreFault::Locked { .. } => "store_locked",
+        StoreFault::Broken { .. } => "store_broken",
+        StoreFault::Busy { .. } => "store_busy",
+        StoreFault::LockLost { .. } => "lock_lost",
+        StoreFault::Denied { .. } => "store_denied",
+        StoreFault::DiskFull { .. } => "disk_full",
+        StoreFault::Unsupported { .. } => "store_unsupported",
+        StoreFault::Io { .. } => "store_failed",
+    }
+}

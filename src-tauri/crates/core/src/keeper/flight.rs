@@ -1,0 +1,705 @@
+//! One refresh in the air: Lock, Read, Intent, Send, Journal, Write, `ReadBack`, Unlock.
+//!
+//! Discovery comes before the lock, never inside. Every step is answered once; what comes out of
+//! turn is a fault of the engine and ends the flight without losing anything. It must never send
+//! without a durable intent, and never let go of new tokens that are nowhere else.
+//!
+//! Read next: `answer` for what the server's answer means, `saving` for what happens to new tokens.
+
+mod answer;
+mod saving;
+
+use alloc::{collections::VecDeque, string::String, vec::Vec};
+
+use super::{
+    Effect, Event, Failure, Keeper, Outcome, Pending, SendFault,
+    failure::Verdict,
+    grant::{Asked, Standing},
+    plan::is_passing,
+    schedule,
+};
+use crate::{
+    facts::{Lost, Pin},
+    http::{Answer, Fault, Request},
+    ids::{FlightId, GrantId, RecordId, StoreId, Target, Ticket, TokenMark},
+    journal::{Record, Stage},
+    oauth::{
+        discovery::{self, Anchor, Discovery, DiscoveryFault, Found, ServerMetadata, Trust},
+        token::{AuthMethod, Refresh},
+    },
+    store::{Entry, StoreFault, StoreView, TokenPair},
+    time::{Boot, Millis},
+};
+
+/// How long metadata is trusted without asking again.
+const METADATA_KEPT: Millis = Millis::hours(24);
+/// A refresh token whose answer was lost is presented once more only this soon after the first time.
+const AGAIN_WITHIN: Millis = Millis::seconds(8);
+/// How often a lock that another program holds is waited for before it is called a failure.
+const BUSY_TRIES: u32 = 4;
+
+/// What one look at several stores found.
+type Views = Vec<(StoreId, Result<StoreView, StoreFault>)>;
+
+/// Where a flight stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    Discovering(Discovery),
+    Locking,
+    Reading,
+    Intending,
+    Sending,
+    /// An answer that could not be read is being kept; then the token is presented again or not.
+    KeepingRaw(Failure),
+    Journaling,
+    Writing {
+        at: Target,
+        left: VecDeque<(Target, TokenPair)>,
+    },
+    ReadingBack,
+    Marking,
+    Forgetting,
+    Unlocking,
+}
+
+/// How a flight ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// New tokens are in the store.
+    Saved,
+    /// The entry changed and is good: somebody else did it.
+    Adopted,
+    /// The user signed out meanwhile.
+    SignedOut,
+    /// Something of ours kept it from being sent; no blame on anyone.
+    Failed(Failure),
+}
+
+/// One refresh in the air, or the saving of tokens that one brought.
+#[derive(Debug, Clone)]
+pub(super) struct Flight {
+    pub id: FlightId,
+    /// Every entry that holds the token, in lock order. The first one's client and server are used.
+    pub targets: Vec<Target>,
+    pub step: Step,
+    pub work: Work,
+    pub ending: Option<Ending>,
+    /// Which entries were written, for the telling.
+    pub saved: Vec<Target>,
+    /// Which entries the client emptied while the answer was on its way.
+    pub emptied: Vec<Target>,
+    /// The journal could not take the new tokens: until a store holds them they exist only here.
+    pub only_here: bool,
+    /// The first entry as it was when the flight began: whose tokens are given back if it is gone.
+    pub lead: Option<Entry>,
+    /// Where they are given back.
+    pub revocation_endpoint: Option<String>,
+}
+
+/// What a flight is for.
+#[derive(Debug, Clone)]
+pub(super) enum Work {
+    /// Present a refresh token.
+    Refresh(Presenting),
+    /// Put tokens we hold where they belong.
+    Save { record: Record, restoring: bool },
+}
+
+/// What is needed to present a refresh token.
+#[derive(Debug, Clone)]
+pub(super) struct Presenting {
+    pub asked_at: Option<TokenPair>,
+    pub metadata: Option<ServerMetadata>,
+    pub pin: Option<Pin>,
+    pub method: Option<AuthMethod>,
+    pub tried_other_method: bool,
+    pub tried_other_resource: bool,
+    pub record: Option<Record>,
+    pub request: Option<Request>,
+    pub first_sent: Option<Boot>,
+    pub sent_again: bool,
+}
+
+impl Flight {
+    pub(super) fn touches(&self, store: &StoreId) -> bool {
+        self.targets.iter().any(|target| target.store == *store)
+    }
+
+    pub(super) fn holds_unsaved(&self) -> bool {
+        self.only_here || matches!(self.step, Step::Journaling)
+    }
+
+    /// Whether `pair` is one that this flight replaces or brings.
+    pub(super) fn knows(&self, target: &Target, pair: &TokenPair) -> bool {
+        self.record().is_some_and(|record| {
+            let replaced = record
+                .replaced
+                .iter()
+                .any(|(t, p)| t == target && p == pair);
+            replaced
+                || record
+                    .stage
+                    .tokens()
+                    .is_some_and(|tokens| tokens.pair() == *pair)
+        })
+    }
+
+    fn record(&self) -> Option<&Record> {
+        match &self.work {
+            Work::Refresh(presenting) => presenting.record.as_ref(),
+            Work::Save { record, .. } => Some(record),
+        }
+    }
+
+    fn stores(&self) -> Vec<StoreId> {
+        let mut stores: Vec<StoreId> = self.targets.iter().map(|t| t.store.clone()).collect();
+        stores.dedup();
+        stores
+    }
+}
+
+impl Keeper {
+    /// Starts a refresh of this grant and of every other that holds the same token.
+    pub(super) fn start_refresh(&mut self, target: &Target) {
+        let targets = self.sharing(target);
+        let asked_at = self.grants.get(target).map(|g| g.entry.pair.clone());
+        let presenting = Presenting {
+            asked_at,
+            metadata: None,
+            pin: None,
+            method: None,
+            tried_other_method: false,
+            tried_other_resource: false,
+            record: None,
+            request: None,
+            first_sent: None,
+            sent_again: false,
+        };
+        let flight = self.new_flight(targets, Work::Refresh(presenting));
+        for target in &flight.targets {
+            if let Some(grant) = self.grants.get_mut(target) {
+                grant.flight = Some(flight.id);
+            }
+        }
+        for id in self.ids(&flight.targets) {
+            self.tell(Event::Renewing { grant: id });
+        }
+        self.find_endpoint(flight);
+    }
+
+    /// The entries that hold the same refresh token of the same client, and may be renewed.
+    fn sharing(&self, target: &Target) -> Vec<Target> {
+        let Some(first) = self.grants.get(target) else {
+            return Vec::new();
+        };
+        let same = self.grants.iter().filter(|(other, grant)| {
+            let client = grant.entry.client.as_ref().map(|c| &c.id);
+            let renewable = grant.standing(&self.facts_of(other), &self.mark_key, self.now)
+                == Standing::Renewable;
+            *other == target
+                || (renewable
+                    && grant.flight.is_none()
+                    && client == first.entry.client.as_ref().map(|c| &c.id)
+                    && grant.entry.pair.refresh.is_some()
+                    && grant.entry.pair.refresh == first.entry.pair.refresh)
+        });
+        same.map(|(target, _)| target.clone()).collect()
+    }
+
+    pub(super) fn new_flight(&mut self, targets: Vec<Target>, work: Work) -> Flight {
+        self.last_flight += 1;
+        let id = FlightId(self.last_flight);
+        let lead = targets.first().cloned();
+        let metadata = lead
+            .as_ref()
+            .and_then(|target| self.facts_of(target).metadata);
+        Flight {
+            id,
+            step: Step::Locking,
+            work,
+            ending: None,
+            saved: Vec::new(),
+            emptied: Vec::new(),
+            only_here: false,
+            lead: lead.and_then(|target| Some(self.grants.get(&target)?.entry.clone())),
+            revocation_endpoint: metadata.and_then(|(m, _)| m.revocation_endpoint),
+            targets,
+        }
+    }
+
+    /// Puts a flight on its next step and asks the world for it.
+    pub(super) fn go(
+        &mut self,
+        mut flight: Flight,
+        step: Step,
+        effect: impl FnOnce(Ticket, &Flight) -> Effect,
+    ) {
+        flight.step = step;
+        let ticket = self.ticket(Pending::Flight(flight.id));
+        self.effects.push_back(effect(ticket, &flight));
+        self.flights.insert(flight.id, flight);
+    }
+
+    /// A step was answered.
+    pub(super) fn advance(&mut self, id: FlightId, outcome: Outcome) {
+        let Some(mut flight) = self.flights.remove(&id) else {
+            return;
+        };
+        let step = core::mem::replace(&mut flight.step, Step::Unlocking);
+        match (step, outcome) {
+            (Step::Discovering(search), Outcome::Fetched(answer)) => {
+                self.found_endpoint(flight, search, answer);
+            }
+            (Step::Locking, Outcome::Locked(Ok(()))) => self.read_under_lock(flight),
+            (Step::Locking, Outcome::Locked(Err(fault))) => {
+                self.land(flight, Ending::Failed(Failure::Store(fault)));
+            }
+            (Step::Reading, Outcome::Read(views)) => self.read(flight, views),
+            (Step::Intending, Outcome::Kept(Ok(()))) => self.send(flight),
+            (Step::Intending, Outcome::Kept(Err(fault))) => {
+                self.unlock(flight, Ending::Failed(Failure::Journal(fault)));
+            }
+            (Step::Sending, Outcome::Answered(answer)) => self.answered(flight, answer),
+            (Step::KeepingRaw(failure), Outcome::Kept(_)) => self.again_or_lost(flight, failure),
+            (Step::Journaling, Outcome::Kept(kept)) => self.journaled(flight, kept),
+            (Step::Writing { at, left }, Outcome::Wrote(wrote)) => {
+                self.wrote(flight, &at, left, wrote);
+            }
+            (Step::ReadingBack, Outcome::Read(views)) => self.read_back(flight, views),
+            (Step::Marking, Outcome::Kept(kept)) => self.marked(flight, kept),
+            (Step::Forgetting, Outcome::Kept(_)) => self.let_go(flight),
+            (Step::Unlocking, _) => self.landed(flight),
+            // The engine answered another question than was asked: nothing can be concluded.
+            (_, _) => {
+                let fault = StoreFault::Io {
+                    place: "lamplighter".into(),
+                    what: "an answer came out of turn".into(),
+                };
+                self.unlock(flight, Ending::Failed(Failure::Store(fault)));
+            }
+        }
+    }
+
+    /// Step before the lock: where does this token go?
+    fn find_endpoint(&mut self, flight: Flight) {
+        let Some((facts, entry)) = self.lead(&flight) else {
+            return self.land_quietly(flight);
+        };
+        let fresh = facts
+            .metadata
+            .filter(|(_, at)| self.now.wall < *at + METADATA_KEPT);
+        if let (Some((metadata, _)), Some(pin), false) = (fresh, facts.pin, facts.approved) {
+            return self.take_lock(with_endpoint(flight, metadata, pin));
+        }
+        let profile = self.profiles.of(&entry.server_url).1;
+        let anchor = Anchor {
+            server_url: &entry.server_url,
+            authorization_server: entry.authorization_server.as_deref(),
+            metadata_url: entry.metadata_url.as_deref(),
+        };
+        let search = Discovery::for_refresh(anchor, profile);
+        self.search(flight, search);
+    }
+
+    fn search(&mut self, flight: Flight, search: Discovery) {
+        match search.request() {
+            Some(request) => self.go(flight, Step::Discovering(search), |ticket, _| {
+                Effect::Fetch { ticket, request }
+            }),
+            None => self.endpoint_unknown(flight, DiscoveryFault::Nothing),
+        }
+    }
+
+    fn found_endpoint(
+        &mut self,
+        flight: Flight,
+        mut search: Discovery,
+        answer: Result<Answer, Fault>,
+    ) {
+        match search.answer(answer.as_ref().map_err(|fault| *fault)) {
+            None => self.search(flight, search),
+            Some(Err(fault)) => self.endpoint_unknown(flight, fault),
+            Some(Ok(found)) => self.judge_endpoint(flight, &found),
+        }
+    }
+
+    /// No metadata now: what was found before still holds, pinned as it is.
+    fn endpoint_unknown(&mut self, flight: Flight, fault: DiscoveryFault) {
+        let facts = self
+            .lead(&flight)
+            .map(|(facts, _)| facts)
+            .unwrap_or_default();
+        match (facts.metadata, facts.pin, facts.approved) {
+            (Some((metadata, _)), Some(pin), false) => {
+                self.take_lock(with_endpoint(flight, metadata, pin));
+            }
+            _ => self.land(flight, Ending::Failed(Failure::Discovery(fault))),
+        }
+    }
+
+    fn judge_endpoint(&mut self, flight: Flight, found: &Found) {
+        let Some((facts, entry)) = self.lead(&flight) else {
+            return self.land_quietly(flight);
+        };
+        let profile = self.profiles.of(&entry.server_url).1;
+        let trust = if facts.approved {
+            Trust::Fine(Pin {
+                issuer: found.metadata.issuer.clone(),
+                token_origin: discovery::origin(&found.metadata.token_endpoint).unwrap_or_default(),
+            })
+        } else {
+            discovery::trust(found, entry.issuer.as_deref(), facts.pin.as_ref(), profile)
+        };
+        match trust {
+            Trust::Approval { known, now } => {
+                self.land(flight, Ending::Failed(Failure::Approval { known, now }));
+            }
+            Trust::Fine(pin) => {
+                let now = self.now.wall;
+                for target in &flight.targets {
+                    let facts = self.facts_mut(target);
+                    facts.metadata = Some((found.metadata.clone(), now));
+                    facts.pin = Some(pin.clone());
+                    facts.approved = false;
+                }
+                self.take_lock(with_endpoint(flight, found.metadata.clone(), pin));
+            }
+        }
+    }
+
+    pub(super) fn take_lock(&mut self, flight: Flight) {
+        self.go(flight, Step::Locking, |ticket, flight| Effect::Lock {
+            ticket,
+            flight: flight.id,
+            targets: flight.targets.clone(),
+        });
+    }
+
+    fn read_under_lock(&mut self, flight: Flight) {
+        self.go(flight, Step::Reading, |ticket, flight| Effect::Read {
+            ticket,
+            flight: Some(flight.id),
+            stores: flight.stores(),
+        });
+    }
+
+    /// Look again before spending.
+    fn read(&mut self, mut flight: Flight, views: Views) {
+        if let Some(fault) = first_fault(&views) {
+            return self.unlock(flight, Ending::Failed(Failure::Store(fault)));
+        }
+        for (store, seen) in views {
+            self.see(&store, seen);
+        }
+        match flight.work.clone() {
+            Work::Save { record, .. } => self.save_where_it_belongs(flight, &record),
+            Work::Refresh(presenting) => {
+                flight
+                    .targets
+                    .retain(|target| self.grants.contains_key(target));
+                self.present_or_adopt(flight, presenting);
+            }
+        }
+    }
+
+    fn present_or_adopt(&mut self, mut flight: Flight, mut presenting: Presenting) {
+        let lead = flight.targets.first().cloned();
+        let Some((target, grant)) = lead.and_then(|t| Some((t.clone(), self.grants.get(&t)?)))
+        else {
+            return self.unlock(flight, Ending::SignedOut);
+        };
+        let facts = self.facts_of(&target);
+        let standing = grant.standing(&facts, &self.mark_key, self.now);
+        let changed = presenting.asked_at.as_ref() != Some(&grant.entry.pair);
+        let due = self.due(&target, grant) <= self.now.wall;
+        if standing != Standing::Renewable || (changed && !due) {
+            return self.unlock(flight, Ending::Adopted);
+        }
+        let entry = grant.entry.clone();
+        let (Some(token), Some(client), Some(metadata)) = (
+            entry.pair.refresh.clone(),
+            entry.client.clone(),
+            presenting.metadata.clone(),
+        ) else {
+            return self.unlock(flight, Ending::Adopted);
+        };
+        // Entries that meanwhile hold another token have a life of their own.
+        let (kept, parted): (Vec<Target>, Vec<Target>) =
+            flight.targets.iter().cloned().partition(|t| {
+                let other = self
+                    .grants
+                    .get(t)
+                    .and_then(|g| g.entry.pair.refresh.as_ref());
+                self.same_token(&token, other)
+            });
+        for target in &parted {
+            if let Some(grant) = self.grants.get_mut(target) {
+                grant.flight = None;
+            }
+        }
+        flight.targets = kept;
+        let method = presenting
+            .method
+            .unwrap_or_else(|| AuthMethod::choose(&client, &metadata.token_auth_methods));
+        let profile = self.profiles.of(&entry.server_url).1;
+        let by_default = profile.send_resource != Some(false);
+        let resource =
+            (by_default != presenting.tried_other_resource).then_some(entry.server_url.as_str());
+        let request = Refresh {
+            endpoint: &metadata.token_endpoint,
+            client: &client,
+            method,
+            token: &token,
+            resource,
+            scope: entry
+                .scope
+                .as_deref()
+                .filter(|_| profile.send_scope == Some(true)),
+            on_behalf_of: &entry.server_url,
+        }
+        .request();
+        let request = match request {
+            Ok(request) => request,
+            Err(fault) => return self.unlock(flight, Ending::Failed(Failure::BadEndpoint(fault))),
+        };
+        presenting.method = Some(method);
+        presenting.request = Some(request);
+        if presenting.record.is_some() {
+            // The intent of this very token is durable already: another form of the same request.
+            flight.work = Work::Refresh(presenting);
+            return self.send(flight);
+        }
+        let mark = TokenMark::of(&self.mark_key, &token);
+        let record = Record {
+            id: self.record_id(mark),
+            at: self.now.wall,
+            replaced: self.replaced(&flight.targets),
+            client_id: client.id,
+            mark,
+            stage: Stage::Intent,
+        };
+        presenting.record = Some(record.clone());
+        flight.work = Work::Refresh(presenting);
+        self.go(flight, Step::Intending, |ticket, _| Effect::Intent {
+            ticket,
+            record,
+        });
+    }
+
+    fn replaced(&self, targets: &[Target]) -> Vec<(Target, TokenPair)> {
+        let pairs = targets.iter().filter_map(|target| {
+            Some((target.clone(), self.grants.get(target)?.entry.pair.clone()))
+        });
+        pairs.collect()
+    }
+
+    fn record_id(&self, mark: TokenMark) -> RecordId {
+        let mark = crate::ids::hex(&mark.0[..4]);
+        RecordId(alloc::format!(
+            "{}-{mark}-{}",
+            self.now.wall.0,
+            self.last_ticket
+        ))
+    }
+
+    /// Presents the token. The engine checks the lock once more, and never cancels what it started.
+    fn send(&mut self, mut flight: Flight) {
+        let now = self.now.boot;
+        let Work::Refresh(presenting) = &mut flight.work else {
+            return self.let_go(flight);
+        };
+        presenting.first_sent.get_or_insert(now);
+        let Some(request) = presenting.request.clone() else {
+            return self.let_go(flight);
+        };
+        self.go(flight, Step::Sending, |ticket, flight| Effect::Send {
+            ticket,
+            flight: flight.id,
+            request,
+        });
+    }
+
+    /// The entry whose client, server and metadata are used.
+    fn lead(&self, flight: &Flight) -> Option<(crate::facts::GrantFacts, Entry)> {
+        let target = flight.targets.first()?;
+        Some((
+            self.facts_of(target),
+            self.grants.get(target)?.entry.clone(),
+        ))
+    }
+
+    pub(super) fn ids(&self, targets: &[Target]) -> Vec<GrantId> {
+        targets
+            .iter()
+            .filter_map(|t| Some(self.grants.get(t)?.id.clone()))
+            .collect()
+    }
+
+    /// Ends a flight that holds locks: first the record that is no longer needed, then the locks.
+    pub(super) fn unlock(&mut self, mut flight: Flight, ending: Ending) {
+        let spare = match (&flight.work, &ending) {
+            (Work::Refresh(presenting), Ending::Failed(failure)) if !keeps_intent(failure) => {
+                presenting.record.as_ref().map(|record| record.id.clone())
+            }
+            (Work::Refresh(presenting), Ending::Adopted | Ending::SignedOut) => {
+                presenting.record.as_ref().map(|record| record.id.clone())
+            }
+            _ => None,
+        };
+        flight.ending = Some(ending);
+        match spare {
+            Some(record) => {
+                self.spares.remove(&record);
+                self.go(flight, Step::Forgetting, |ticket, _| Effect::Forget {
+                    ticket,
+                    records: Vec::from([record]),
+                });
+            }
+            None => self.let_go(flight),
+        }
+    }
+
+    pub(super) fn let_go(&mut self, flight: Flight) {
+        self.go(flight, Step::Unlocking, |ticket, flight| Effect::Unlock {
+            ticket,
+            flight: flight.id,
+        });
+    }
+
+    /// Ends a flight that holds no locks.
+    fn land(&mut self, mut flight: Flight, ending: Ending) {
+        flight.ending = Some(ending);
+        self.landed(flight);
+    }
+
+    fn land_quietly(&mut self, flight: Flight) {
+        self.land(flight, Ending::SignedOut);
+    }
+
+    /// The flight is over; its grants learn how it ended.
+    fn landed(&mut self, flight: Flight) {
+        for target in &flight.targets {
+            if let Some(grant) = self.grants.get_mut(target) {
+                grant.flight = None;
+            }
+        }
+        let Some(ending) = flight.ending.clone() else {
+            return;
+        };
+        for target in &flight.targets {
+            match &ending {
+                Ending::Saved => self.landed_saved(target, &flight),
+                Ending::Adopted => self.landed_adopted(target),
+                Ending::SignedOut => {}
+                Ending::Failed(failure) => self.landed_failed(target, failure),
+            }
+        }
+        if let Work::Save { record, .. } = &flight.work {
+            self.spare_landed(&record.id, &ending);
+        }
+    }
+
+    fn landed_adopted(&mut self, target: &Target) {
+        let Some(grant) = self.grants.get_mut(target) else {
+            return;
+        };
+        grant.attempts = 0;
+        grant.failure = None;
+        grant.wait_until = None;
+        if grant.asked != Asked::No && !grant.has_ended(self.now) {
+            let id = grant.id.clone();
+            let why = "somebody else renewed it meanwhile".into();
+            self.settle(
+                target,
+                Event::Unchanged {
+                    grant: id,
+                    why,
+                    next: None,
+                },
+            );
+        }
+    }
+
+    fn landed_failed(&mut self, target: &Target, failure: &Failure) {
+        let Some(grant) = self.grants.get_mut(target) else {
+            return;
+        };
+        grant.attempts = grant.attempts.saturating_add(1);
+        grant.failure = Some(failure.clone());
+        let attempts = grant.attempts;
+        let spread = schedule::spread(self.seed, grant.id.as_str(), attempts);
+        let (id, server) = (grant.id.clone(), grant.entry.server_name.clone());
+        let busy = matches!(failure, Failure::Store(fault) if is_passing(fault));
+        let wait = match failure.verdict() {
+            Verdict::Retry(_) if busy => Millis::seconds(3),
+            Verdict::Retry(at_least) => schedule::backoff(attempts, at_least, spread),
+            // Their own rules in `plan` hold these back; the wait keeps them from spinning.
+            Verdict::Confirm => Millis(0),
+            Verdict::AwaitEnd => schedule::backoff(attempts.max(3), None, 1.0),
+            Verdict::Person => Millis::hours(1),
+        };
+        grant.wait_until = Some(self.now.boot + wait);
+        let now = self.now.wall;
+        self.facts_mut(target).failing_since.get_or_insert(now);
+        if failure.verdict() == Verdict::Confirm || (busy && attempts < BUSY_TRIES) {
+            return;
+        }
+        let next = (failure.verdict() != Verdict::Person).then(|| now + wait);
+        let event = Event::Failed {
+            grant: id,
+            code: failure.code(),
+            why: failure.told(&server),
+            next,
+        };
+        self.settle(target, event);
+    }
+
+    /// The answer never came, or could not be read twice: the token may be spent.
+    fn lost(&mut self, flight: Flight, failure: Failure) {
+        let Work::Refresh(presenting) = &flight.work else {
+            return self.let_go(flight);
+        };
+        if let Some(record) = presenting.record.clone() {
+            let lost = Lost {
+                mark: record.mark,
+                at: self.now.wall,
+            };
+            for target in &flight.targets {
+                self.facts_mut(target).lost = Some(lost.clone());
+            }
+            self.keep_spare(record, false);
+        }
+        self.unlock(flight, Ending::Failed(failure));
+    }
+}
+
+/// Whether the intent must stay in the journal: the token may have been spent.
+const fn keeps_intent(failure: &Failure) -> bool {
+    matches!(failure, Failure::Lost(_))
+}
+
+fn with_endpoint(mut flight: Flight, metadata: ServerMetadata, pin: Pin) -> Flight {
+    flight
+        .revocation_endpoint
+        .clone_from(&metadata.revocation_endpoint);
+    if let Work::Refresh(presenting) = &mut flight.work {
+        presenting.metadata = Some(metadata);
+        presenting.pin = Some(pin);
+    }
+    flight
+}
+
+/// The first store that could not be read. No store at all is an answer, not a fault: all is gone.
+fn first_fault(views: &Views) -> Option<StoreFault> {
+    views.iter().find_map(|(_, seen)| match seen {
+        Ok(_) | Err(StoreFault::Absent { .. }) => None,
+        Err(fault) => Some(fault.clone()),
+    })
+}
+
+fn send_failure(fault: SendFault) -> Failure {
+    match fault {
+        SendFault::LockLost(fault) => Failure::Store(fault),
+        SendFault::Http(fault) => Failure::NotSent(fault),
+    }
+}

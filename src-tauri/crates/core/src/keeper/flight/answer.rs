@@ -1,0 +1,255 @@
+//! What the token endpoint's answer means for the grant.
+//!
+//! Only a definite refusal, repeated a minute later, ends one. What may have been acted on is
+//! presented once more at once; then it waits until little is left to lose.
+
+use alloc::{format, string::String};
+
+use super::{AGAIN_WITHIN, Ending, Flight, Step, Work, send_failure};
+use crate::{
+    facts::{Refusal, SPENT_KEPT},
+    http::Answer,
+    ids::{Target, TokenMark},
+    journal::Stage,
+    keeper::{Effect, Failure, Keeper, SendFault, grant::CONFIRM_AFTER},
+    oauth::token::{self, AuthMethod, ErrorCode, Granted, Reading},
+    store::NewTokens,
+    time::Millis,
+};
+
+impl Keeper {
+    /// An answer came, or none.
+    pub(super) fn answered(&mut self, flight: Flight, answer: Result<Answer, SendFault>) {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(SendFault::Http(fault)) if fault.perhaps_processed() => {
+                return self.again_or_lost(flight, Failure::Lost(format!("{fault}")));
+            }
+            Err(fault) => return self.unlock(flight, Ending::Failed(send_failure(fault))),
+        };
+        let Some((_, entry)) = self.lead(&flight) else {
+            // Signed out while the answer was on its way: the tokens are given back below.
+            return self.answered_for_nobody(flight, &answer);
+        };
+        let profile = self.profiles.of(&entry.server_url).1;
+        match token::read(&answer, profile) {
+            Reading::Granted(granted) => self.granted(flight, granted, entry.scope),
+            Reading::GrantRefused(code) => self.grant_refused(flight, code),
+            Reading::ClientRefused(code) => self.client_refused(flight, code),
+            Reading::TargetRefused => self.target_refused(flight),
+            Reading::Refused(code) => {
+                self.forget_metadata(&flight, &code);
+                self.unlock(flight, Ending::Failed(Failure::Refused(code)));
+            }
+            Reading::NotProcessed(code, retry_after) => {
+                let failure = Failure::NotProcessed(code, retry_after);
+                self.unlock(flight, Ending::Failed(failure));
+            }
+            Reading::Unclear(code) => self.unclear(flight, &answer, code),
+        }
+    }
+
+    /// Every entry of the flight was removed by the user while the request was out.
+    fn answered_for_nobody(&mut self, flight: Flight, answer: &Answer) {
+        let plain = crate::profile::Profile::default();
+        if let Reading::Granted(granted) = token::read(answer, &plain) {
+            self.granted(flight, granted, None);
+        } else {
+            self.unlock(flight, Ending::SignedOut);
+        }
+    }
+
+    /// New tokens: written down before anything else is done with them.
+    fn granted(&mut self, mut flight: Flight, granted: Granted, old_scope: Option<String>) {
+        let now = self.now.wall;
+        let Work::Refresh(presenting) = &mut flight.work else {
+            return self.let_go(flight);
+        };
+        let Some(record) = &mut presenting.record else {
+            return self.let_go(flight);
+        };
+        let old = record
+            .replaced
+            .first()
+            .and_then(|(_, pair)| pair.refresh.clone());
+        let Some(refresh) = granted.refresh.clone().or(old) else {
+            return self.let_go(flight);
+        };
+        let tokens = NewTokens {
+            access: granted.access.clone(),
+            refresh,
+            expires_at: granted.expires_at(now),
+            scope: granted.scope.clone().or(old_scope),
+        };
+        record.stage = Stage::Answered(tokens.clone());
+        let record = record.clone();
+        for target in &flight.targets {
+            if self.grants.contains_key(target) {
+                self.learn(target, &granted, &tokens, record.mark);
+            }
+        }
+        self.go(flight, Step::Journaling, |ticket, _| Effect::Journal {
+            ticket,
+            record,
+        });
+    }
+
+    /// What an answer teaches about a grant, whether or not its tokens reach the store.
+    fn learn(
+        &mut self,
+        target: &Target,
+        granted: &Granted,
+        tokens: &NewTokens,
+        presented: TokenMark,
+    ) {
+        let now = self.now.wall;
+        let key = self.mark_key.clone();
+        let server_url = self.grants.get(target).map(|g| g.entry.server_url.clone());
+        let life_by_profile = server_url
+            .and_then(|url| self.profiles.of(&url).1.sign_in_life_days)
+            .map(|days| Millis::hours(days.saturating_mul(24)));
+        let rotated = TokenMark::of(&key, &tokens.refresh) != presented;
+        let facts = self.facts_mut(target);
+        facts.life = granted
+            .life
+            .or_else(|| tokens.expires_at.map(|end| now.until(end)));
+        facts.issued_at = Some(now);
+        facts.access = Some(TokenMark::of(&key, &tokens.access));
+        facts.proof_at = Some(now);
+        facts.refusal = None;
+        facts.lost = None;
+        if let Some(life) = granted.sign_in_life {
+            facts.sign_in_ends = Some(now + life);
+        } else if rotated && granted.refresh.is_some() {
+            facts.sign_in_ends = life_by_profile.map(|life| now + life);
+        }
+        if rotated {
+            facts.spent.retain(|mark| *mark != presented);
+            facts.spent.push(presented);
+            let over = facts.spent.len().saturating_sub(SPENT_KEPT);
+            facts.spent.drain(..over);
+        }
+    }
+
+    /// A definite refusal: once is asked about again a minute later, twice is the end.
+    fn grant_refused(&mut self, flight: Flight, code: ErrorCode) {
+        let now = self.now.wall;
+        let Work::Refresh(presenting) = &flight.work else {
+            return self.let_go(flight);
+        };
+        let Some(mark) = presenting.record.as_ref().map(|record| record.mark) else {
+            return self.let_go(flight);
+        };
+        let mut confirmed = false;
+        for target in &flight.targets {
+            let facts = self.facts_mut(target);
+            let earlier = facts
+                .refusal
+                .as_ref()
+                .filter(|r| r.mark == mark)
+                .map(|r| r.at);
+            confirmed = earlier.is_some_and(|at| now >= at + CONFIRM_AFTER);
+            let at = earlier.unwrap_or(now);
+            facts.refusal = Some(Refusal {
+                mark,
+                code: code.0.clone(),
+                at,
+                confirmed,
+            });
+            facts.lost = None;
+        }
+        let failure = if confirmed {
+            Failure::GrantRefused(code)
+        } else {
+            Failure::GrantRefusedOnce(code)
+        };
+        self.unlock(flight, Ending::Failed(failure));
+    }
+
+    /// The server does not know the client, or not by this proof: the other form of it once.
+    fn client_refused(&mut self, mut flight: Flight, code: ErrorCode) {
+        let now = self.now.wall;
+        let Work::Refresh(presenting) = &mut flight.work else {
+            return self.let_go(flight);
+        };
+        let other = presenting.method.and_then(AuthMethod::other);
+        if let (Some(other), false) = (other, presenting.tried_other_method) {
+            presenting.method = Some(other);
+            presenting.tried_other_method = true;
+            let presenting = presenting.clone();
+            return self.present_or_adopt(flight, presenting);
+        }
+        if let Some(mark) = presenting.record.as_ref().map(|record| record.mark) {
+            let code = "invalid_client".into();
+            let refusal = Refusal {
+                mark,
+                code,
+                at: now,
+                confirmed: true,
+            };
+            for target in &flight.targets {
+                self.facts_mut(target).refusal = Some(refusal.clone());
+            }
+        }
+        self.unlock(flight, Ending::Failed(Failure::ClientRefused(code)));
+    }
+
+    /// `invalid_target` (RFC 8707 §2): with or without `resource`, the other way once.
+    fn target_refused(&mut self, mut flight: Flight) {
+        let Work::Refresh(presenting) = &mut flight.work else {
+            return self.let_go(flight);
+        };
+        if presenting.tried_other_resource {
+            let code = ErrorCode("invalid_target".into());
+            return self.unlock(flight, Ending::Failed(Failure::Refused(code)));
+        }
+        presenting.tried_other_resource = true;
+        let presenting = presenting.clone();
+        self.present_or_adopt(flight, presenting);
+    }
+
+    /// An endpoint that is not there any more may have moved: search anew next time.
+    fn forget_metadata(&mut self, flight: &Flight, code: &ErrorCode) {
+        if !code.0.starts_with("http_3") && code.0 != "http_404" && code.0 != "http_405" {
+            return;
+        }
+        for target in &flight.targets {
+            self.facts_mut(target).metadata = None;
+        }
+    }
+
+    /// A success that cannot be read is kept as it came before the token is presented again.
+    fn unclear(&mut self, mut flight: Flight, answer: &Answer, code: ErrorCode) {
+        let failure = Failure::Lost(code.0);
+        let success = (200..300).contains(&answer.status) && !answer.body.is_empty();
+        let Work::Refresh(presenting) = &mut flight.work else {
+            return self.let_go(flight);
+        };
+        match (&mut presenting.record, success) {
+            (Some(record), true) => {
+                record.stage = Stage::Raw(answer.body.clone());
+                let record = record.clone();
+                self.go(flight, Step::KeepingRaw(failure), |ticket, _| {
+                    Effect::Journal { ticket, record }
+                });
+            }
+            _ => self.again_or_lost(flight, failure),
+        }
+    }
+
+    /// Perhaps processed: the same token once more, soon and under the same lock, or not at all.
+    pub(super) fn again_or_lost(&mut self, mut flight: Flight, failure: Failure) {
+        let now = self.now.boot;
+        let Work::Refresh(presenting) = &mut flight.work else {
+            return self.let_go(flight);
+        };
+        let soon = presenting
+            .first_sent
+            .is_some_and(|first| first.until(now) < AGAIN_WITHIN);
+        if soon && !presenting.sent_again {
+            presenting.sent_again = true;
+            return self.send(flight);
+        }
+        self.lost(flight, failure);
+    }
+}

@@ -1,0 +1,271 @@
+//! What happens to new tokens: written where they belong, read back, marked as saved.
+//!
+//! A store that cannot take them keeps the record owed; an entry that is gone means that they are
+//! given back; another pair in the store means that theirs stays and ours is a spare.
+
+use alloc::{collections::VecDeque, vec::Vec};
+
+use super::{Ending, Flight, Step, Views, Work, first_fault};
+use crate::{
+    facts::Renewer,
+    ids::Target,
+    journal::{JournalFault, Record, Stage},
+    keeper::{Effect, Event, Failure, Keeper, Pending, grant::Asked},
+    oauth::token,
+    secret::Secret,
+    store::{Change, StoreFault, TokenPair, Written},
+};
+
+impl Keeper {
+    /// The new tokens are written down, or could not be: then the store is the only place left.
+    pub(super) fn journaled(&mut self, mut flight: Flight, kept: Result<(), JournalFault>) {
+        flight.only_here = kept.is_err();
+        let Work::Refresh(presenting) = &flight.work else {
+            return self.let_go(flight);
+        };
+        let Some(record) = presenting.record.clone() else {
+            return self.let_go(flight);
+        };
+        let left = record.replaced.iter().cloned().collect();
+        flight.work = Work::Save {
+            record,
+            restoring: false,
+        };
+        self.write_next(flight, left);
+    }
+
+    /// Tokens of an earlier run, or ones that were overwritten: written only where what we replaced,
+    /// or an emptied entry, stands.
+    pub(super) fn save_where_it_belongs(&mut self, mut flight: Flight, record: &Record) {
+        let Some(new) = record.stage.tokens().map(crate::store::NewTokens::pair) else {
+            return self.unlock(flight, Ending::Adopted);
+        };
+        let mut left = VecDeque::new();
+        let mut gone = 0;
+        for (target, replaced) in &record.replaced {
+            match self
+                .grants
+                .get(target)
+                .map(|grant| grant.entry.pair.clone())
+            {
+                None => gone += 1,
+                Some(pair) if pair == new => flight.saved.push(target.clone()),
+                Some(pair) if pair == *replaced || pair.is_wiped() => {
+                    left.push_back((target.clone(), pair));
+                }
+                Some(_) => {}
+            }
+        }
+        if gone == record.replaced.len() {
+            return self.unlock(flight, Ending::SignedOut);
+        }
+        self.write_next(flight, left);
+    }
+
+    fn write_next(&mut self, flight: Flight, mut left: VecDeque<(Target, TokenPair)>) {
+        let Work::Save { record, .. } = &flight.work else {
+            return self.let_go(flight);
+        };
+        let Some(new) = record.stage.tokens().cloned() else {
+            return self.let_go(flight);
+        };
+        let client_id = record.client_id.clone();
+        let Some((at, expect)) = left.pop_front() else {
+            return self.go(flight, Step::ReadingBack, |ticket, flight| {
+                Effect::ReadBack {
+                    ticket,
+                    flight: flight.id,
+                    stores: flight.stores(),
+                }
+            });
+        };
+        let store = at.store.clone();
+        let change = Change {
+            key: at.key.clone(),
+            expect,
+            client_id,
+            new,
+        };
+        self.go(flight, Step::Writing { at, left }, |ticket, flight| {
+            Effect::Write {
+                ticket,
+                flight: flight.id,
+                store,
+                change,
+            }
+        });
+    }
+
+    /// A store answered.
+    pub(super) fn wrote(
+        &mut self,
+        mut flight: Flight,
+        at: &Target,
+        mut left: VecDeque<(Target, TokenPair)>,
+        wrote: Result<Written, StoreFault>,
+    ) {
+        match wrote {
+            Ok(Written::Saved) => flight.saved.push(at.clone()),
+            // The client met the spent token and emptied the entry while ours was on its way.
+            Ok(Written::Conflict(pair)) if pair.is_wiped() && !flight.emptied.contains(at) => {
+                flight.emptied.push(at.clone());
+                left.push_front((at.clone(), pair));
+            }
+            Ok(Written::Conflict(_)) => {}
+            Ok(Written::Gone) => self.signed_out(at),
+            Err(fault) => return self.owe(flight, Failure::Store(fault)),
+        }
+        self.write_next(flight, left);
+    }
+
+    /// The store was read back, still under the client's lock.
+    pub(super) fn read_back(&mut self, mut flight: Flight, views: Views) {
+        if let Some(fault) = first_fault(&views) {
+            return self.owe(flight, Failure::Store(fault));
+        }
+        for (store, seen) in views {
+            self.see(&store, seen);
+        }
+        let all_gone = flight
+            .targets
+            .iter()
+            .all(|target| !self.grants.contains_key(target));
+        if all_gone {
+            return self.give_up_tokens(flight);
+        }
+        let now = self.now.wall;
+        let Work::Save { record, restoring } = &mut flight.work else {
+            return self.let_go(flight);
+        };
+        let restores = match &record.stage {
+            Stage::Saved { restores, .. } => restores + u8::from(*restoring),
+            Stage::Intent | Stage::Raw(_) | Stage::Answered(_) => 0,
+        };
+        let Some(tokens) = record.stage.tokens().cloned() else {
+            return self.let_go(flight);
+        };
+        record.stage = Stage::Saved {
+            tokens,
+            at: now,
+            looks: 0,
+            restores,
+        };
+        let record = record.clone();
+        self.go(flight, Step::Marking, |ticket, _| Effect::Journal {
+            ticket,
+            record,
+        });
+    }
+
+    /// The user signed out while the tokens were on their way: nothing of them is kept.
+    fn give_up_tokens(&mut self, mut flight: Flight) {
+        let Work::Save { record, .. } = &flight.work else {
+            return self.let_go(flight);
+        };
+        let record = record.clone();
+        if let Some(tokens) = record.stage.tokens() {
+            self.give_back(&flight, &tokens.refresh);
+        }
+        self.spares.remove(&record.id);
+        flight.only_here = false;
+        flight.ending = Some(Ending::SignedOut);
+        self.go(flight, Step::Forgetting, |ticket, _| Effect::Forget {
+            ticket,
+            records: Vec::from([record.id]),
+        });
+    }
+
+    /// Revokes a token at its server (RFC 7009), best effort.
+    fn give_back(&mut self, flight: &Flight, refresh: &Secret) {
+        let Some(entry) = &flight.lead else { return };
+        let endpoint = flight.revocation_endpoint.as_deref();
+        let (Some(endpoint), Some(client)) = (endpoint, &entry.client) else {
+            return;
+        };
+        let request = token::revocation(endpoint, client, refresh, &entry.server_url);
+        let ticket = self.ticket(Pending::Revoke);
+        self.effects.push_back(Effect::Fetch { ticket, request });
+    }
+
+    /// The store cannot take the tokens now: they stay in the journal (or here) and are owed.
+    fn owe(&mut self, mut flight: Flight, failure: Failure) {
+        let Work::Save { record, .. } = &flight.work else {
+            return self.let_go(flight);
+        };
+        let record = record.clone();
+        self.keep_spare(record, true);
+        if let Work::Save { record, .. } = &flight.work
+            && let Some(spare) = self.spares.get_mut(&record.id)
+        {
+            spare.only_here = flight.only_here;
+            spare.flying = true;
+        }
+        flight.only_here = false;
+        self.unlock(flight, Ending::Failed(failure));
+    }
+
+    /// Saved, and marked as such where the journal could take it.
+    pub(super) fn marked(&mut self, mut flight: Flight, kept: Result<(), JournalFault>) {
+        // In the store, and read back: a journal that fails now costs only the later looks.
+        drop(kept);
+        flight.only_here = false;
+        let Work::Save { record, .. } = &flight.work else {
+            return self.let_go(flight);
+        };
+        let record = record.clone();
+        let now = self.now.wall;
+        for target in &flight.saved {
+            let store = self.facts.stores.entry(target.store.clone()).or_default();
+            store.first_write_at.get_or_insert(now);
+        }
+        self.keep_spare(record, false);
+        let ending = if flight.saved.is_empty() {
+            Ending::Adopted
+        } else {
+            Ending::Saved
+        };
+        self.unlock(flight, ending);
+    }
+
+    /// A grant whose new tokens are in the store.
+    pub(super) fn landed_saved(&mut self, target: &Target, flight: &Flight) {
+        let restoring = matches!(
+            flight.work,
+            Work::Save {
+                restoring: true,
+                ..
+            }
+        );
+        let now = self.now.wall;
+        if !flight.saved.contains(target) {
+            return self.landed_adopted(target);
+        }
+        let Some(grant) = self.grants.get_mut(target) else {
+            return;
+        };
+        grant.failure = None;
+        grant.attempts = 0;
+        grant.wait_until = None;
+        grant.probe = None;
+        let (id, expires_at) = (grant.id.clone(), grant.entry.pair.expires_at);
+        let asked = grant.asked;
+        let facts = self.facts_mut(target);
+        facts.failing_since = None;
+        if restoring {
+            self.tell(Event::Restored { grant: id });
+            return;
+        }
+        facts.renewed_at = Some(now);
+        facts.renewed_by = Some(Renewer::Lamplighter);
+        let event = Event::Renewed {
+            grant: id,
+            by: Renewer::Lamplighter,
+            expires_at,
+        };
+        if asked == Asked::No {
+            self.tell(event);
+        } else {
+            self.settle(target, event);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! One grant as the keeper holds it, and where it stands: recomputed from facts each time it is asked,
+//! never toggled.
+
+use alloc::{format, string::String};
+
+use super::{failure::Failure, schedule};
+use crate::{
+    facts::{GrantFacts, Refusal},
+    ids::{FlightId, GrantId, MarkKey, TokenMark},
+    profile::Profile,
+    store::{Entry, LeftAlone},
+    time::{Boot, Millis, Now, Wall},
+};
+
+/// How long after a first refusal the same token is presented once more to be sure.
+pub(super) const CONFIRM_AFTER: Millis = Millis::minutes(1);
+
+/// What was asked for a grant and is not settled yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Nothing.
+    No,
+    /// Renew if due, withdraw a stale verdict.
+    IfDue,
+    /// Renew now.
+    Now,
+}
+
+/// One grant.
+#[derive(Debug, Clone)]
+pub(super) struct Grant {
+    pub id: GrantId,
+    pub entry: Entry,
+    /// When this run first saw it.
+    pub first_seen: Wall,
+    /// The refresh in the air for it.
+    pub flight: Option<FlightId>,
+    pub asked: Asked,
+    /// Somebody asked for it in this run, so its verdict may be withdrawn.
+    pub was_asked: bool,
+    /// Failures in a row.
+    pub attempts: u32,
+    pub failure: Option<Failure>,
+    /// No attempt before this.
+    pub wait_until: Option<Boot>,
+    /// The verdict for which a probe was already made.
+    pub probed_verdict: Option<Wall>,
+    /// What the last probe said.
+    pub probe: Option<ProbeFinding>,
+    /// The reason for waiting that was last told, so that it is told once.
+    pub told_waiting: Option<String>,
+}
+
+/// What a probe found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProbeFinding {
+    /// The server accepts the access token; with the number of tools it offers, where told.
+    Accepted(Option<u32>),
+    /// The server refuses it.
+    Refused,
+    /// Nothing could be proven.
+    Unknown,
+}
+
+/// Where a grant stands, apart from what is in the air.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    LeftAlone(LeftAlone),
+    NotSignedIn,
+    Paused,
+    /// It works until the access token ends, and cannot be renewed.
+    CannotRenew(&'static str),
+    /// Only a new sign-in helps; with the reason in words.
+    SignInRequired(String),
+    /// A person must look at both addresses.
+    Approval {
+        known: String,
+        now: String,
+    },
+    /// It can be renewed.
+    Renewable,
+}
+
+impl Grant {
+    pub(super) const fn new(id: GrantId, entry: Entry, now: Now) -> Self {
+        Self {
+            id,
+            entry,
+            first_seen: now.wall,
+            flight: None,
+            asked: Asked::No,
+            was_asked: false,
+            attempts: 0,
+            failure: None,
+            wait_until: None,
+            probed_verdict: None,
+            probe: None,
+            told_waiting: None,
+        }
+    }
+
+    /// The mark of the refresh token it holds now.
+    pub(super) fn refresh_mark(&self, key: &MarkKey) -> Option<TokenMark> {
+        self.entry
+            .pair
+            .refresh
+            .as_ref()
+            .map(|token| TokenMark::of(key, token))
+    }
+
+    /// The mark of the access token it holds now.
+    pub(super) fn access_mark(&self, key: &MarkKey) -> Option<TokenMark> {
+        self.entry
+            .pair
+            .access
+            .as_ref()
+            .map(|token| TokenMark::of(key, token))
+    }
+
+    /// Whether the access token has ended, as far as the store tells.
+    pub(super) fn has_ended(&self, now: Now) -> bool {
+        self.entry.pair.access.is_none()
+            || self
+                .entry
+                .pair
+                .expires_at
+                .is_some_and(|end| end <= now.wall)
+    }
+
+    /// Where it stands.
+    pub(super) fn standing(&self, facts: &GrantFacts, key: &MarkKey, now: Now) -> Standing {
+        let pair = &self.entry.pair;
+        if let Some(why) = self.entry.left_alone {
+            return Standing::LeftAlone(why);
+        }
+        if pair.is_wiped() && pair.refresh.is_none() {
+            return Standing::SignInRequired("the sign-in was refused and emptied".into());
+        }
+        if pair.access.is_none() && pair.refresh.is_none() {
+            return Standing::NotSignedIn;
+        }
+        if facts.paused {
+            return Standing::Paused;
+        }
+        let Some(mark) = self.refresh_mark(key) else {
+            return self.cannot_renew(now, "the server gave no refresh token");
+        };
+        if self.entry.client.is_none() {
+            return self.cannot_renew(now, "the store names no OAuth client for it");
+        }
+        if let Some(refusal) = confirmed(facts, mark) {
+            return Standing::SignInRequired(refusal_words(refusal));
+        }
+        if facts.spent.contains(&mark) {
+            return self.cannot_renew(now, "an older copy of the sign-in came back");
+        }
+        if let Some(Failure::Approval { known, now }) = &self.failure {
+            return Standing::Approval {
+                known: known.clone(),
+                now: now.clone(),
+            };
+        }
+        Standing::Renewable
+    }
+
+    fn cannot_renew(&self, now: Now, why: &'static str) -> Standing {
+        if self.has_ended(now) {
+            Standing::SignInRequired(format!("the token has ended and {why}"))
+        } else {
+            Standing::CannotRenew(why)
+        }
+    }
+
+    /// What is known of the access token's time.
+    pub(super) fn span(
+        &self,
+        facts: &GrantFacts,
+        key: &MarkKey,
+        profile: &Profile,
+        margin: Millis,
+    ) -> schedule::Span {
+        let known = facts.access.is_some() && facts.access == self.access_mark(key);
+        let expires_at = self.entry.pair.expires_at;
+        let life = if known { facts.life } else { None };
+        // A guess plans only: it stands in where a token we received says nothing of its end.
+        let guessed = known && expires_at.is_none();
+        schedule::Span {
+            issued_at: if known { facts.issued_at } else { None },
+            life: life.or_else(|| {
+                guessed.then(|| profile.access_life().unwrap_or(schedule::GUESSED_LIFE))
+            }),
+            expires_at,
+            margin,
+        }
+    }
+}
+
+/// The confirmed refusal of the token with this mark.
+fn confirmed(facts: &GrantFacts, mark: TokenMark) -> Option<&Refusal> {
+    facts
+        .refusal
+        .as_ref()
+        .filter(|r| r.confirmed && r.mark == mark)
+}
+
+fn refusal_words(refusal: &Refusal) -> String {
+    if refusal.code == "invalid_client" {
+        String::from("the server no longer knows the client that signed in")
+    } else {
+        format!("the server ended the sign-in ({})", refusal.code)
+    }
+}

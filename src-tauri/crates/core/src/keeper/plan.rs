@@ -1,0 +1,349 @@
+//! What starts when, and why.
+//!
+//! Planned anew after every input, from facts alone: no timer is kept, so a clock step or a sleep
+//! cannot leave a stale one behind.
+
+use alloc::{format, string::String, vec::Vec};
+
+use super::{
+    Event, Failure, Keeper, Mode, Wake,
+    grant::{Asked, CONFIRM_AFTER, Grant, Standing},
+    schedule,
+    spare::LAST_LOOK,
+};
+use crate::{
+    ids::{StoreId, Target},
+    time::{Boot, Millis, Wall},
+};
+
+/// When a grant's next refresh starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Now.
+    Now,
+    /// Then, and why not before.
+    At(Boot, Why),
+    /// When something else has ended.
+    After(Why),
+    /// Not by itself.
+    Never,
+}
+
+/// Why a refresh starts at its time and not before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    Due,
+    Backoff,
+    Confirm,
+    LostAnswer,
+    FirstWrite,
+}
+
+impl Why {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Due => "a renewal is due",
+            Self::Backoff => "a failed renewal is tried again",
+            Self::Confirm => "a refused sign-in is asked about once more",
+            Self::LostAnswer => "an answer was lost, and the token nears its end",
+            Self::FirstWrite => "the first write to this store is being looked at",
+        }
+    }
+
+    /// Whether somebody who asked waits for it, or is told when it will be.
+    const fn is_short(self) -> bool {
+        match self {
+            Self::Confirm | Self::FirstWrite => true,
+            Self::Due | Self::Backoff | Self::LostAnswer => false,
+        }
+    }
+}
+
+impl Keeper {
+    /// Starts what is due.
+    pub(super) fn plan(&mut self) {
+        if self.mode == Mode::WatchOnly {
+            return;
+        }
+        if self.stopping {
+            for grant in self.grants.values_mut() {
+                grant.asked = Asked::No;
+            }
+            return;
+        }
+        self.plan_spares();
+        let targets: Vec<Target> = self.grants.keys().cloned().collect();
+        for target in targets {
+            self.plan_grant(&target);
+        }
+        self.plan_relooks();
+    }
+
+    fn plan_grant(&mut self, target: &Target) {
+        let Some(grant) = self.grants.get(target) else {
+            return;
+        };
+        let wanted = self.mode == Mode::Keep || grant.asked != Asked::No;
+        if grant.flight.is_some() || !wanted {
+            return;
+        }
+        match self.next(target, grant) {
+            Next::Now => self.start_refresh(target),
+            Next::At(at, why) => self.settle_waiting(target, Some(at), why),
+            Next::After(why) => self.settle_waiting(target, None, why),
+            Next::Never => self.settle_never(target),
+        }
+    }
+
+    /// When the next refresh of a grant starts.
+    pub(super) fn next(&self, target: &Target, grant: &Grant) -> Next {
+        let facts = self.facts_of(target);
+        let readable = matches!(self.stores.get(&target.store), Some(Ok(_)));
+        let standing = grant.standing(&facts, &self.mark_key, self.now);
+        let owed = self
+            .spares
+            .values()
+            .any(|spare| spare.is_owed() && spare.is_about(target));
+        if !readable || owed || standing != Standing::Renewable || grant.flight.is_some() {
+            return Next::Never;
+        }
+        let mark = grant.refresh_mark(&self.mark_key);
+        let due = if grant.asked == Asked::Now {
+            self.now.boot
+        } else {
+            self.now.boot_at(self.due(target, grant))
+        };
+        let (mut at, mut why) = (due, Why::Due);
+        if let Some(refusal) = facts.refusal.as_ref().filter(|r| Some(r.mark) == mark) {
+            (at, why) = (self.now.boot_at(refusal.at + CONFIRM_AFTER), Why::Confirm);
+        } else if let Some(lost) = facts.lost.as_ref().filter(|l| Some(l.mark) == mark) {
+            let held = self.now.boot_at(self.little_left(target, grant, lost.at));
+            if held > at {
+                (at, why) = (held, Why::LostAnswer);
+            }
+        }
+        if let Some(wait) = grant.wait_until.filter(|wait| *wait > at) {
+            (at, why) = (wait, Why::Backoff);
+        }
+        if at > self.now.boot {
+            return Next::At(at, why);
+        }
+        match self.probation(&target.store) {
+            Probation::Over => Next::Now,
+            Probation::Until(at) => Next::At(at, Why::FirstWrite),
+            Probation::Running => Next::After(Why::FirstWrite),
+        }
+    }
+
+    /// When a renewal is due by the schedule alone, on the wall clock.
+    pub(super) fn due(&self, target: &Target, grant: &Grant) -> Wall {
+        let facts = self.facts_of(target);
+        let profile = self.profiles.of(&grant.entry.server_url).1;
+        let span = grant.span(&facts, &self.mark_key, profile, self.margin(&target.store));
+        schedule::due(
+            span,
+            grant.first_seen,
+            schedule::spread(self.seed, grant.id.as_str(), 0),
+        )
+    }
+
+    /// After a lost answer: when so little of the token is left that presenting the same refresh
+    /// token again risks nothing worth keeping.
+    fn little_left(&self, target: &Target, grant: &Grant, lost_at: Wall) -> Wall {
+        let rest = Millis(self.margin(&target.store).0 + schedule::BEFORE_CLIENT_WIDE.0);
+        grant
+            .entry
+            .pair
+            .expires_at
+            .map_or(lost_at + schedule::GUESSED_LIFE, |end| end - rest)
+    }
+
+    fn margin(&self, store: &StoreId) -> Millis {
+        self.infos
+            .get(store)
+            .map(|info| info.client_margin)
+            .unwrap_or_default()
+    }
+
+    /// In a store never written before, one server is renewed first and the rest wait for its last
+    /// look.
+    fn probation(&self, store: &StoreId) -> Probation {
+        let facts = self.facts.stores.get(store).cloned().unwrap_or_default();
+        if facts.proven {
+            return Probation::Over;
+        }
+        let flying = self.flights.values().any(|flight| flight.touches(store));
+        if flying || self.spares.values().any(|spare| spare.touches(store)) {
+            return Probation::Running;
+        }
+        match facts.first_write_at {
+            Some(at) if self.now.wall < at + LAST_LOOK => {
+                Probation::Until(self.now.boot_at(at + LAST_LOOK))
+            }
+            _ => Probation::Over,
+        }
+    }
+
+    /// Somebody asked and it is not time: they wait for what is short, and are told what is not.
+    fn settle_waiting(&mut self, target: &Target, at: Option<Boot>, why: Why) {
+        let Some(grant) = self.grants.get(target) else {
+            return;
+        };
+        if grant.asked == Asked::No {
+            return;
+        }
+        let until = at.map(|at| self.now.wall + self.now.boot.until(at));
+        let id = grant.id.clone();
+        let busy = matches!(&grant.failure, Some(Failure::Store(fault)) if is_passing(fault));
+        if why.is_short() || (why == Why::Backoff && busy) {
+            let words = String::from(why.words());
+            if grant.told_waiting.as_ref() != Some(&words) {
+                self.tell(Event::Waiting {
+                    grant: id,
+                    why: words.clone(),
+                    until,
+                });
+                if let Some(grant) = self.grants.get_mut(target) {
+                    grant.told_waiting = Some(words);
+                }
+            }
+            return;
+        }
+        if self.is_weighing(target) {
+            return;
+        }
+        let event = if why == Why::Due {
+            Event::Unchanged {
+                grant: id,
+                why: "it is not due yet".into(),
+                next: until,
+            }
+        } else {
+            let why = String::from(why.words());
+            let code = grant.failure.as_ref().map_or("answer_lost", Failure::code);
+            Event::Failed {
+                grant: id,
+                code,
+                why,
+                next: until,
+            }
+        };
+        self.settle(target, event);
+    }
+
+    /// Somebody asked and it cannot be done.
+    fn settle_never(&mut self, target: &Target) {
+        let Some(grant) = self.grants.get(target) else {
+            return;
+        };
+        let asked = grant.asked;
+        let owed = self
+            .spares
+            .values()
+            .any(|spare| spare.is_owed() && spare.is_about(target));
+        if asked == Asked::No || grant.flight.is_some() || owed || self.is_weighing(target) {
+            return;
+        }
+        let id = grant.id.clone();
+        let facts = self.facts_of(target);
+        let failed = |code, why| Event::Failed {
+            grant: id.clone(),
+            code,
+            why,
+            next: None,
+        };
+        let unchanged = |why: &str| Event::Unchanged {
+            grant: id.clone(),
+            why: why.into(),
+            next: None,
+        };
+        let event = if let Some(Err(fault)) = self.stores.get(&target.store) {
+            failed(Failure::Store(fault.clone()).code(), format!("{fault}"))
+        } else {
+            match grant.standing(&facts, &self.mark_key, self.now) {
+                Standing::SignInRequired(why) => failed("sign_in_required", why),
+                Standing::Approval { known, now } => failed(
+                    "approval_required",
+                    format!(
+                        "it now signs in at another address: {known} → {now}; nothing was sent"
+                    ),
+                ),
+                Standing::CannotRenew(why) if asked == Asked::Now => {
+                    failed("cannot_renew", why.into())
+                }
+                Standing::Paused if asked == Asked::Now => {
+                    failed("paused", "it is paused and left to the client".into())
+                }
+                Standing::NotSignedIn if asked == Asked::Now => {
+                    failed("not_signed_in", "nobody is signed in".into())
+                }
+                Standing::CannotRenew(why) => unchanged(why),
+                Standing::Paused => unchanged("it is paused and left to the client"),
+                Standing::NotSignedIn => unchanged("nobody is signed in"),
+                Standing::LeftAlone(_) => unchanged("it is left to the client"),
+                Standing::Renewable => unchanged("nothing is planned"),
+            }
+        };
+        self.settle(target, event);
+    }
+
+    /// What was asked for has been answered.
+    pub(super) fn settle(&mut self, target: &Target, event: Event) {
+        self.tell(event);
+        if let Some(grant) = self.grants.get_mut(target) {
+            grant.asked = Asked::No;
+            grant.told_waiting = None;
+        }
+    }
+
+    /// When the keeper wants to be woken, for whom and why. `None`: only something new can matter.
+    pub fn poll_wake(&self) -> Option<Wake> {
+        if self.mode == Mode::WatchOnly || self.stopping {
+            return None;
+        }
+        let grants = self.grants.iter().filter_map(|(target, grant)| {
+            let wanted = self.mode == Mode::Keep || grant.asked != Asked::No;
+            match self.next(target, grant) {
+                Next::At(at, why) if wanted => Some(Wake {
+                    at,
+                    grant: Some(grant.id.clone()),
+                    why: why.words(),
+                }),
+                Next::At(..) | Next::Now | Next::After(_) | Next::Never => None,
+            }
+        });
+        let spares = self.spares.values().filter_map(|spare| {
+            spare.next_at().map(|at| Wake {
+                at,
+                grant: None,
+                why: "what was saved is looked at",
+            })
+        });
+        let relooks = self.relooks.values().map(|at| Wake {
+            at: *at,
+            grant: None,
+            why: "a withdrawn verdict is looked for again",
+        });
+        let first = grants
+            .chain(spares)
+            .chain(relooks)
+            .min_by_key(|wake| wake.at)?;
+        // Never in the past: what is due now was started, or waits for an answer.
+        let at = first.at.max(Boot(self.now.boot.0.saturating_add(1)));
+        Some(Wake { at, ..first })
+    }
+}
+
+enum Probation {
+    Over,
+    Until(Boot),
+    Running,
+}
+
+/// Another program holds the store and will let go.
+pub(super) const fn is_passing(fault: &crate::store::StoreFault) -> bool {
+    matches!(
+        fault,
+        crate::store::StoreFault::Busy { .. } | crate::store::StoreFault::LockLost { .. }
+    )
+}

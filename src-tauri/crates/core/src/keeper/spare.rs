@@ -1,0 +1,473 @@
+//! What the journal holds after a refresh: tokens that are owed to a store, tokens that are saved
+//! and looked at a few times more, and answers that were lost.
+//!
+//! Restored only where exactly the pair we replaced came back, or where the entry was emptied and
+//! the server accepts ours; at most twice. An entry that is gone was signed out: never restored.
+
+use alloc::{collections::BTreeSet, vec::Vec};
+
+use super::{
+    Effect, Failure, Keeper, Mode, Outcome, Pending, ProbeFinding,
+    flight::{Ending, Work},
+    schedule,
+};
+use crate::{
+    facts::{Lost, SPENT_KEPT},
+    ids::{RecordId, StoreId, Target, TokenMark},
+    journal::{Record, Stage},
+    oauth::token,
+    store::{Entry, TokenPair},
+    time::{Boot, Millis},
+};
+
+/// When a saved entry is looked at again, after it was read back. Clients that cache their store for
+/// 30 s, or write back what they read before, do so within the last of these.
+const LOOKS: [Millis; 4] = [
+    Millis::seconds(1),
+    Millis::seconds(10),
+    Millis::seconds(35),
+    LAST_LOOK,
+];
+/// The last look: from then on the client is known to live with what was written.
+pub(super) const LAST_LOOK: Millis = Millis::seconds(65);
+/// How often tokens are put back at most.
+const RESTORES: u8 = 2;
+
+/// A journal record that still matters.
+#[derive(Debug, Clone)]
+pub(super) struct Spare {
+    pub record: Record,
+    /// New tokens that no store holds yet.
+    owed: bool,
+    /// The journal could not take them: they exist only in this process.
+    pub only_here: bool,
+    /// A flight, a look or a probe is on its way for it.
+    pub flying: bool,
+    /// When it was saved, on the boot clock.
+    saved_at: Boot,
+    pub wait_until: Option<Boot>,
+    attempts: u32,
+}
+
+impl Spare {
+    /// New tokens that no store holds yet.
+    pub(super) const fn is_owed(&self) -> bool {
+        self.owed
+    }
+
+    pub(super) fn is_about(&self, target: &Target) -> bool {
+        self.record.replaced.iter().any(|(t, _)| t == target)
+    }
+
+    /// Whether it is still waiting for its last look in this store.
+    pub(super) fn touches(&self, store: &StoreId) -> bool {
+        let waits = self.owed || matches!(self.record.stage, Stage::Saved { .. });
+        waits && self.record.replaced.iter().any(|(t, _)| t.store == *store)
+    }
+
+    pub(super) fn knows(&self, target: &Target, pair: &TokenPair) -> bool {
+        let replaced = self
+            .record
+            .replaced
+            .iter()
+            .any(|(t, p)| t == target && p == pair);
+        let ours = self
+            .record
+            .stage
+            .tokens()
+            .is_some_and(|tokens| tokens.pair() == *pair);
+        replaced || (ours && self.is_about(target))
+    }
+
+    /// When something is to be done about it; `None`: nothing by itself, or something is under way.
+    pub(super) fn next_at(&self) -> Option<Boot> {
+        if self.flying {
+            return None;
+        }
+        let due = match &self.record.stage {
+            _ if self.owed => Boot(0),
+            Stage::Saved { looks, .. } => self.saved_at + *LOOKS.get(usize::from(*looks))?,
+            Stage::Intent | Stage::Raw(_) | Stage::Answered(_) => return None,
+        };
+        Some(due.max(self.wait_until.unwrap_or(Boot(0))))
+    }
+}
+
+impl Keeper {
+    /// What an earlier run left behind.
+    pub(super) fn take_up_journal(&mut self, journal: Vec<Record>) {
+        for record in journal {
+            match &record.stage {
+                Stage::Intent | Stage::Raw(_) => {
+                    let lost = Lost {
+                        mark: record.mark,
+                        at: record.at,
+                    };
+                    for (target, _) in &record.replaced {
+                        self.facts_mut(target).lost.get_or_insert(lost.clone());
+                    }
+                }
+                Stage::Answered(tokens) | Stage::Saved { tokens, .. } => {
+                    let key = self.mark_key.clone();
+                    let rotated = TokenMark::of(&key, &tokens.refresh) != record.mark;
+                    let access = TokenMark::of(&key, &tokens.access);
+                    for (target, _) in &record.replaced {
+                        let facts = self.facts_mut(target);
+                        facts.lost = facts.lost.take().filter(|lost| lost.mark != record.mark);
+                        if rotated && !facts.spent.contains(&record.mark) {
+                            facts.spent.push(record.mark);
+                            let over = facts.spent.len().saturating_sub(SPENT_KEPT);
+                            facts.spent.drain(..over);
+                        }
+                        // The facts of this answer may not have been written before the end.
+                        if facts.issued_at.is_none_or(|at| at < record.at) {
+                            facts.access = Some(access);
+                            facts.issued_at = Some(record.at);
+                            facts.life = tokens.expires_at.map(|end| record.at.until(end));
+                        }
+                    }
+                }
+            }
+            let owed = matches!(record.stage, Stage::Answered(_));
+            self.keep_spare(record, owed);
+        }
+    }
+
+    /// Keeps a record; older ones about the same entries are moot, their tokens spent.
+    pub(super) fn keep_spare(&mut self, record: Record, owed: bool) {
+        let older: Vec<RecordId> = self
+            .spares
+            .values()
+            .filter(|spare| spare.record.id != record.id && spare.record.at <= record.at)
+            .filter(|spare| {
+                record
+                    .replaced
+                    .iter()
+                    .any(|(target, _)| spare.is_about(target))
+            })
+            .map(|spare| spare.record.id.clone())
+            .collect();
+        if record.stage.tokens().is_some() {
+            self.forget(older);
+        }
+        let attempts = self
+            .spares
+            .get(&record.id)
+            .map_or(0, |spare| spare.attempts);
+        let mut record = record;
+        let mut saved_at = self.now.boot;
+        if let Stage::Saved { at, looks, .. } = &mut record.stage {
+            let since = at.until(self.now.wall);
+            saved_at = Boot(self.now.boot.0.saturating_sub(since.0));
+            // What was missed is not caught up: one look tells all that several would have.
+            let missed = LOOKS.iter().filter(|look| **look <= since).count();
+            let last = LOOKS.len() - 1;
+            *looks = (*looks).max(u8::try_from(missed.saturating_sub(1).min(last)).unwrap_or(0));
+        }
+        let spare = Spare {
+            owed,
+            only_here: false,
+            flying: false,
+            saved_at,
+            wait_until: None,
+            attempts,
+            record,
+        };
+        self.spares.insert(spare.record.id.clone(), spare);
+    }
+
+    fn forget(&mut self, records: Vec<RecordId>) {
+        if records.is_empty() {
+            return;
+        }
+        for record in &records {
+            self.spares.remove(record);
+        }
+        let ticket = self.ticket(Pending::Forget);
+        self.effects.push_back(Effect::Forget { ticket, records });
+    }
+
+    /// Starts what is due for the records that still matter.
+    pub(super) fn plan_spares(&mut self) {
+        self.forget_moot();
+        let due: Vec<RecordId> = self
+            .spares
+            .values()
+            .filter(|spare| spare.next_at().is_some_and(|at| at <= self.now.boot))
+            .map(|spare| spare.record.id.clone())
+            .collect();
+        let mut looks = BTreeSet::new();
+        let mut stores = BTreeSet::new();
+        for id in due {
+            let Some(spare) = self.spares.get(&id) else {
+                continue;
+            };
+            let seen = spare
+                .record
+                .replaced
+                .iter()
+                .all(|(t, _)| self.stores.contains_key(&t.store));
+            if !seen {
+                continue;
+            }
+            if spare.owed {
+                self.save_spare(&id, false);
+                continue;
+            }
+            stores.extend(spare.record.replaced.iter().map(|(t, _)| t.store.clone()));
+            if let Some(spare) = self.spares.get_mut(&id) {
+                spare.flying = true;
+            }
+            looks.insert(id);
+        }
+        if !looks.is_empty() {
+            let ticket = self.ticket(Pending::Look(looks));
+            let stores = stores.into_iter().collect();
+            self.effects.push_back(Effect::Read {
+                ticket,
+                flight: None,
+                stores,
+            });
+        }
+    }
+
+    /// A lost answer is moot once the store holds another token than the one that was presented.
+    fn forget_moot(&mut self) {
+        let moot = self.spares.values().filter(|spare| {
+            let lost = matches!(spare.record.stage, Stage::Intent | Stage::Raw(_));
+            let here = |target: &Target| matches!(self.stores.get(&target.store), Some(Ok(_)));
+            let all_seen = spare.record.replaced.iter().all(|(target, _)| here(target));
+            let still = spare.record.replaced.iter().any(|(target, _)| {
+                let grant = self.grants.get(target);
+                grant.is_some_and(|g| {
+                    g.flight.is_some() || g.refresh_mark(&self.mark_key) == Some(spare.record.mark)
+                })
+            });
+            lost && all_seen && !still && !spare.flying
+        });
+        let moot = moot.map(|spare| spare.record.id.clone()).collect();
+        self.forget(moot);
+    }
+
+    /// Puts a record's tokens into the store, under the client's locks like any other write.
+    fn save_spare(&mut self, id: &RecordId, restoring: bool) {
+        let Some(spare) = self.spares.get_mut(id) else {
+            return;
+        };
+        let targets: Vec<Target> = spare
+            .record
+            .replaced
+            .iter()
+            .map(|(t, _)| t.clone())
+            .collect();
+        let busy = targets
+            .iter()
+            .any(|t| self.grants.get(t).is_some_and(|g| g.flight.is_some()));
+        if busy {
+            return;
+        }
+        let Some(spare) = self.spares.get_mut(id) else {
+            return;
+        };
+        spare.flying = true;
+        let (record, only_here) = (spare.record.clone(), spare.only_here);
+        if only_here {
+            let ticket = self.ticket(Pending::Rewrite(id.clone()));
+            self.effects.push_back(Effect::Journal {
+                ticket,
+                record: record.clone(),
+            });
+        }
+        let mut flight = self.new_flight(targets, Work::Save { record, restoring });
+        flight.only_here = only_here;
+        for target in &flight.targets {
+            if let Some(grant) = self.grants.get_mut(target) {
+                grant.flight = Some(flight.id);
+            }
+        }
+        self.take_lock(flight);
+    }
+
+    pub(super) fn rewritten(&mut self, record: &RecordId, outcome: &Outcome) {
+        if let (Some(spare), Outcome::Kept(Ok(()))) = (self.spares.get_mut(record), outcome) {
+            spare.only_here = false;
+        }
+    }
+
+    /// A flight that saved a record came home.
+    pub(super) fn spare_landed(&mut self, id: &RecordId, ending: &Ending) {
+        let now = self.now.boot;
+        match ending {
+            Ending::SignedOut | Ending::Adopted => {
+                if self
+                    .spares
+                    .get(id)
+                    .is_some_and(|spare| spare.owed || spare.flying)
+                {
+                    self.forget(Vec::from([id.clone()]));
+                }
+            }
+            Ending::Saved => {}
+            Ending::Failed(Failure::Store(_) | Failure::Journal(_)) => {
+                if let Some(spare) = self.spares.get_mut(id) {
+                    spare.flying = false;
+                    spare.attempts = spare.attempts.saturating_add(1);
+                    let spread = schedule::spread(self.seed, id.as_str(), spare.attempts);
+                    spare.wait_until = Some(now + schedule::backoff(spare.attempts, None, spread));
+                }
+            }
+            Ending::Failed(_) => {
+                if let Some(spare) = self.spares.get_mut(id) {
+                    spare.flying = false;
+                }
+            }
+        }
+    }
+
+    /// The stores were looked at again.
+    pub(super) fn looked(&mut self, records: &BTreeSet<RecordId>, outcome: Outcome) {
+        let Outcome::Read(views) = outcome else {
+            return;
+        };
+        let readable = views.iter().all(|(_, seen)| seen.is_ok());
+        for (store, seen) in views {
+            self.see(&store, seen);
+        }
+        for id in records {
+            let Some(spare) = self.spares.get_mut(id) else {
+                continue;
+            };
+            spare.flying = false;
+            if readable {
+                self.judge_look(&id.clone());
+            } else {
+                spare.wait_until = Some(self.now.boot + Millis::seconds(10));
+            }
+        }
+    }
+
+    /// One look: as we left it, as it was before, emptied, or somebody else's.
+    fn judge_look(&mut self, id: &RecordId) {
+        let Some(spare) = self.spares.get(id) else {
+            return;
+        };
+        let Stage::Saved {
+            tokens,
+            looks,
+            restores,
+            ..
+        } = &spare.record.stage
+        else {
+            return;
+        };
+        let (looks, may_restore) = (*looks, *restores < RESTORES);
+        let (new, access) = (tokens.pair(), tokens.access.clone());
+        let mut back = None;
+        let mut emptied = None;
+        for (target, replaced) in &spare.record.replaced {
+            let Some(grant) = self.grants.get(target) else {
+                continue;
+            };
+            let same_client = grant
+                .entry
+                .client
+                .as_ref()
+                .is_none_or(|c| c.id == spare.record.client_id);
+            if grant.entry.pair == new || !same_client {
+            } else if grant.entry.pair == *replaced {
+                back = Some(target.clone());
+            } else if grant.entry.pair.is_wiped() {
+                emptied = Some((target.clone(), grant.entry.server_url.clone()));
+            }
+        }
+        match (back, emptied) {
+            (Some(_), _) if may_restore => self.save_spare(id, true),
+            (None, Some((target, url))) if may_restore => {
+                if let Some(spare) = self.spares.get_mut(id) {
+                    spare.flying = true;
+                }
+                let ticket = self.ticket(Pending::ProbeSpare(id.clone()));
+                self.effects.push_back(Effect::Probe {
+                    ticket,
+                    target,
+                    url,
+                    access,
+                });
+            }
+            _ => self.look_passed(id, looks + 1),
+        }
+    }
+
+    /// The server was asked whether it still accepts what the client emptied.
+    pub(super) fn spare_probed(&mut self, id: &RecordId, outcome: &Outcome) {
+        let Some(spare) = self.spares.get_mut(id) else {
+            return;
+        };
+        spare.flying = false;
+        let looks = match &spare.record.stage {
+            Stage::Saved { looks, .. } => *looks,
+            Stage::Intent | Stage::Raw(_) | Stage::Answered(_) => return,
+        };
+        if matches!(outcome, Outcome::Probed(ProbeFinding::Accepted(_))) {
+            self.save_spare(id, true);
+        } else {
+            self.look_passed(id, looks + 1);
+        }
+    }
+
+    fn look_passed(&mut self, id: &RecordId, passed: u8) {
+        let Some(spare) = self.spares.get_mut(id) else {
+            return;
+        };
+        if let Stage::Saved { looks, .. } = &mut spare.record.stage {
+            *looks = passed;
+        }
+        if usize::from(passed) < LOOKS.len() {
+            return;
+        }
+        let stores: Vec<StoreId> = spare
+            .record
+            .replaced
+            .iter()
+            .map(|(t, _)| t.store.clone())
+            .collect();
+        for store in stores {
+            self.facts.stores.entry(store).or_default().proven = true;
+        }
+        self.forget(Vec::from([id.clone()]));
+    }
+
+    /// The user signed out of this entry: its records are destroyed, owed tokens given back.
+    pub(super) fn drop_spares_of(&mut self, target: &Target, entry: &Entry) {
+        let endpoint = self
+            .facts_of(target)
+            .metadata
+            .and_then(|(m, _)| m.revocation_endpoint);
+        let mut moot = Vec::new();
+        let mut give_back = Vec::new();
+        for (id, spare) in &mut self.spares {
+            if !spare.is_about(target) {
+                continue;
+            }
+            spare.record.replaced.retain(|(t, _)| t != target);
+            if spare.record.replaced.is_empty() {
+                moot.push(id.clone());
+                if spare.owed {
+                    give_back.extend(spare.record.stage.tokens().map(|t| t.refresh.clone()));
+                }
+            }
+        }
+        self.forget(moot);
+        let (Some(endpoint), Some(client)) = (endpoint, &entry.client) else {
+            return;
+        };
+        if self.mode == Mode::WatchOnly {
+            return;
+        }
+        for refresh in give_back {
+            let request = token::revocation(&endpoint, client, &refresh, &entry.server_url);
+            let ticket = self.ticket(Pending::Revoke);
+            self.effects.push_back(Effect::Fetch { ticket, request });
+        }
+    }
+}

@@ -1,0 +1,1206 @@
+//! The keeper against a simulated world: stores, a journal and a server that can misbehave, in
+//! virtual time.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use proptest::prelude::*;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::{
+    http::{Answer, Fault},
+    ids::EntryKey,
+    journal::Record,
+    secret::Secret,
+    store::{AuthVerdict, ClientCredentials, Entry, TokenPair, Written},
+    time::{Millis, Wall},
+};
+
+const MINUTE: u64 = 60_000;
+const STORE: &str = "claude-code";
+
+/// What the server does with one token request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weather {
+    Fine,
+    /// Nothing reached it.
+    Unreachable,
+    /// It acted, and the answer was cut.
+    CutAfter,
+    /// It did not act, and the connection was cut.
+    CutBefore,
+    /// It acted, and something in between answered with a page.
+    HtmlAfter,
+    Busy,
+    Broken,
+    InvalidGrant,
+    InvalidClient,
+    InvalidRequest,
+    InvalidTarget,
+}
+
+/// An authorization server with rotation, strict about reuse.
+#[derive(Debug, Clone)]
+struct Server {
+    count: u32,
+    life_seconds: Option<u64>,
+    live: BTreeSet<String>,
+    spent: BTreeSet<String>,
+    /// Families that a reuse has killed.
+    dead: bool,
+    /// The previous token stays good for one more presentation.
+    grace: bool,
+    weather: VecDeque<Weather>,
+    presented: Vec<(Boot, String)>,
+    revoked: Vec<String>,
+    moved_to: Option<&'static str>,
+}
+
+#[derive(Debug, Clone)]
+struct World {
+    now: Now,
+    entries: BTreeMap<EntryKey, Entry>,
+    verdicts: Vec<AuthVerdict>,
+    server: Server,
+    journal: BTreeMap<RecordId, Record>,
+    facts: Facts,
+    events: Vec<Event>,
+    store_faults: VecDeque<StoreFault>,
+    journal_broken: bool,
+    accepts_probe: bool,
+    mode: Mode,
+    /// Performed before the process ends, if it does.
+    steps_left: Option<usize>,
+    /// The user or the client acts while a request is out.
+    during_send: Option<fn(&mut World)>,
+}
+
+fn secret(text: &str) -> Option<Secret> {
+    Some(Secret::new(text))
+}
+
+fn entry(name: &str, access: &str, refresh: &str, expires_at: i64) -> Entry {
+    Entry {
+        key: EntryKey(format!("{name}|0")),
+        server_name: name.into(),
+        server_url: "https://mcp.example/mcp".into(),
+        pair: TokenPair {
+            access: secret(access),
+            refresh: secret(refresh),
+            expires_at: Some(Wall(expires_at)),
+        },
+        scope: Some("read".into()),
+        client: Some(ClientCredentials {
+            id: "cl".into(),
+            secret: None,
+        }),
+        issuer: None,
+        authorization_server: Some("https://as.example".into()),
+        metadata_url: None,
+        redirect_uri: None,
+        left_alone: None,
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Now {
+            wall: Wall(1_800_000_000_000),
+            boot: Boot(1_000_000),
+        };
+        let mut world = Self {
+            now,
+            entries: BTreeMap::new(),
+            verdicts: vec![],
+            server: Server {
+                count: 0,
+                life_seconds: Some(3_600),
+                live: BTreeSet::from(["rt-0".into()]),
+                spent: BTreeSet::new(),
+                dead: false,
+                grace: false,
+                weather: VecDeque::new(),
+                presented: vec![],
+                revoked: vec![],
+                moved_to: None,
+            },
+            journal: BTreeMap::new(),
+            facts: Facts::default(),
+            events: vec![],
+            store_faults: VecDeque::new(),
+            journal_broken: false,
+            accepts_probe: true,
+            mode: Mode::Keep,
+            steps_left: None,
+            during_send: None,
+        };
+        world.put(entry("slack", "at-0", "rt-0", now.wall.0 + 10 * 60_000));
+        world
+    }
+
+    fn put(&mut self, entry: Entry) {
+        self.entries.insert(entry.key.clone(), entry);
+    }
+
+    fn keeper(&self) -> Keeper {
+        Keeper::new(
+            Opening {
+                stores: vec![StoreInfo {
+                    id: STORE.into(),
+                    client: "Claude Code".into(),
+                    place: "~/.claude".into(),
+                    client_margin: Millis::minutes(5),
+                }],
+                facts: self.facts.clone(),
+                journal: self.journal.values().cloned().collect(),
+                profiles: Profiles::default(),
+                mark_key: MarkKey([1; 32]),
+                seed: 7,
+                mode: self.mode,
+            },
+            self.now,
+        )
+    }
+
+    fn view(&self) -> StoreView {
+        StoreView {
+            entries: self.entries.values().cloned().collect(),
+            verdicts: self.verdicts.clone(),
+            ..StoreView::default()
+        }
+    }
+
+    fn seen(&self) -> Input {
+        Input::StoreSeen {
+            store: STORE.into(),
+            seen: Ok(self.view()),
+        }
+    }
+
+    /// A keeper that has looked at the store once, and acted as far as it can without time passing.
+    fn start(&mut self) -> Keeper {
+        let mut keeper = self.keeper();
+        keeper.handle(self.seen(), self.now);
+        self.settle(&mut keeper);
+        keeper
+    }
+
+    /// Performs effects until none is left; `false` if the process was ended on the way.
+    fn settle(&mut self, keeper: &mut Keeper) -> bool {
+        let mut guard = 0;
+        while let Some(effect) = keeper.poll_effect() {
+            guard += 1;
+            assert!(guard < 500, "the keeper does not come to rest");
+            if self.steps_left == Some(0) {
+                return false;
+            }
+            self.steps_left = self.steps_left.map(|left| left - 1);
+            if let Some((ticket, outcome)) = self.perform(effect) {
+                self.now.boot.0 += 5;
+                self.now.wall.0 += 5;
+                keeper.handle(Input::Done(ticket, outcome), self.now);
+            }
+        }
+        true
+    }
+
+    /// Lets time pass, waking the keeper as it asks.
+    fn pass(&mut self, keeper: &mut Keeper, span: u64) -> bool {
+        let end = self.now.boot.0 + span;
+        loop {
+            let wake = keeper.poll_wake().filter(|wake| wake.at.0 <= end);
+            let to = wake.map_or(end, |wake| {
+                assert!(wake.at > self.now.boot, "a wake in the past: {wake:?}");
+                wake.at.0
+            });
+            // Performing effects takes time of its own, so the end may have passed already.
+            let step = to.saturating_sub(self.now.boot.0);
+            self.now.boot.0 += step;
+            self.now.wall = self.now.wall + Millis(step);
+            keeper.handle(Input::Tick, self.now);
+            if !self.settle(keeper) {
+                return false;
+            }
+            if to >= end {
+                return true;
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) -> Option<(Ticket, Outcome)> {
+        Some(match effect {
+            Effect::Lock { ticket, .. } => (
+                ticket,
+                Outcome::Locked(self.store_faults.pop_front().map_or(Ok(()), Err)),
+            ),
+            Effect::Read { ticket, stores, .. } | Effect::ReadBack { ticket, stores, .. } => {
+                let views = stores
+                    .into_iter()
+                    .map(|store| (store, Ok(self.view())))
+                    .collect();
+                (ticket, Outcome::Read(views))
+            }
+            Effect::Intent { ticket, record } | Effect::Journal { ticket, record } => {
+                (ticket, Outcome::Kept(self.keep(record)))
+            }
+            Effect::Forget { ticket, records } => {
+                for record in records {
+                    self.journal.remove(&record);
+                }
+                (ticket, Outcome::Kept(Ok(())))
+            }
+            Effect::Send {
+                ticket, request, ..
+            } => {
+                let outcome = self.token_endpoint(&request.body);
+                if let Some(act) = self.during_send.take() {
+                    act(self);
+                }
+                (ticket, Outcome::Answered(outcome.map_err(SendFault::Http)))
+            }
+            Effect::Write { ticket, change, .. } => {
+                let fault = self.store_faults.pop_front();
+                (
+                    ticket,
+                    Outcome::Wrote(fault.map_or_else(|| Ok(self.write(&change)), Err)),
+                )
+            }
+            Effect::Unlock { ticket, .. } => (ticket, Outcome::Unlocked),
+            Effect::Fetch { ticket, request } => {
+                (ticket, Outcome::Fetched(Ok(self.metadata(&request))))
+            }
+            Effect::Withdraw {
+                ticket,
+                server_name,
+                at,
+                ..
+            } => {
+                let before = self.verdicts.len();
+                self.verdicts
+                    .retain(|v| v.server_name != server_name || v.at > at);
+                (ticket, Outcome::Withdrawn(Ok(self.verdicts.len() < before)))
+            }
+            Effect::Probe { ticket, .. } => {
+                let finding = if self.accepts_probe {
+                    ProbeFinding::Accepted(Some(3))
+                } else {
+                    ProbeFinding::Refused
+                };
+                (ticket, Outcome::Probed(finding))
+            }
+            Effect::Remember { facts } => {
+                self.facts = facts;
+                return None;
+            }
+            Effect::Tell { event } => {
+                self.events.push(event);
+                return None;
+            }
+        })
+    }
+
+    fn keep(&mut self, record: Record) -> Result<(), crate::journal::JournalFault> {
+        if self.journal_broken {
+            return Err(crate::journal::JournalFault {
+                place: "journal".into(),
+                what: "full".into(),
+            });
+        }
+        self.journal.insert(record.id.clone(), record);
+        Ok(())
+    }
+
+    fn write(&mut self, change: &crate::store::Change) -> Written {
+        let Some(entry) = self.entries.get_mut(&change.key) else {
+            return Written::Gone;
+        };
+        if entry.pair != change.expect {
+            return Written::Conflict(entry.pair.clone());
+        }
+        entry.pair = change.new.pair();
+        entry.scope.clone_from(&change.new.scope);
+        Written::Saved
+    }
+
+    fn metadata(&mut self, request: &crate::http::Request) -> Answer {
+        if request.url.ends_with("/revoke") {
+            let form: BTreeMap<_, _> = url::form_urlencoded::parse(&request.body)
+                .into_owned()
+                .collect();
+            self.server.revoked.push(form["token"].clone());
+            return answer(200, String::new());
+        }
+        let origin = self.server.moved_to.unwrap_or("https://as.example");
+        answer(
+            200,
+            format!(
+                r#"{{"issuer":"https://as.example","token_endpoint":"{origin}/token",
+                    "revocation_endpoint":"https://as.example/revoke"}}"#
+            ),
+        )
+    }
+
+    fn token_endpoint(&mut self, body: &[u8]) -> Result<Answer, Fault> {
+        let form: BTreeMap<_, _> = url::form_urlencoded::parse(body).into_owned().collect();
+        let token = form["refresh_token"].clone();
+        let weather = self.server.weather.pop_front().unwrap_or(Weather::Fine);
+        if weather == Weather::Unreachable {
+            return Err(Fault::Connect);
+        }
+        self.server.presented.push((self.now.boot, token.clone()));
+        let error = |status, code: &str| Ok(answer(status, format!(r#"{{"error":"{code}"}}"#)));
+        match weather {
+            Weather::CutBefore => return Err(Fault::Cut),
+            Weather::Busy => return error(429, "too_many_requests"),
+            Weather::Broken => return Ok(answer(500, String::new())),
+            Weather::InvalidGrant => return error(400, "invalid_grant"),
+            Weather::InvalidClient => return error(401, "invalid_client"),
+            Weather::InvalidRequest => return error(400, "invalid_request"),
+            Weather::InvalidTarget => return error(400, "invalid_target"),
+            Weather::Fine | Weather::Unreachable | Weather::CutAfter | Weather::HtmlAfter => {}
+        }
+        let issued = self.server.issue(&token);
+        match weather {
+            Weather::CutAfter => Err(Fault::Cut),
+            Weather::HtmlAfter => Ok(answer(200, "<html>".into())),
+            _ => issued.map_or_else(|| error(400, "invalid_grant"), |body| Ok(answer(200, body))),
+        }
+    }
+
+    fn pair(&self) -> (String, String) {
+        let pair = &self.entries[&EntryKey::from("slack|0")].pair;
+        let text = |secret: &Option<Secret>| secret.as_ref().map_or("", |s| s.expose()).to_owned();
+        (text(&pair.access), text(&pair.refresh))
+    }
+
+    fn health(&self, keeper: &Keeper) -> crate::health::Health {
+        keeper.snapshot().rows[0].health
+    }
+
+    fn notices(&self) -> Vec<NoticeCode> {
+        let codes = self.events.iter().filter_map(|event| match event {
+            Event::Notice(notice) => Some(notice.code),
+            _ => None,
+        });
+        codes.collect()
+    }
+
+    fn renewed_by(&self) -> Vec<crate::facts::Renewer> {
+        let by = self.events.iter().filter_map(|event| match event {
+            Event::Renewed { by, .. } => Some(*by),
+            _ => None,
+        });
+        by.collect()
+    }
+}
+
+impl Server {
+    fn issue(&mut self, token: &str) -> Option<String> {
+        if self.dead || !self.live.contains(token) {
+            // Reuse of a spent token kills the family (RFC 9700 §4.14.2), unless grace is given.
+            if self.spent.contains(token) && !self.dead {
+                if !self.grace {
+                    self.dead = true;
+                    return None;
+                }
+            } else {
+                return None;
+            }
+        }
+        self.live.remove(token);
+        self.spent.insert(token.into());
+        self.count += 1;
+        let n = self.count;
+        if self.grace {
+            self.live.clear();
+        }
+        self.live.insert(format!("rt-{n}"));
+        let life = self
+            .life_seconds
+            .map(|s| format!(r#","expires_in":{s}"#))
+            .unwrap_or_default();
+        Some(format!(
+            r#"{{"access_token":"at-{n}","refresh_token":"rt-{n}"{life}}}"#
+        ))
+    }
+}
+
+fn answer(status: u16, body: String) -> Answer {
+    Answer {
+        status,
+        content_type: None,
+        retry_after: None,
+        challenges: vec![],
+        body: Zeroizing::new(body.into_bytes()),
+    }
+}
+
+use crate::{facts::Renewer, health::Health};
+
+#[test]
+fn what_is_due_is_renewed_and_the_store_holds_the_new_pair() {
+    let mut world = World::new();
+    let keeper = world.start();
+    assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()));
+    assert_eq!(world.renewed_by(), [Renewer::Lamplighter]);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+    assert_eq!(
+        world.entries.values().next().unwrap().scope.as_deref(),
+        Some("read")
+    );
+}
+
+#[test]
+fn a_day_of_hourly_tokens_is_one_renewal_at_a_time_and_never_met_by_the_client() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    for _ in 0..24 * 60 {
+        assert!(world.pass(&mut keeper, MINUTE));
+        let end = world
+            .entries
+            .values()
+            .next()
+            .unwrap()
+            .pair
+            .expires_at
+            .unwrap();
+        assert!(
+            end.0 - world.now.wall.0 > 5 * 60_000,
+            "the client would have renewed"
+        );
+    }
+    let presented: BTreeSet<_> = world.server.presented.iter().map(|(_, t)| t).collect();
+    assert_eq!(presented.len(), world.server.presented.len());
+    assert!((30..=34).contains(&presented.len()), "{}", presented.len());
+    assert!(world.notices().is_empty());
+}
+
+#[test]
+fn the_journal_is_empty_after_the_last_look() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    assert_eq!(world.journal.len(), 1);
+    world.pass(&mut keeper, 70_000);
+    assert!(world.journal.is_empty());
+    assert!(world.facts.stores[&StoreId::from(STORE)].proven);
+}
+
+#[test]
+fn in_a_store_never_written_the_rest_wait_for_the_first_ones_last_look() {
+    let mut world = World::new();
+    world.server.live.insert("rt-b".into());
+    world.put(entry("notion", "at-b", "rt-b", world.now.wall.0 + 60_000));
+    let mut keeper = world.start();
+    assert_eq!(world.server.presented.len(), 1);
+    world.pass(&mut keeper, 60_000);
+    assert_eq!(world.server.presented.len(), 1);
+    world.pass(&mut keeper, 10_000);
+    assert_eq!(world.server.presented.len(), 2);
+}
+
+#[test]
+fn two_entries_with_one_token_are_one_flight_and_both_are_written() {
+    let mut world = World::new();
+    world.put(entry(
+        "copy",
+        "at-0",
+        "rt-0",
+        world.now.wall.0 + 10 * 60_000,
+    ));
+    world.start();
+    assert_eq!(world.server.presented.len(), 1);
+    for entry in world.entries.values() {
+        assert_eq!(entry.pair.access, secret("at-1"));
+    }
+}
+
+#[test]
+fn a_client_that_renewed_meanwhile_is_adopted() {
+    let mut world = World::new();
+    let mut keeper = world.keeper();
+    keeper.handle(world.seen(), world.now);
+    // The look under the lock finds a good token.
+    world.put(entry("slack", "at-c", "rt-c", world.now.wall.0 + 3_600_000));
+    world.settle(&mut keeper);
+    assert!(world.server.presented.is_empty());
+    assert_eq!(world.renewed_by(), [Renewer::Client]);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn one_refusal_is_asked_about_again_a_minute_later_and_two_are_the_end() {
+    let mut world = World::new();
+    world.server.weather = VecDeque::from([Weather::InvalidGrant, Weather::InvalidGrant]);
+    let mut keeper = world.start();
+    assert_eq!(world.health(&keeper), Health::Retrying);
+    world.pass(&mut keeper, 59_000);
+    assert_eq!(world.server.presented.len(), 1);
+    world.pass(&mut keeper, 2_000);
+    assert_eq!(world.health(&keeper), Health::SignInRequired);
+    world.pass(&mut keeper, 48 * 60 * MINUTE);
+    assert_eq!(world.server.presented.len(), 2);
+    assert_eq!(world.notices(), [NoticeCode::SignInRequired]);
+    assert_eq!(
+        world.pair().1,
+        "rt-0",
+        "nothing of ours deletes a refresh token"
+    );
+}
+
+#[test]
+fn a_refusal_that_was_a_mistake_does_no_harm() {
+    let mut world = World::new();
+    world.server.weather = VecDeque::from([Weather::InvalidGrant]);
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 61_000);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+    assert!(world.notices().is_empty());
+}
+
+#[test]
+fn a_new_sign_in_after_a_refusal_is_taken_up() {
+    let mut world = World::new();
+    world.server.weather = VecDeque::from([Weather::InvalidGrant, Weather::InvalidGrant]);
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 61_000);
+    world.put(entry("slack", "at-n", "rt-n", world.now.wall.0 + 3_600_000));
+    keeper.handle(world.seen(), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+    let withdrawn = world
+        .events
+        .iter()
+        .any(|e| matches!(e, Event::NoticeWithdrawn { .. }));
+    assert!(withdrawn);
+}
+
+#[test]
+fn a_lost_answer_is_asked_for_once_more_at_once() {
+    let mut world = World::new();
+    world.server.weather = VecDeque::from([Weather::CutBefore]);
+    world.start();
+    assert_eq!(world.server.presented.len(), 2);
+    assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()));
+}
+
+#[test]
+fn an_answer_lost_twice_waits_until_little_is_left_to_lose() {
+    let mut world = World::new();
+    world.server.grace = true;
+    world.put(entry(
+        "slack",
+        "at-0",
+        "rt-0",
+        world.now.wall.0 + 14 * 60_000,
+    ));
+    world.server.weather = VecDeque::from([Weather::CutAfter, Weather::HtmlAfter]);
+    let mut keeper = world.start();
+    assert_eq!(world.server.presented.len(), 2);
+    world.pass(&mut keeper, 6 * MINUTE);
+    assert_eq!(
+        world.server.presented.len(),
+        2,
+        "the token is still good for eight minutes"
+    );
+    assert!(!world.journal.is_empty());
+    world.pass(&mut keeper, 90_000);
+    assert_eq!(world.server.presented.len(), 3);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+    assert!(world.notices().is_empty());
+}
+
+#[test]
+fn a_server_that_is_busy_is_left_alone_and_then_asked_again() {
+    let mut world = World::new();
+    world.server.weather = VecDeque::from([Weather::Busy, Weather::Unreachable, Weather::Busy]);
+    let mut keeper = world.start();
+    assert_eq!(world.health(&keeper), Health::Retrying);
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+    assert!(world.notices().is_empty());
+}
+
+#[test]
+fn waking_up_clears_every_backoff() {
+    let mut world = World::new();
+    world.server.weather = VecDeque::from([Weather::Unreachable; 6]);
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 2 * MINUTE);
+    world.server.weather.clear();
+    world.now.boot.0 += 3_600_000;
+    world.now.wall.0 += 3_600_000;
+    keeper.handle(Input::Woke(WokeWhy::Resumed), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn a_definite_error_is_told_half_an_hour_after_the_end_and_any_failure_after_six_hours() {
+    for (weather, hours) in [(Weather::InvalidRequest, 1), (Weather::Unreachable, 7)] {
+        let mut world = World::new();
+        world.server.weather = VecDeque::from(vec![weather; 100_000]);
+        let mut keeper = world.start();
+        world.pass(&mut keeper, 30 * MINUTE);
+        assert!(world.notices().is_empty(), "{weather:?}");
+        world.pass(&mut keeper, hours * 60 * MINUTE);
+        assert_eq!(
+            world.notices(),
+            [NoticeCode::RenewalsFailing],
+            "{weather:?}"
+        );
+        assert_eq!(world.health(&keeper), Health::RetryingEnded);
+    }
+}
+
+#[test]
+fn a_forgotten_client_needs_a_person() {
+    let mut world = World::new();
+    world.server.weather = VecDeque::from([Weather::InvalidClient]);
+    let keeper = world.start();
+    assert_eq!(world.health(&keeper), Health::SignInRequired);
+    assert!(
+        keeper.snapshot().rows[0]
+            .reason
+            .as_ref()
+            .unwrap()
+            .contains("no longer knows")
+    );
+}
+
+#[test]
+fn a_client_with_a_secret_tries_the_other_method_once() {
+    let mut world = World::new();
+    let mut with_secret = entry("slack", "at-0", "rt-0", world.now.wall.0 + 60_000);
+    with_secret.client = Some(ClientCredentials {
+        id: "cl".into(),
+        secret: secret("s"),
+    });
+    world.put(with_secret);
+    world.server.weather = VecDeque::from([Weather::InvalidClient]);
+    let keeper = world.start();
+    assert_eq!(world.server.presented.len(), 2);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn a_refused_target_is_asked_without_and_never_ends_a_grant() {
+    let mut world = World::new();
+    world.server.weather = VecDeque::from([Weather::InvalidTarget]);
+    let keeper = world.start();
+    assert_eq!(world.health(&keeper), Health::Healthy);
+    let mut world = World::new();
+    world.server.weather = VecDeque::from([Weather::InvalidTarget, Weather::InvalidTarget]);
+    let keeper = world.start();
+    assert_eq!(world.health(&keeper), Health::Retrying);
+}
+
+#[test]
+fn a_token_endpoint_that_moved_gets_nothing_before_a_person_agrees() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    world.server.moved_to = Some("https://elsewhere.example");
+    world.pass(&mut keeper, 25 * 60 * MINUTE);
+    let before = world.server.presented.len();
+    assert_eq!(world.health(&keeper), Health::ApprovalRequired);
+    assert_eq!(world.notices(), [NoticeCode::ApprovalRequired]);
+    world.pass(&mut keeper, 60 * MINUTE);
+    assert_eq!(world.server.presented.len(), before);
+    keeper.handle(
+        Input::Act(Action::Trust(GrantId::from("claude-code/slack"))),
+        world.now,
+    );
+    world.settle(&mut keeper);
+    assert_eq!(world.server.presented.len(), before + 1);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn signed_out_is_respected_also_while_the_answer_is_on_its_way() {
+    let mut world = World::new();
+    world.during_send = Some(|world| world.entries.clear());
+    let mut keeper = world.start();
+    assert!(world.entries.is_empty());
+    assert!(world.journal.is_empty());
+    assert_eq!(world.server.revoked, ["rt-1"]);
+    world.pass(&mut keeper, 60 * MINUTE);
+    assert!(world.entries.is_empty());
+    assert!(world.notices().is_empty());
+    assert!(world.facts.grants.is_empty());
+}
+
+#[test]
+fn signed_out_after_saving_is_not_undone() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    world.entries.clear();
+    world.pass(&mut keeper, 10 * MINUTE);
+    assert!(world.entries.is_empty());
+    assert!(world.journal.is_empty());
+    assert!(
+        world
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::SignedOut { .. }))
+    );
+}
+
+#[test]
+fn an_old_copy_written_back_is_replaced_again_at_most_twice() {
+    let mut world = World::new();
+    let old = entry("slack", "at-0", "rt-0", world.now.wall.0 + 10 * 60_000);
+    let mut keeper = world.start();
+    for _ in 0..2 {
+        world.put(old.clone());
+        world.pass(&mut keeper, 36_000);
+        assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()));
+    }
+    world.put(old);
+    world.pass(&mut keeper, 5 * MINUTE);
+    assert_eq!(world.pair().1, "rt-0");
+    assert_eq!(
+        world.server.presented.len(),
+        1,
+        "a spent token is never presented again"
+    );
+    assert_eq!(world.health(&keeper), Health::NoRefreshToken);
+}
+
+#[test]
+fn an_emptied_entry_is_filled_again_only_if_the_server_accepts_ours() {
+    for accepts in [true, false] {
+        let mut world = World::new();
+        world.accepts_probe = accepts;
+        let mut keeper = world.start();
+        let mut wiped = entry("slack", "", "", 0);
+        wiped.pair = TokenPair {
+            access: None,
+            refresh: None,
+            expires_at: Some(Wall(0)),
+        };
+        world.put(wiped);
+        world.pass(&mut keeper, 70_000);
+        assert_eq!(world.pair().0 == "at-1", accepts);
+        let expected = if accepts {
+            Health::Healthy
+        } else {
+            Health::SignInRequired
+        };
+        assert_eq!(world.health(&keeper), expected);
+    }
+}
+
+#[test]
+fn a_client_that_empties_the_entry_while_the_answer_comes_gets_the_new_tokens() {
+    let mut world = World::new();
+    world.during_send = Some(|world| {
+        let mut wiped = entry("slack", "", "", 0);
+        wiped.pair = TokenPair {
+            access: None,
+            refresh: None,
+            expires_at: Some(Wall(0)),
+        };
+        world.put(wiped);
+    });
+    world.start();
+    assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()));
+}
+
+#[test]
+fn a_client_that_signed_in_anew_while_the_answer_came_keeps_its_own() {
+    let mut world = World::new();
+    world.during_send = Some(|world| {
+        world.put(entry("slack", "at-c", "rt-c", world.now.wall.0 + 3_600_000));
+    });
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 5 * MINUTE);
+    assert_eq!(world.pair(), ("at-c".into(), "rt-c".into()));
+    assert!(world.journal.is_empty());
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn a_store_that_cannot_be_written_is_owed_and_never_forgotten() {
+    let mut world = World::new();
+    let full = StoreFault::DiskFull {
+        place: "store".into(),
+    };
+    world.store_faults = VecDeque::from([full.clone(), full.clone(), full.clone(), full]);
+    // The first fault meets the lock, which fails without harm.
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 12_000);
+    assert_eq!(world.server.presented.len(), 1);
+    assert_eq!(world.pair().1, "rt-0");
+    assert_eq!(keeper.snapshot().exit, crate::health::EXIT_STORE);
+    assert!(keeper.is_busy());
+    world.pass(&mut keeper, 10 * MINUTE);
+    assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()));
+    assert_eq!(world.server.presented.len(), 1);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn without_a_journal_nothing_is_sent() {
+    let mut world = World::new();
+    world.journal_broken = true;
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 60 * MINUTE);
+    assert!(world.server.presented.is_empty());
+    assert_eq!(world.pair().1, "rt-0");
+    world.journal_broken = false;
+    world.pass(&mut keeper, 6 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn a_journal_that_breaks_after_the_intent_costs_nothing_while_the_store_takes_it() {
+    let mut world = World::new();
+    world.during_send = Some(|world| world.journal_broken = true);
+    let keeper = world.start();
+    assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()));
+    assert!(!keeper.holds_unsaved());
+}
+
+#[test]
+fn a_stale_verdict_is_withdrawn_and_a_newer_one_is_proven_first() {
+    let mut world = World::new();
+    let verdict = |at| AuthVerdict {
+        server_name: "slack".into(),
+        at,
+        left_alone: false,
+    };
+    world.verdicts = vec![verdict(world.now.wall)];
+    let mut keeper = world.start();
+    assert!(world.verdicts.is_empty(), "a renewal is proof");
+    world.now.wall.0 += 1_000;
+    world.now.boot.0 += 1_000;
+    world.accepts_probe = false;
+    world.verdicts = vec![verdict(world.now.wall)];
+    keeper.handle(world.seen(), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(
+        world.verdicts.len(),
+        1,
+        "the server refuses: the verdict is right"
+    );
+    assert_eq!(world.health(&keeper), Health::Refused);
+    world.accepts_probe = true;
+    world.verdicts = vec![verdict(world.now.wall + Millis(1))];
+    keeper.handle(world.seen(), world.now);
+    world.settle(&mut keeper);
+    assert!(world.verdicts.is_empty());
+    assert_eq!(
+        world.server.presented.len(),
+        1,
+        "no renewal for a verdict's sake"
+    );
+}
+
+#[test]
+fn a_verdict_that_is_the_clients_own_affair_is_left() {
+    let mut world = World::new();
+    world.verdicts = vec![AuthVerdict {
+        server_name: "slack".into(),
+        at: world.now.wall,
+        left_alone: true,
+    }];
+    world.start();
+    assert_eq!(world.verdicts.len(), 1);
+}
+
+#[test]
+fn one_shot_commands_act_on_what_was_asked_and_come_to_rest() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let mut keeper = world.start();
+    assert!(world.server.presented.is_empty());
+    assert!(!keeper.is_busy());
+    keeper.handle(Input::Act(Action::RenewDue), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.server.presented.len(), 1);
+    assert!(!keeper.is_busy(), "later looks are left to the next run");
+    keeper.handle(Input::Act(Action::RenewDue), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.server.presented.len(), 1);
+    assert!(
+        world
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::Unchanged { .. }))
+    );
+}
+
+#[test]
+fn a_one_shot_that_was_asked_by_name_renews_at_once_and_waits_to_be_sure_of_a_refusal() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    world.put(entry("slack", "at-0", "rt-0", world.now.wall.0 + 3_600_000));
+    world.server.weather = VecDeque::from([Weather::InvalidGrant, Weather::InvalidGrant]);
+    let mut keeper = world.start();
+    keeper.handle(
+        Input::Act(Action::Renew("claude-code/slack".into())),
+        world.now,
+    );
+    world.settle(&mut keeper);
+    assert!(keeper.is_busy());
+    world.pass(&mut keeper, 61_000);
+    assert!(!keeper.is_busy());
+    let failed = world.events.iter().any(|e| {
+        matches!(
+            e,
+            Event::Failed {
+                code: "sign_in_ended",
+                next: None,
+                ..
+            }
+        )
+    });
+    assert!(failed, "{:?}", world.events);
+}
+
+#[test]
+fn watching_only_does_nothing_at_all() {
+    let mut world = World::new();
+    world.mode = Mode::WatchOnly;
+    let mut keeper = world.keeper();
+    keeper.handle(world.seen(), world.now);
+    assert_eq!(keeper.poll_effect(), None);
+    assert_eq!(keeper.poll_wake(), None);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn a_paused_grant_is_left_alone() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let mut keeper = world.start();
+    keeper.handle(
+        Input::Act(Action::Pause("claude-code/slack".into())),
+        world.now,
+    );
+    keeper.handle(Input::Act(Action::RenewDue), world.now);
+    world.settle(&mut keeper);
+    assert!(world.server.presented.is_empty());
+    assert_eq!(world.health(&keeper), Health::Paused);
+}
+
+#[test]
+fn a_clock_that_is_an_hour_wrong_either_way_spends_no_token_twice() {
+    for step in [-3_600_000_i64, 3_600_000] {
+        let mut world = World::new();
+        let mut keeper = world.start();
+        world.now.wall.0 += step;
+        keeper.handle(Input::Woke(WokeWhy::ClockStepped), world.now);
+        world.settle(&mut keeper);
+        world.pass(&mut keeper, 6 * 60 * MINUTE);
+        let presented: BTreeSet<_> = world.server.presented.iter().map(|(_, t)| t).collect();
+        assert_eq!(presented.len(), world.server.presented.len());
+        assert!(presented.len() < 20, "{}", presented.len());
+        assert_eq!(world.health(&keeper), Health::Healthy);
+    }
+}
+
+#[test]
+fn an_end_that_nobody_tells_is_never_written() {
+    let mut world = World::new();
+    world.server.life_seconds = None;
+    let mut keeper = world.start();
+    assert_eq!(world.entries.values().next().unwrap().pair.expires_at, None);
+    world.pass(&mut keeper, 5 * 60 * MINUTE);
+    assert!(
+        (6..=9).contains(&world.server.presented.len()),
+        "{}",
+        world.server.presented.len()
+    );
+}
+
+/// Every boundary between two steps: the process ends there, another one starts and goes on.
+#[test]
+fn ending_at_any_step_loses_nothing_and_spends_nothing_twice() {
+    let mut whole = World::new();
+    whole.steps_left = Some(usize::MAX);
+    let mut keeper = whole.start();
+    whole.pass(&mut keeper, 70_000);
+    let steps = usize::MAX - whole.steps_left.unwrap();
+    assert!(steps > 12, "{steps}");
+    for performed in 0..steps {
+        for grace in [true, false] {
+            let mut world = World::new();
+            world.server.grace = grace;
+            world.steps_left = Some(performed);
+            let mut keeper = world.keeper();
+            keeper.handle(world.seen(), world.now);
+            let _ = world.settle(&mut keeper) && world.pass(&mut keeper, 70_000);
+            let answer_lost = world.server.count > 0
+                && world
+                    .journal
+                    .values()
+                    .all(|record| record.stage.tokens().is_none())
+                && world.pair().1 == "rt-0";
+            drop(keeper);
+            world.steps_left = None;
+            world.now.boot.0 += 30_000;
+            world.now.wall.0 += 30_000;
+            let mut keeper = world.start();
+            world.pass(&mut keeper, 30 * MINUTE);
+            let at = format!("after {performed} steps, grace {grace}");
+            if answer_lost && !grace {
+                assert_eq!(world.health(&keeper), Health::SignInRequired, "{at}");
+                assert_eq!(world.notices(), [NoticeCode::SignInRequired], "{at}");
+                continue;
+            }
+            assert_eq!(world.health(&keeper), Health::Healthy, "{at}");
+            let (_, refresh) = world.pair();
+            assert!(
+                world.server.live.contains(&refresh),
+                "{at}: {refresh} is not live"
+            );
+            assert!(!world.server.dead, "{at}");
+        }
+    }
+}
+
+/// Something that happens to a running keeper.
+#[derive(Debug, Clone)]
+enum Chance {
+    Pass(u64),
+    Weather(Weather),
+    Crash(usize),
+    ClientRenews,
+    OldCopy,
+    SignOut,
+    SignIn,
+    StoreFault,
+    Journal(bool),
+    Woke(i64),
+    Verdict,
+    Act(u8),
+}
+
+fn chance() -> impl Strategy<Value = Chance> {
+    use Weather::{
+        Broken, Busy, CutAfter, CutBefore, Fine, HtmlAfter, InvalidClient, InvalidGrant,
+        InvalidRequest, InvalidTarget, Unreachable,
+    };
+    prop_oneof![
+        4 => (1..4_000_000_u64).prop_map(Chance::Pass),
+        6 => proptest::sample::select(vec![
+            Fine, Unreachable, CutAfter, CutBefore, HtmlAfter, Busy, Broken, InvalidGrant,
+            InvalidClient, InvalidRequest, InvalidTarget,
+        ]).prop_map(Chance::Weather),
+        2 => (0..20_usize).prop_map(Chance::Crash),
+        1 => Just(Chance::ClientRenews),
+        1 => Just(Chance::OldCopy),
+        1 => Just(Chance::SignOut),
+        1 => Just(Chance::SignIn),
+        1 => Just(Chance::StoreFault),
+        1 => any::<bool>().prop_map(Chance::Journal),
+        1 => (-4_000_000..4_000_000_i64).prop_map(Chance::Woke),
+        1 => Just(Chance::Verdict),
+        1 => (0..5_u8).prop_map(Chance::Act),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens: a token that was answered with success and read is never presented again,
+    /// one refresh is in the air at a time, wakes lie in the future (asserted by `pass`), a person is
+    /// told at most once per descent, and tokens read from an answer are in the store, in the
+    /// journal or in memory until the user signs out or somebody newer stands there.
+    #[test]
+    fn whatever_happens_nothing_received_is_lost(chances in prop::collection::vec(chance(), 1..40)) {
+        let mut world = World::new();
+        let mut keeper = world.start();
+        let mut clients = 0;
+        let mut previous = world.entries.clone();
+        for chance in chances {
+            match chance {
+                Chance::Pass(span) => { world.pass(&mut keeper, span); }
+                Chance::Weather(weather) => world.server.weather.push_back(weather),
+                Chance::Crash(steps) => {
+                    world.steps_left = Some(steps);
+                    keeper.handle(Input::Tick, world.now);
+                    let alive = world.settle(&mut keeper) && world.pass(&mut keeper, 3_000_000);
+                    world.steps_left = None;
+                    if !alive || !keeper.holds_unsaved() {
+                        keeper = world.start();
+                    }
+                }
+                Chance::ClientRenews => {
+                    let (_, refresh) = world.pair_or_none();
+                    if !refresh.is_empty() && world.server.live.contains(&refresh) {
+                        clients += 1;
+                        world.server.issue(&refresh);
+                        let n = world.server.count;
+                        let end = world.now.wall.0 + 3_600_000;
+                        world.put(entry("slack", &format!("at-{n}"), &format!("rt-{n}"), end));
+                    }
+                }
+                Chance::OldCopy => world.entries = previous.clone(),
+                Chance::SignOut => world.entries.clear(),
+                Chance::SignIn => {
+                    clients += 1;
+                    world.server.dead = false;
+                    world.server.live = BTreeSet::from([format!("rt-s{clients}")]);
+                    let end = world.now.wall.0 + 3_600_000;
+                    world.put(entry("slack", &format!("at-s{clients}"), &format!("rt-s{clients}"), end));
+                }
+                Chance::StoreFault => {
+                    world.store_faults.push_back(StoreFault::DiskFull { place: "store".into() });
+                }
+                Chance::Journal(broken) => world.journal_broken = broken,
+                Chance::Woke(step) => {
+                    world.now.wall.0 += step;
+                    keeper.handle(Input::Woke(WokeWhy::ClockStepped), world.now);
+                }
+                Chance::Verdict => world.verdicts.push(AuthVerdict {
+                    server_name: "slack".into(), at: world.now.wall, left_alone: false,
+                }),
+                Chance::Act(n) => {
+                    let id = GrantId::from("claude-code/slack");
+                    keeper.handle(Input::Act(match n {
+                        0 => Action::Renew(id),
+                        1 => Action::RenewDue,
+                        2 => Action::Pause(id),
+                        3 => Action::Resume(id),
+                        _ => Action::Check(id),
+                    }), world.now);
+                }
+            }
+            previous.clone_from(&world.entries);
+            keeper.handle(world.seen(), world.now);
+            prop_assert!(world.settle(&mut keeper));
+            let flights = keeper.flights.len();
+            prop_assert!(flights <= 1, "{} flights for one grant", flights);
+            prop_assert!(keeper.snapshot().notices.len() <= 1);
+        }
+        // Every token presented after it was answered readably would be a reuse that we caused:
+        // the keeper knows it as spent.
+        for (at, token) in &world.server.presented {
+            let again = world.server.presented.iter().filter(|(_, t)| t == token).count();
+            prop_assert!(again < 200, "{token} at {at:?}: {again} times");
+        }
+        let mut raised = BTreeMap::new();
+        for event in &world.events {
+            match event {
+                Event::Notice(notice) => {
+                    let count: &mut u32 = raised.entry(notice.cause.clone()).or_default();
+                    *count += 1;
+                    prop_assert!(*count <= 1, "raised twice without healing: {}", notice.cause);
+                }
+                Event::NoticeWithdrawn { cause } => { raised.remove(cause); }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl World {
+    fn pair_or_none(&self) -> (String, String) {
+        if self.entries.is_empty() {
+            (String::new(), String::new())
+        } else {
+            self.pair()
+        }
+    }
+}

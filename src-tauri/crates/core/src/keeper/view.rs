@@ -1,0 +1,314 @@
+//! Makes the snapshot: every row from facts, whole, each time it is asked for.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use url::Url;
+
+use super::{
+    Failure, Keeper, Mode, ProbeFinding,
+    grant::{Grant, Standing},
+    plan::Next,
+};
+use crate::{
+    facts::{GrantFacts, Renewer},
+    health::{self, EXIT_FINE, Situation},
+    ids::{GrantId, StoreId, Target},
+    oauth::token::scopes,
+    snapshot::{Row, Snapshot, StoreRow},
+    store::{ConfiguredServer, StoreFault},
+    time::{Millis, Wall},
+};
+
+/// A locked store is an alert when a token ends within this time.
+const NEAR_END: Millis = Millis::hours(1);
+
+impl Keeper {
+    /// The whole truth for every view.
+    pub fn snapshot(&self) -> Snapshot {
+        let grants = self
+            .grants
+            .iter()
+            .map(|(target, grant)| self.row(target, grant));
+        let servers = self
+            .stores
+            .iter()
+            .filter_map(|(store, seen)| Some((store, seen.as_ref().ok()?)));
+        let configured = servers
+            .flat_map(|(store, view)| view.servers.iter().map(|s| self.configured_row(store, s)));
+        let mut rows: Vec<Row> = grants.chain(configured).collect();
+        rows.sort_by(|a, b| (b.shape, &a.id).cmp(&(a.shape, &b.id)));
+        rows.sort_by_key(|row| row.shape != health::Shape::Alert);
+        let exit = rows
+            .iter()
+            .map(|row| row.exit)
+            .fold(self.stores_exit(), health::worse);
+        Snapshot {
+            exit,
+            stores: self
+                .infos
+                .keys()
+                .filter_map(|store| self.store_row(store))
+                .collect(),
+            notices: self.notices.values().cloned().collect(),
+            rows,
+        }
+    }
+
+    /// The row of one grant.
+    pub fn row_of(&self, id: &GrantId) -> Option<Row> {
+        self.grants
+            .iter()
+            .find(|(_, g)| g.id == *id)
+            .map(|(t, g)| self.row(t, g))
+    }
+
+    /// A store that cannot be read is told by its rows, or by itself where it never had any.
+    fn stores_exit(&self) -> u8 {
+        let broken = self.stores.iter().any(|(store, seen)| {
+            let unreadable = seen.as_ref().err().is_some_and(|fault| {
+                !matches!(
+                    fault,
+                    StoreFault::Absent { .. } | StoreFault::Unsupported { .. }
+                )
+            });
+            unreadable && self.targets_in(store).is_empty()
+        });
+        if broken {
+            health::EXIT_STORE
+        } else {
+            EXIT_FINE
+        }
+    }
+
+    pub(super) fn row(&self, target: &Target, grant: &Grant) -> Row {
+        let facts = self.facts_of(target);
+        let (profile, title) = self.title(&grant.entry.server_url, &grant.entry.server_name);
+        let situation = self.situation(target, grant, &facts);
+        let client = self
+            .infos
+            .get(&target.store)
+            .map(|i| i.client.clone())
+            .unwrap_or_default();
+        let shown = health::show(&situation, &title, &client);
+        let pair = &grant.entry.pair;
+        Row {
+            id: grant.id.clone(),
+            store: target.store.clone(),
+            client,
+            profile,
+            name: grant.entry.server_name.clone(),
+            title,
+            url: shown_url(&grant.entry.server_url),
+            health: shown.health,
+            shape: shown.shape,
+            phrase: shown.phrase,
+            buttons: shown.buttons,
+            exit: shown.exit,
+            expires_at: pair.expires_at.filter(|end| *end != Wall(0)),
+            next_renewal_at: self.next_renewal(target, grant, &facts),
+            last_renewal_at: facts.renewed_at,
+            renewed_by: facts.renewed_by,
+            sign_in_ends_at: facts.sign_in_ends,
+            has_refresh_token: pair.refresh.is_some(),
+            issuer: grant
+                .entry
+                .issuer
+                .clone()
+                .or_else(|| facts.pin.as_ref().map(|pin| pin.issuer.clone())),
+            scopes: grant.entry.scope.as_deref().map(scopes).unwrap_or_default(),
+            tools: facts.tools,
+            reason: self.reason(target, grant, &facts),
+        }
+    }
+
+    fn configured_row(&self, store: &StoreId, server: &ConfiguredServer) -> Row {
+        let (profile, title) = self.title(&server.url, &server.name);
+        let client = self
+            .infos
+            .get(store)
+            .map(|i| i.client.clone())
+            .unwrap_or_default();
+        let signed_out = self
+            .signed_out
+            .contains(&(store.clone(), server.name.clone()));
+        let shown = health::show(&Situation::NotSignedIn { signed_out }, &title, &client);
+        Row {
+            id: GrantId(format!("{store}/{}", server.name)),
+            store: store.clone(),
+            client,
+            profile,
+            name: server.name.clone(),
+            title,
+            url: shown_url(&server.url),
+            health: shown.health,
+            shape: shown.shape,
+            phrase: shown.phrase,
+            buttons: shown.buttons,
+            exit: shown.exit,
+            expires_at: None,
+            next_renewal_at: None,
+            last_renewal_at: None,
+            renewed_by: None,
+            sign_in_ends_at: None,
+            has_refresh_token: false,
+            issuer: None,
+            scopes: Vec::new(),
+            tools: None,
+            reason: None,
+        }
+    }
+
+    fn store_row(&self, store: &StoreId) -> Option<StoreRow> {
+        let info = self.infos.get(store)?;
+        let seen = self.stores.get(store);
+        let view = seen.and_then(|seen| seen.as_ref().ok());
+        Some(StoreRow {
+            id: store.clone(),
+            client: info.client.clone(),
+            place: info.place.clone(),
+            client_version: view.and_then(|view| view.client_version.clone()),
+            fault: seen
+                .and_then(|seen| seen.as_ref().err())
+                .map(ToString::to_string),
+            advice: view.map(|view| view.advice.clone()).unwrap_or_default(),
+        })
+    }
+
+    /// The provider profile's short name, and what people call the server.
+    pub(super) fn title(&self, url: &str, name: &str) -> (Option<String>, String) {
+        match self.profiles.of(url) {
+            (Some(short), profile) if !profile.name.is_empty() => {
+                (Some(short.into()), profile.name.clone())
+            }
+            (short, _) => (short.map(Into::into), name.into()),
+        }
+    }
+
+    fn situation(&self, target: &Target, grant: &Grant, facts: &GrantFacts) -> Situation {
+        let ends = grant.entry.pair.expires_at;
+        match self.stores.get(&target.store) {
+            None => return Situation::Unknown,
+            Some(Err(StoreFault::Locked { place })) => {
+                let near_end = ends.is_some_and(|end| end <= self.now.wall + NEAR_END);
+                return Situation::StoreLocked {
+                    place: place.clone(),
+                    near_end,
+                };
+            }
+            Some(Err(_)) => return Situation::StoreBroken,
+            Some(Ok(_)) => {}
+        }
+        let next = self.next_renewal(target, grant, facts);
+        if let Some(spare) = self
+            .spares
+            .values()
+            .find(|s| s.is_owed() && s.is_about(target))
+        {
+            let why = grant.failure.as_ref().map_or_else(
+                || String::from("kept in Lamplighter's journal"),
+                ToString::to_string,
+            );
+            let next = spare
+                .next_at()
+                .map(|at| self.now.wall + self.now.boot.until(at));
+            return Situation::Saving { why, next };
+        }
+        if grant.flight.is_some() {
+            return Situation::Refreshing;
+        }
+        let ended = grant.has_ended(self.now);
+        match grant.standing(facts, &self.mark_key, self.now) {
+            Standing::LeftAlone(_) => Situation::LeftAlone,
+            Standing::NotSignedIn => Situation::NotSignedIn { signed_out: false },
+            Standing::Paused => Situation::Paused,
+            Standing::CannotRenew(_) => match grant.probe {
+                Some(ProbeFinding::Refused) => Situation::Refused { renewed: false },
+                _ => Situation::CannotRenew { ends },
+            },
+            Standing::SignInRequired(_) => Situation::SignInRequired,
+            Standing::Approval { known, now } => Situation::Approval { known, now },
+            Standing::Renewable => match (&grant.failure, ended, facts.failing_since) {
+                (Some(failure), false, _) => Situation::Retrying {
+                    why: failure.told(&self.title_of(grant)),
+                    next,
+                },
+                (Some(_), true, since) => Situation::RetryingEnded {
+                    since: since.unwrap_or(self.now.wall),
+                    next,
+                },
+                (None, true, _) => Situation::Due {
+                    ended: ends.filter(|end| *end != Wall(0)),
+                },
+                (None, false, _) if grant.probe == Some(ProbeFinding::Refused) => {
+                    Situation::Refused {
+                        renewed: facts.renewed_by == Some(Renewer::Lamplighter),
+                    }
+                }
+                (None, false, _) => {
+                    let kept = self.mode == Mode::Keep;
+                    Situation::Healthy {
+                        ends,
+                        next: next.filter(|_| kept),
+                        due: next.filter(|at| !kept && *at > self.now.wall),
+                    }
+                }
+            },
+        }
+    }
+
+    fn title_of(&self, grant: &Grant) -> String {
+        self.title(&grant.entry.server_url, &grant.entry.server_name)
+            .1
+    }
+
+    /// When it is renewed, or should be; `None` where it cannot be.
+    fn next_renewal(&self, target: &Target, grant: &Grant, facts: &GrantFacts) -> Option<Wall> {
+        if grant.standing(facts, &self.mark_key, self.now) != Standing::Renewable {
+            return None;
+        }
+        Some(match self.next(target, grant) {
+            Next::At(at, _) => self.now.wall + self.now.boot.until(at),
+            Next::Now | Next::After(_) | Next::Never => self.due(target, grant).max(self.now.wall),
+        })
+    }
+
+    fn reason(&self, target: &Target, grant: &Grant, facts: &GrantFacts) -> Option<String> {
+        if let Some(Err(fault)) = self.stores.get(&target.store) {
+            return Some(fault.to_string());
+        }
+        match grant.standing(facts, &self.mark_key, self.now) {
+            Standing::SignInRequired(why) => Some(why),
+            Standing::CannotRenew(why) => Some(why.into()),
+            Standing::LeftAlone(crate::store::LeftAlone::EnterpriseManaged) => {
+                Some("enterprise-managed sign-in belongs to the client".into())
+            }
+            Standing::LeftAlone(crate::store::LeftAlone::UnknownShape) => {
+                Some("its entry has a shape this version does not know".into())
+            }
+            Standing::NotSignedIn
+            | Standing::Paused
+            | Standing::Approval { .. }
+            | Standing::Renewable => grant
+                .failure
+                .as_ref()
+                .map(|failure: &Failure| failure.told(&self.title_of(grant))),
+        }
+    }
+}
+
+/// A URL as it may be shown: without user info, query and fragment.
+fn shown_url(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else {
+        return String::from("an unreadable address");
+    };
+    url.set_query(None);
+    url.set_fragment(None);
+    // Neither can fail on a URL with a host; on one without, there is nothing to hide.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.to_string()
+}
