@@ -83,10 +83,9 @@ pub struct TokenMark(pub [u8; 16]);
 impl TokenMark {
     /// The mark of `token` under `key`.
     pub fn of(key: &MarkKey, token: &Secret) -> Self {
-        let mut mac = match Hmac::<Sha256>::new_from_slice(&key.0) {
-            Ok(mac) => mac,
-            // HMAC takes a key of any length; the type says it could fail.
-            Err(_) => return Self([0; 16]),
+        // HMAC takes a key of any length; the type says it could fail.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key.0) else {
+            return Self([0; 16]);
         };
         mac.update(token.expose().as_bytes());
         let whole = mac.finalize().into_bytes();

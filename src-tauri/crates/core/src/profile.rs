@@ -3,11 +3,7 @@
 //! The shipped ones are in `providers.toml`; a user's settings override single fields. A profile
 //! never holds a client id: no other program's identity is shipped.
 
-use alloc::{
-    collections::BTreeMap,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use serde::Deserialize;
 
@@ -96,7 +92,7 @@ impl Profiles {
     pub fn of(&self, url: &str) -> (Option<&str>, &Profile) {
         let host = url::Url::parse(url)
             .ok()
-            .and_then(|u| u.host_str().map(ToString::to_string));
+            .and_then(|u| u.host_str().map(String::from));
         let known = host.and_then(|host| {
             self.by_name
                 .iter()
@@ -119,7 +115,7 @@ impl Default for Profiles {
 }
 
 fn parse(text: &str) -> Result<BTreeMap<String, toml::Value>, ProfileFault> {
-    toml::from_str(text).map_err(|fault| ProfileFault(fault.message().to_string()))
+    toml::from_str(text).map_err(|fault| ProfileFault(fault.message().into()))
 }
 
 fn covers(pattern: &str, host: &str) -> bool {

@@ -9,7 +9,7 @@
 mod answer;
 mod saving;
 
-use alloc::{collections::VecDeque, string::String, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
 
 use super::{
     Effect, Event, Failure, Keeper, Outcome, Pending, SendFault,
@@ -100,7 +100,7 @@ pub(super) struct Flight {
 #[derive(Debug, Clone)]
 pub(super) enum Work {
     /// Present a refresh token.
-    Refresh(Presenting),
+    Refresh(Box<Presenting>),
     /// Put tokens we hold where they belong.
     Save { record: Record, restoring: bool },
 }
@@ -175,7 +175,7 @@ impl Keeper {
             first_sent: None,
             sent_again: false,
         };
-        let flight = self.new_flight(targets, Work::Refresh(presenting));
+        let flight = self.new_flight(targets, Work::Refresh(Box::new(presenting)));
         for target in &flight.targets {
             if let Some(grant) = self.grants.get_mut(target) {
                 grant.flight = Some(flight.id);
@@ -402,7 +402,7 @@ impl Keeper {
         }
     }
 
-    fn present_or_adopt(&mut self, mut flight: Flight, mut presenting: Presenting) {
+    fn present_or_adopt(&mut self, mut flight: Flight, mut presenting: Box<Presenting>) {
         let lead = flight.targets.first().cloned();
         let Some((target, grant)) = lead.and_then(|t| Some((t.clone(), self.grants.get(&t)?)))
         else {
@@ -430,7 +430,7 @@ impl Keeper {
                     .grants
                     .get(t)
                     .and_then(|g| g.entry.pair.refresh.as_ref());
-                self.same_token(&token, other)
+                other == Some(&token)
             });
         for target in &parted {
             if let Some(grant) = self.grants.get_mut(target) {

@@ -19,7 +19,7 @@ pub(super) fn names<'a>(
     let named = entries.map(|(key, name)| {
         let unique = count.get(name).is_none_or(|n| *n == 1);
         let suffix = if unique {
-            "".into()
+            alloc::string::String::new()
         } else {
             format!("~{}", digits(key))
         };

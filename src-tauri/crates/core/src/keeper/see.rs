@@ -9,7 +9,6 @@ use super::{Event, Keeper, grant::Grant, naming};
 use crate::{
     facts::{GrantFacts, Renewer},
     ids::{EntryKey, StoreId, Target, TokenMark},
-    secret::Secret,
     store::{Entry, StoreFault, StoreView, TokenPair},
     time::Wall,
 };
@@ -135,7 +134,16 @@ impl Keeper {
             return;
         };
         self.drop_spares_of(target, &grant.entry);
-        self.facts.grants.remove(target);
+        // All is forgotten but what was spent: an old copy may still come back.
+        if let Some(facts) = self.facts.grants.remove(target)
+            && !facts.spent.is_empty()
+        {
+            let kept = GrantFacts {
+                spent: facts.spent,
+                ..GrantFacts::default()
+            };
+            self.facts.grants.insert(target.clone(), kept);
+        }
         let held_tokens = grant.entry.pair != TokenPair::default();
         if held_tokens {
             self.signed_out
@@ -155,11 +163,6 @@ impl Keeper {
             .range(first..)
             .take_while(|(target, _)| target.store == *store);
         from.map(|(target, _)| target.clone()).collect()
-    }
-
-    /// Whether two entries hold the same refresh token.
-    pub(super) fn same_token(&self, a: &Secret, b: Option<&Secret>) -> bool {
-        b.is_some_and(|b| a == b)
     }
 }
 

@@ -1,6 +1,13 @@
 //! The keeper against a simulated world: stores, a journal and a server that can misbehave, in
 //! virtual time.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    clippy::unnecessary_wraps,
+    clippy::unused_self,
+    reason = "a test picks the one event it is about, and its helpers take the form of what they stand for"
+)]
+
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
@@ -65,7 +72,8 @@ struct World {
     journal: BTreeMap<RecordId, Record>,
     facts: Facts,
     events: Vec<Event>,
-    store_faults: VecDeque<StoreFault>,
+    lock_faults: VecDeque<StoreFault>,
+    write_faults: VecDeque<StoreFault>,
     journal_broken: bool,
     accepts_probe: bool,
     mode: Mode,
@@ -73,6 +81,10 @@ struct World {
     steps_left: Option<usize>,
     /// The user or the client acts while a request is out.
     during_send: Option<fn(&mut World)>,
+    /// Refresh tokens whose success was written down: never to be presented again.
+    known_spent: BTreeSet<String>,
+    /// The newest refresh token that reached the keeper, until somebody newer stands in the store.
+    received: Option<String>,
 }
 
 fn secret(text: &str) -> Option<Secret> {
@@ -127,12 +139,15 @@ impl World {
             journal: BTreeMap::new(),
             facts: Facts::default(),
             events: vec![],
-            store_faults: VecDeque::new(),
+            lock_faults: VecDeque::new(),
+            write_faults: VecDeque::new(),
             journal_broken: false,
             accepts_probe: true,
             mode: Mode::Keep,
             steps_left: None,
             during_send: None,
+            known_spent: BTreeSet::new(),
+            received: None,
         };
         world.put(entry("slack", "at-0", "rt-0", now.wall.0 + 10 * 60_000));
         world
@@ -231,7 +246,7 @@ impl World {
         Some(match effect {
             Effect::Lock { ticket, .. } => (
                 ticket,
-                Outcome::Locked(self.store_faults.pop_front().map_or(Ok(()), Err)),
+                Outcome::Locked(self.lock_faults.pop_front().map_or(Ok(()), Err)),
             ),
             Effect::Read { ticket, stores, .. } | Effect::ReadBack { ticket, stores, .. } => {
                 let views = stores
@@ -259,7 +274,7 @@ impl World {
                 (ticket, Outcome::Answered(outcome.map_err(SendFault::Http)))
             }
             Effect::Write { ticket, change, .. } => {
-                let fault = self.store_faults.pop_front();
+                let fault = self.write_faults.pop_front();
                 (
                     ticket,
                     Outcome::Wrote(fault.map_or_else(|| Ok(self.write(&change)), Err)),
@@ -306,6 +321,12 @@ impl World {
                 what: "full".into(),
             });
         }
+        if let Some(tokens) = record.stage.tokens() {
+            let presented = record.replaced[0].1.refresh.as_ref().unwrap();
+            if *presented != tokens.refresh {
+                self.known_spent.insert(presented.expose().into());
+            }
+        }
         self.journal.insert(record.id.clone(), record);
         Ok(())
     }
@@ -347,6 +368,10 @@ impl World {
         if weather == Weather::Unreachable {
             return Err(Fault::Connect);
         }
+        assert!(
+            !self.known_spent.contains(&token),
+            "{token} is spent and presented again"
+        );
         self.server.presented.push((self.now.boot, token.clone()));
         let error = |status, code: &str| Ok(answer(status, format!(r#"{{"error":"{code}"}}"#)));
         match weather {
@@ -363,7 +388,13 @@ impl World {
         match weather {
             Weather::CutAfter => Err(Fault::Cut),
             Weather::HtmlAfter => Ok(answer(200, "<html>".into())),
-            _ => issued.map_or_else(|| error(400, "invalid_grant"), |body| Ok(answer(200, body))),
+            _ => issued.map_or_else(
+                || error(400, "invalid_grant"),
+                |body| {
+                    self.received = Some(format!("rt-{}", self.server.count));
+                    Ok(answer(200, body))
+                },
+            ),
         }
     }
 
@@ -725,7 +756,7 @@ fn signed_out_is_respected_also_while_the_answer_is_on_its_way() {
     world.pass(&mut keeper, 60 * MINUTE);
     assert!(world.entries.is_empty());
     assert!(world.notices().is_empty());
-    assert!(world.facts.grants.is_empty());
+    assert!(world.facts.grants.values().all(|f| f.renewed_at.is_none()));
 }
 
 #[test]
@@ -824,10 +855,8 @@ fn a_store_that_cannot_be_written_is_owed_and_never_forgotten() {
     let full = StoreFault::DiskFull {
         place: "store".into(),
     };
-    world.store_faults = VecDeque::from([full.clone(), full.clone(), full.clone(), full]);
-    // The first fault meets the lock, which fails without harm.
+    world.write_faults = VecDeque::from([full.clone(), full.clone(), full]);
     let mut keeper = world.start();
-    world.pass(&mut keeper, 12_000);
     assert_eq!(world.server.presented.len(), 1);
     assert_eq!(world.pair().1, "rt-0");
     assert_eq!(keeper.snapshot().exit, crate::health::EXIT_STORE);
@@ -836,6 +865,30 @@ fn a_store_that_cannot_be_written_is_owed_and_never_forgotten() {
     assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()));
     assert_eq!(world.server.presented.len(), 1);
     assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn a_lock_that_another_program_holds_is_waited_for_and_then_told() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let busy = StoreFault::Busy {
+        lock: "mcp-refresh".into(),
+    };
+    world.lock_faults = VecDeque::from(vec![busy; 10]);
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::RenewDue), world.now);
+    world.settle(&mut keeper);
+    assert!(keeper.is_busy());
+    world.pass(&mut keeper, 30_000);
+    assert!(!keeper.is_busy());
+    assert!(world.server.presented.is_empty());
+    assert!(world.events.iter().any(|e| matches!(
+        e,
+        Event::Failed {
+            code: "store_busy",
+            ..
+        }
+    )));
 }
 
 #[test]
@@ -1101,17 +1154,18 @@ fn chance() -> impl Strategy<Value = Chance> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever happens: a token that was answered with success and read is never presented again,
-    /// one refresh is in the air at a time, wakes lie in the future (asserted by `pass`), a person is
-    /// told at most once per descent, and tokens read from an answer are in the store, in the
-    /// journal or in memory until the user signs out or somebody newer stands there.
+    /// Whatever happens: a token whose success was written down is never presented again (asserted
+    /// by the token endpoint), one refresh is in the air at a time, wakes lie in the future (asserted
+    /// by `pass`), a person is told at most once per descent, and tokens that reached the keeper are
+    /// in the store, in the journal or in memory until somebody newer stands in the store.
     #[test]
     fn whatever_happens_nothing_received_is_lost(chances in prop::collection::vec(chance(), 1..40)) {
         let mut world = World::new();
         let mut keeper = world.start();
         let mut clients = 0;
+        let mut crashes = 0;
         let mut previous = world.entries.clone();
         for chance in chances {
             match chance {
@@ -1123,6 +1177,8 @@ proptest! {
                     let alive = world.settle(&mut keeper) && world.pass(&mut keeper, 3_000_000);
                     world.steps_left = None;
                     if !alive || !keeper.holds_unsaved() {
+                        crashes += 1;
+                        world.received = world.received.take().filter(|token| world.keeps(token));
                         keeper = world.start();
                     }
                 }
@@ -1130,23 +1186,31 @@ proptest! {
                     let (_, refresh) = world.pair_or_none();
                     if !refresh.is_empty() && world.server.live.contains(&refresh) {
                         clients += 1;
+                        world.received = None;
                         world.server.issue(&refresh);
                         let n = world.server.count;
                         let end = world.now.wall.0 + 3_600_000;
                         world.put(entry("slack", &format!("at-{n}"), &format!("rt-{n}"), end));
                     }
                 }
-                Chance::OldCopy => world.entries = previous.clone(),
-                Chance::SignOut => world.entries.clear(),
+                Chance::OldCopy => {
+                    world.received = None;
+                    world.entries = previous.clone();
+                }
+                Chance::SignOut => {
+                    world.received = None;
+                    world.entries.clear();
+                }
                 Chance::SignIn => {
                     clients += 1;
+                    world.received = None;
                     world.server.dead = false;
                     world.server.live = BTreeSet::from([format!("rt-s{clients}")]);
                     let end = world.now.wall.0 + 3_600_000;
                     world.put(entry("slack", &format!("at-s{clients}"), &format!("rt-s{clients}"), end));
                 }
                 Chance::StoreFault => {
-                    world.store_faults.push_back(StoreFault::DiskFull { place: "store".into() });
+                    world.write_faults.push_back(StoreFault::DiskFull { place: "store".into() });
                 }
                 Chance::Journal(broken) => world.journal_broken = broken,
                 Chance::Woke(step) => {
@@ -1167,26 +1231,27 @@ proptest! {
                     }), world.now);
                 }
             }
-            previous.clone_from(&world.entries);
             keeper.handle(world.seen(), world.now);
             prop_assert!(world.settle(&mut keeper));
+            if let Some(token) = &world.received {
+                let kept = world.keeps(token) || keeper.holds_unsaved();
+                prop_assert!(kept || world.entries.is_empty(), "{} was received and is lost", token);
+            }
+            if world.now.wall.0 % 3 == 0 {
+                previous.clone_from(&world.entries);
+            }
             let flights = keeper.flights.len();
             prop_assert!(flights <= 1, "{} flights for one grant", flights);
             prop_assert!(keeper.snapshot().notices.len() <= 1);
         }
-        // Every token presented after it was answered readably would be a reuse that we caused:
-        // the keeper knows it as spent.
-        for (at, token) in &world.server.presented {
-            let again = world.server.presented.iter().filter(|(_, t)| t == token).count();
-            prop_assert!(again < 200, "{token} at {at:?}: {again} times");
-        }
+        // An end between telling and remembering tells again: better twice than never.
         let mut raised = BTreeMap::new();
         for event in &world.events {
             match event {
                 Event::Notice(notice) => {
                     let count: &mut u32 = raised.entry(notice.cause.clone()).or_default();
                     *count += 1;
-                    prop_assert!(*count <= 1, "raised twice without healing: {}", notice.cause);
+                    prop_assert!(*count <= 1 + crashes, "raised twice without healing: {}", notice.cause);
                 }
                 Event::NoticeWithdrawn { cause } => { raised.remove(cause); }
                 _ => {}
@@ -1196,6 +1261,20 @@ proptest! {
 }
 
 impl World {
+    /// Whether this refresh token stands in the store or in the journal.
+    fn keeps(&self, token: &str) -> bool {
+        let token = Secret::new(token);
+        let stored = self
+            .entries
+            .values()
+            .any(|e| e.pair.refresh.as_ref() == Some(&token));
+        let noted = self
+            .journal
+            .values()
+            .filter_map(|record| record.stage.tokens());
+        stored || noted.into_iter().any(|tokens| tokens.refresh == token)
+    }
+
     fn pair_or_none(&self) -> (String, String) {
         if self.entries.is_empty() {
             (String::new(), String::new())

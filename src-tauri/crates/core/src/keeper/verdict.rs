@@ -110,7 +110,7 @@ impl Keeper {
         });
     }
 
-    pub(super) fn probed(&mut self, target: &Target, _verdict: Option<Wall>, outcome: Outcome) {
+    pub(super) fn probed(&mut self, target: &Target, verdict: Option<Wall>, outcome: Outcome) {
         let Outcome::Probed(finding) = outcome else {
             return;
         };
@@ -127,7 +127,8 @@ impl Keeper {
         };
         if accepted == Some(true) {
             let facts = self.facts_mut(target);
-            facts.proof_at = Some(now);
+            // Asked after the verdict was seen, so newer than it whatever the clock says.
+            facts.proof_at = Some(verdict.map_or(now, |at| at.max(now)));
             facts.tools = tools.or(facts.tools);
         }
         self.tell(Event::Checked {

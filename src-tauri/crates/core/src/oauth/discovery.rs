@@ -4,13 +4,7 @@
 //! what came. It must never lead a refresh token to a server that the sign-in did not name: see
 //! [`trust`] and `SECURITY.md`.
 
-use alloc::{
-    collections::VecDeque,
-    format,
-    string::{String, ToString},
-    vec,
-    vec::Vec,
-};
+use alloc::{collections::VecDeque, format, string::String, vec, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -142,10 +136,9 @@ impl Discovery {
         answer: Result<&Answer, Fault>,
     ) -> Option<Result<Found, DiscoveryFault>> {
         let (_, document) = self.queue.pop_front()?;
-        let answer = match answer {
-            Ok(answer) => answer,
-            // The other documents lie on the same host, or behind the same network.
-            Err(_) => return Some(Err(DiscoveryFault::Unreachable)),
+        // The other documents lie on the same host, or behind the same network.
+        let Ok(answer) = answer else {
+            return Some(Err(DiscoveryFault::Unreachable));
         };
         if answer.status >= 500 || answer.status == 429 {
             self.saw_unwell = true;
@@ -310,7 +303,7 @@ fn server_documents(issuer: &str) -> VecDeque<(String, Document)> {
         ]
     };
     let document = Document::Server {
-        asked: Some(issuer.to_string()),
+        asked: Some(issuer.into()),
     };
     places
         .into_iter()
@@ -342,10 +335,7 @@ fn first_server(body: &[u8]) -> Option<String> {
 
 fn split(url: &str) -> Option<(String, String)> {
     let parsed = Url::parse(url).ok()?;
-    Some((
-        origin(url)?,
-        parsed.path().trim_end_matches('/').to_string(),
-    ))
+    Some((origin(url)?, parsed.path().trim_end_matches('/').into()))
 }
 
 /// Scheme, host and port of a URL; `None` where it has no host.
@@ -361,7 +351,7 @@ pub fn host(url: &str) -> String {
         let host = u.host_str()?;
         Some(
             u.port()
-                .map_or_else(|| host.to_string(), |port| format!("{host}:{port}")),
+                .map_or_else(|| host.into(), |port| format!("{host}:{port}")),
         )
     });
     host.unwrap_or_else(|| String::from("an unreadable address"))

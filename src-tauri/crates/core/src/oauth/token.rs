@@ -343,10 +343,11 @@ mod tests {
     }
 
     fn ok(body: &str) -> Granted {
-        match json(200, body) {
-            Reading::Granted(granted) => granted,
-            other => panic!("{other:?}"),
-        }
+        let reading = json(200, body);
+        let Reading::Granted(granted) = reading else {
+            panic!("{reading:?}")
+        };
+        granted
     }
 
     fn client(secret: Option<&str>) -> ClientCredentials {

@@ -2,10 +2,7 @@
 //!
 //! Nothing here may put a value of the answer into an error or a log.
 
-use alloc::{
-    borrow::ToOwned,
-    string::{String, ToString},
-};
+use alloc::{borrow::ToOwned, string::String};
 
 use serde_json::{Map, Value};
 
@@ -121,6 +118,6 @@ pub fn scopes(text: &str) -> alloc::vec::Vec<String> {
     let parts = text.split([' ', ',', '+']);
     parts
         .filter(|s| !s.is_empty())
-        .map(ToString::to_string)
+        .map(ToOwned::to_owned)
         .collect()
 }
