@@ -6,6 +6,7 @@
 //! Where to read next: [`stores`] for what belongs to other programs.
 
 pub mod clock;
+pub mod http;
 pub mod lock;
 pub mod paths;
 pub mod stores;

@@ -1,0 +1,328 @@
+//! The real client: reqwest over rustls, told to do as little by itself as it can.
+//!
+//! No pool: a connection that died while the machine slept would look like an answer lost after the
+//! token had left. No redirects of its own, no retries, no cookies, no compression.
+
+use std::{error::Error, io, sync::Arc, time::Duration};
+
+use hyper_util::client::proxy::matcher::Matcher;
+use lamplighter_core::{
+    http::{Answer, Fault, MAX_ANSWER, Method, Request},
+    time::{Millis, Wall},
+};
+use reqwest::{
+    Response,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::{
+    Answering, Http, Names, Network, NetworkFault,
+    address::{Guard, Reach, TooNear},
+    network::{built, tls},
+};
+use crate::{clock::Clock, paths::Env};
+
+const USER_AGENT: &str = concat!("Lamplighter/", env!("CARGO_PKG_VERSION"));
+
+/// As many redirects as any sane metadata document needs.
+const MAX_HOPS: usize = 5;
+
+/// Headers that must not travel to another origin.
+const FOR_ONE_ORIGIN: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Looking up, connecting and the TLS handshake.
+    pub connect: Duration,
+    /// All of it, to the last byte of the answer.
+    pub whole: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            whole: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The one client.
+pub struct Client {
+    public: reqwest::Client,
+    private: reqwest::Client,
+    loopback: reqwest::Client,
+    proxied: Option<(Matcher, reqwest::Client)>,
+    names: Arc<dyn Names>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    advice: Option<String>,
+}
+
+impl Client {
+    /// Sets the client up; connects to nothing.
+    pub fn new(
+        network: &Network,
+        env: &Env,
+        names: Arc<dyn Names>,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+    ) -> Result<Self, NetworkFault> {
+        let (tls, advice) = tls(&network.extra_ca)?;
+        let plain = || {
+            reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .user_agent(USER_AGENT)
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .referer(false)
+                .http1_only()
+                .pool_max_idle_per_host(0)
+                .connect_timeout(limits.connect)
+        };
+        let direct = |innermost| {
+            let guard = Guard {
+                names: Arc::clone(&names),
+                innermost,
+            };
+            built(plain().no_proxy().dns_resolver(guard))
+        };
+        Ok(Self {
+            public: direct(Reach::Public)?,
+            private: direct(Reach::Private)?,
+            loopback: direct(Reach::Loopback)?,
+            proxied: network.proxy.client(env, plain)?,
+            names,
+            clock,
+            limits,
+            advice,
+        })
+    }
+
+    /// What a person should know about this machine's network set-up, if anything.
+    pub fn advice(&self) -> Option<&str> {
+        self.advice.as_deref()
+    }
+
+    async fn carry(&self, request: &Request) -> Result<Answer, Fault> {
+        let mut url = Url::parse(&request.url).map_err(|_| Fault::Forbidden)?;
+        let mut headers = headers(request)?;
+        for _ in 0..MAX_HOPS {
+            let response = self.hop(&url, &headers, request).await?;
+            let follow = request.follow_redirects && matches!(request.method, Method::Get);
+            let Some(next) = follow.then(|| target(&response)).flatten() else {
+                return self.read(response).await;
+            };
+            if next.origin() != url.origin() {
+                for name in FOR_ONE_ORIGIN {
+                    headers.remove(name);
+                }
+            }
+            url = next;
+        }
+        let last = self.hop(&url, &headers, request).await?;
+        self.read(last).await
+    }
+
+    /// One request to one address, redirects handed back as they are.
+    async fn hop(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        request: &Request,
+    ) -> Result<Response, Fault> {
+        let written = Reach::of_written(url);
+        let scheme_allowed =
+            url.scheme() == "https" || (url.scheme() == "http" && written == Reach::Loopback);
+        if !scheme_allowed {
+            return Err(Fault::Forbidden);
+        }
+        let send = async |client: &reqwest::Client| {
+            let method = match request.method {
+                Method::Get => reqwest::Method::GET,
+                Method::Post => reqwest::Method::POST,
+            };
+            let mut carried = client.request(method, url.clone()).headers(headers.clone());
+            if !request.body.is_empty() {
+                carried = carried.body(request.body.to_vec());
+            }
+            carried.send().await
+        };
+        let reach_of_server = || Reach::of_server(&request.on_behalf_of, self.names.as_ref());
+        if written != Reach::Public && reach_of_server().await < written {
+            return Err(Fault::Forbidden);
+        }
+        let first = match self.proxy_for(url, written) {
+            Some(proxied) => proxied,
+            None => self.direct(written),
+        };
+        match send(first).await {
+            Ok(response) => Ok(response),
+            Err(error) => match too_near(&error) {
+                // Only now is it known where the name leads; nothing was connected to yet.
+                Some(reach) if reach_of_server().await >= reach => send(self.direct(reach))
+                    .await
+                    .map_err(|error| classify(&error)),
+                Some(_) | None => Err(classify(&error)),
+            },
+        }
+    }
+
+    const fn direct(&self, innermost: Reach) -> &reqwest::Client {
+        match innermost {
+            Reach::Public => &self.public,
+            Reach::Private => &self.private,
+            Reach::Loopback => &self.loopback,
+        }
+    }
+
+    /// Through a proxy the address connected to can't be seen; what is written in the URL has been
+    /// checked, and the rest is the proxy's business.
+    fn proxy_for(&self, url: &Url, written: Reach) -> Option<&reqwest::Client> {
+        let (matcher, client) = self
+            .proxied
+            .as_ref()
+            .filter(|_| written != Reach::Loopback)?;
+        let uri: http::Uri = url.as_str().parse().ok()?;
+        matcher.intercept(&uri).map(|_| client)
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Answer, Fault> {
+        let announced = response.content_length().unwrap_or(0);
+        if announced > MAX_ANSWER as u64 {
+            return Err(Fault::TooLarge);
+        }
+        let text = |name: &str| {
+            let value = response.headers().get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let retry_after = text("retry-after")
+            .and_then(|after| retry_after(&after, text("date").as_deref(), self.clock.now().wall));
+        let challenges = response.headers().get_all("www-authenticate");
+        let mut answer = Answer {
+            status: response.status().as_u16(),
+            content_type: text("content-type"),
+            retry_after,
+            challenges: challenges
+                .iter()
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+                .collect(),
+            // Large enough for nearly every token answer, so that it is not moved about in memory.
+            body: Zeroizing::new(Vec::with_capacity(16 * 1024)),
+        };
+        loop {
+            match response.chunk().await {
+                Ok(None) => return Ok(answer),
+                Ok(Some(chunk)) if answer.body.len() + chunk.len() > MAX_ANSWER => {
+                    return Err(Fault::TooLarge);
+                }
+                Ok(Some(chunk)) => answer.body.extend_from_slice(&chunk),
+                Err(error) => return Err(classify(&error)),
+            }
+        }
+    }
+}
+
+impl Http for Client {
+    fn fetch<'a>(&'a self, request: &'a Request) -> Answering<'a> {
+        Box::pin(async move {
+            let carried = tokio::time::timeout(self.limits.whole, self.carry(request)).await;
+            let outcome = carried.unwrap_or(Err(Fault::Timeout));
+            let url = Url::parse(&request.url).ok();
+            let host = url.as_ref().and_then(Url::host_str).unwrap_or("?");
+            match &outcome {
+                Ok(answer) => tracing::debug!(host, status = answer.status, "answered"),
+                Err(fault) => tracing::debug!(host, %fault, "no answer"),
+            }
+            outcome
+        })
+    }
+}
+
+fn headers(request: &Request) -> Result<HeaderMap, Fault> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &request.headers {
+        let name: HeaderName = name.parse().map_err(|_| Fault::Forbidden)?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| Fault::Forbidden)?;
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+/// Where a redirect leads; `None` for anything else.
+fn target(response: &Response) -> Option<Url> {
+    let location = response.headers().get("location")?.to_str().ok()?;
+    let moved = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    moved.then(|| response.url().join(location).ok()).flatten()
+}
+
+/// RFC 9110 §10.2.3: seconds, or a date, which is measured against the server's own clock where it
+/// tells the time.
+fn retry_after(text: &str, date: Option<&str>, now: Wall) -> Option<Millis> {
+    let moment = |text: &str| {
+        let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+        parser
+            .parse_timestamp(text.trim())
+            .ok()
+            .map(|at| Wall(at.as_millisecond()))
+    };
+    let seconds = text.trim().parse().ok().map(Millis::seconds);
+    let until = || Some(date.and_then(moment).unwrap_or(now).until(moment(text)?));
+    seconds.or_else(until)
+}
+
+/// Every error below this one, itself included, with what `io::Error` wraps.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        let error: &'a (dyn Error + 'static) = *error;
+        // `io::Error` names the source of what it wraps and leaves out the wrapped error itself.
+        match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+fn too_near(error: &reqwest::Error) -> Option<Reach> {
+    chain(error)
+        .find_map(|error| error.downcast_ref::<TooNear>())
+        .map(|near| near.0)
+}
+
+/// What an error says about whether a byte of the request has left.
+fn classify(error: &reqwest::Error) -> Fault {
+    if error.is_builder() || too_near(error).is_some() {
+        return Fault::Forbidden;
+    }
+    if !error.is_connect() {
+        return if error.is_timeout() {
+            Fault::Timeout
+        } else {
+            Fault::Cut
+        };
+    }
+    // The handshake's errors come wrapped once more than those of the connection below it.
+    let in_handshake = chain(error).any(|error| {
+        let wrapped = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        wrapped.is_some_and(|inner| inner.is::<io::Error>() || inner.is::<rustls::Error>())
+    });
+    if error.is_dns() {
+        Fault::Dns
+    } else if in_handshake {
+        Fault::Tls
+    } else {
+        Fault::Connect
+    }
+}
+
+#[cfg(test)]
+mod tests;

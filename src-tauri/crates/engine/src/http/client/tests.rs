@@ -1,0 +1,472 @@
+use std::{collections::BTreeMap, slice};
+
+use lamplighter_core::time::{Boot, Now};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::*;
+use crate::{
+    clock::FakeClock,
+    http::{LookingUp, ProxyChoice},
+};
+
+/// Names as the test wants them.
+#[derive(Default)]
+struct Book(BTreeMap<&'static str, &'static str>);
+
+impl Names for Book {
+    fn look_up<'a>(&'a self, name: &'a str) -> LookingUp<'a> {
+        let found = self
+            .0
+            .get(name)
+            .map(|address| vec![address.parse().unwrap()]);
+        Box::pin(async { found.ok_or_else(|| io::ErrorKind::NotFound.into()) })
+    }
+}
+
+const NOW: Now = Now {
+    wall: Wall(1_445_412_480_000),
+    boot: Boot(0),
+};
+
+fn client_with(network: &Network, env: &Env, book: Book) -> Client {
+    let limits = Limits {
+        connect: Duration::from_secs(5),
+        whole: Duration::from_millis(400),
+    };
+    let clock = Arc::new(FakeClock::at(NOW));
+    Client::new(network, env, Arc::new(book), clock, limits).unwrap()
+}
+
+fn client(book: Book) -> Client {
+    client_with(&Network::default(), &Env::fixed::<&str, &str>([]), book)
+}
+
+fn post(url: &str) -> Request {
+    Request {
+        method: Method::Post,
+        url: url.into(),
+        headers: vec![(
+            "authorization".into(),
+            Zeroizing::new("Basic aHVzaA==".into()),
+        )],
+        body: Zeroizing::new(b"grant_type=refresh_token&refresh_token=hush".to_vec()),
+        on_behalf_of: "http://localhost/mcp".into(),
+        follow_redirects: false,
+    }
+}
+
+fn get(url: &str) -> Request {
+    Request {
+        method: Method::Get,
+        body: Zeroizing::default(),
+        follow_redirects: true,
+        ..post(url)
+    }
+}
+
+/// A server that reads each request's head and says what `script` holds, then hangs up. What it was
+/// sent is handed back.
+async fn server(script: Vec<Vec<u8>>) -> (String, tokio::task::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let task = tokio::spawn(async move {
+        let mut heard = Vec::new();
+        for line in script {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            heard.push(head(&mut stream).await);
+            // The client may have had enough before all is said.
+            let _ = stream.write_all(&line).await;
+        }
+        heard
+    });
+    (origin, task)
+}
+
+async fn head(stream: &mut TcpStream) -> String {
+    let mut heard = Vec::new();
+    let mut buffer = [0; 4096];
+    while !heard.windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read(&mut buffer).await.unwrap() {
+            0 => break,
+            read => heard.extend_from_slice(&buffer[..read]),
+        }
+    }
+    String::from_utf8_lossy(&heard).into_owned()
+}
+
+fn said(text: &str) -> Vec<u8> {
+    text.as_bytes().to_vec()
+}
+
+#[tokio::test]
+async fn an_answer_comes_back_whole() {
+    let (origin, heard) = server(vec![said(
+        "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json; charset=utf-8\r\n\
+         WWW-Authenticate: Basic realm=\"x\"\r\nWWW-Authenticate: Bearer resource_metadata=\"y\"\r\n\
+         Retry-After: 7\r\nContent-Length: 2\r\n\r\n{}",
+    )])
+    .await;
+    let answer = client(Book::default()).fetch(&post(&origin)).await.unwrap();
+    assert_eq!(answer.status, 401);
+    assert_eq!(
+        answer.content_type.as_deref(),
+        Some("application/json; charset=utf-8")
+    );
+    assert_eq!(
+        answer.challenges,
+        ["Basic realm=\"x\"", "Bearer resource_metadata=\"y\""]
+    );
+    assert_eq!(answer.retry_after, Some(Millis::seconds(7)));
+    assert_eq!(*answer.body, b"{}");
+    let heard = heard.await.unwrap().remove(0).to_ascii_lowercase();
+    assert!(heard.contains("user-agent: lamplighter/"), "{heard}");
+    assert!(heard.contains("authorization: basic"), "{heard}");
+    assert!(!heard.contains("accept-encoding"), "{heard}");
+}
+
+#[tokio::test]
+async fn nobody_at_the_port_means_nothing_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    drop(listener);
+    assert_eq!(
+        client(Book::default()).fetch(&post(&url)).await,
+        Err(Fault::Connect)
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_means_nothing_left() {
+    let outcome = client(Book::default())
+        .fetch(&post("https://gone.example/token"))
+        .await;
+    assert_eq!(outcome, Err(Fault::Dns));
+}
+
+#[tokio::test]
+async fn a_connection_cut_before_the_answer_may_have_been_acted_on() {
+    let (origin, _task) = server(vec![Vec::new()]).await;
+    assert_eq!(
+        client(Book::default()).fetch(&post(&origin)).await,
+        Err(Fault::Cut)
+    );
+}
+
+#[tokio::test]
+async fn a_connection_cut_within_the_answer_may_have_been_acted_on() {
+    let cut = said("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"access_token\":\"x");
+    let cut_chunk = said("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"acc");
+    let garbage = said("\u{1}\u{2}\u{3} this is not HTTP\r\n\r\n");
+    let (origin, _task) = server(vec![cut, cut_chunk, garbage]).await;
+    let client = client(Book::default());
+    for _ in 0..3 {
+        assert_eq!(client.fetch(&post(&origin)).await, Err(Fault::Cut));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_twenty_megabytes_is_not_read() {
+    let huge = vec![b'x'; 20 * 1024 * 1024];
+    let announced = [
+        said("HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n"),
+        huge.clone(),
+    ];
+    let unannounced = [said("HTTP/1.1 200 OK\r\n\r\n"), huge];
+    let (origin, _task) = server(vec![announced.concat(), unannounced.concat()]).await;
+    let client = client(Book::default());
+    assert_eq!(client.fetch(&post(&origin)).await, Err(Fault::TooLarge));
+    assert_eq!(client.fetch(&post(&origin)).await, Err(Fault::TooLarge));
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_runs_out_of_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    let silent = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        head(&mut stream).await;
+        // Only the client hanging up ends this.
+        let _ = stream.read(&mut [0; 1024]).await;
+    });
+    assert_eq!(
+        client(Book::default()).fetch(&post(&url)).await,
+        Err(Fault::Timeout)
+    );
+    silent.await.unwrap();
+}
+
+#[tokio::test]
+async fn https_to_a_port_that_speaks_plain_http_is_a_tls_fault() {
+    let answer = said("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/token", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(&answer).await.unwrap();
+        let _ = stream.read(&mut [0; 1024]).await;
+        // The second one hangs up in the middle of the handshake.
+        drop(listener.accept().await.unwrap());
+    });
+    let client = client(Book::default());
+    assert_eq!(client.fetch(&post(&url)).await, Err(Fault::Tls));
+    assert_eq!(client.fetch(&post(&url)).await, Err(Fault::Tls));
+}
+
+#[tokio::test]
+async fn a_redirect_is_never_followed_with_a_token() {
+    let moved = "HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
+    let (origin, _task) = server(vec![said(moved), said(moved)]).await;
+    let client = client(Book::default());
+    assert_eq!(client.fetch(&post(&origin)).await.unwrap().status, 307);
+    // Not even where the caller forgot to say so.
+    let careless = Request {
+        follow_redirects: true,
+        ..post(&origin)
+    };
+    assert_eq!(client.fetch(&careless).await.unwrap().status, 307);
+}
+
+#[tokio::test]
+async fn metadata_may_move_and_leaves_its_credentials_behind() {
+    let (second, heard) =
+        server(vec![said("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")]).await;
+    let moved =
+        format!("HTTP/1.1 302 Found\r\nLocation: {second}/there\r\nContent-Length: 0\r\n\r\n");
+    let (first, _task) = server(vec![said(&moved)]).await;
+    assert_eq!(
+        client(Book::default())
+            .fetch(&get(&first))
+            .await
+            .unwrap()
+            .status,
+        200
+    );
+    let heard = heard.await.unwrap().remove(0);
+    assert!(heard.starts_with("GET /there"), "{heard}");
+    assert!(
+        !heard.to_ascii_lowercase().contains("authorization"),
+        "{heard}"
+    );
+}
+
+#[tokio::test]
+async fn a_circle_of_redirects_ends_as_an_answer() {
+    let moved = said("HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n");
+    let (origin, heard) = server(vec![moved; MAX_HOPS + 1]).await;
+    assert_eq!(
+        client(Book::default())
+            .fetch(&get(&origin))
+            .await
+            .unwrap()
+            .status,
+        302
+    );
+    assert_eq!(heard.await.unwrap().len(), MAX_HOPS + 1);
+}
+
+#[tokio::test]
+async fn plain_http_goes_to_loopback_only() {
+    let book = Book(BTreeMap::from([("plain.example", "127.0.0.1")]));
+    let client = client(book);
+    for url in [
+        "http://plain.example/token",
+        "http://93.184.216.34/token",
+        "ftp://127.0.0.1/",
+    ] {
+        assert_eq!(
+            client.fetch(&post(url)).await,
+            Err(Fault::Forbidden),
+            "{url}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_public_server_can_not_send_us_to_a_private_address() {
+    let book = BTreeMap::from([
+        ("mcp.example", "93.184.216.34"),
+        ("rebound.example", "127.0.0.1"),
+        ("intranet.example", "10.0.0.1"),
+    ]);
+    let (origin, _task) = server(Vec::new()).await;
+    let client = client(Book(book));
+    for url in [
+        "https://10.0.0.1/token",
+        "https://[fd00::1]/token",
+        "https://rebound.example/token",
+        "https://intranet.example/token",
+        "https://localhost/token",
+        &origin,
+    ] {
+        let request = Request {
+            on_behalf_of: "https://mcp.example/mcp".into(),
+            ..post(url)
+        };
+        assert_eq!(client.fetch(&request).await, Err(Fault::Forbidden), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_to_a_private_address_is_refused_too() {
+    // A server on loopback may send us anywhere; one on the local network not to loopback.
+    let book = BTreeMap::from([("mcp.example", "10.0.0.1")]);
+    let client = client(Book(book));
+    let request = Request {
+        on_behalf_of: "https://mcp.example/mcp".into(),
+        ..get("http://127.0.0.1:1/.well-known/oauth-authorization-server")
+    };
+    assert_eq!(client.fetch(&request).await, Err(Fault::Forbidden));
+}
+
+#[tokio::test]
+async fn a_private_server_may_use_its_own_network() {
+    // The name leads to loopback, where something listens that does not speak TLS: that it was
+    // reached at all is the point.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { drop(listener.accept().await.unwrap()) });
+    let book = BTreeMap::from([("mcp.corp", "127.0.0.1"), ("sso.corp", "127.0.0.1")]);
+    let request = Request {
+        on_behalf_of: "https://mcp.corp/mcp".into(),
+        ..post(&format!("https://sso.corp:{port}/token"))
+    };
+    assert_eq!(client(Book(book)).fetch(&request).await, Err(Fault::Tls));
+}
+
+#[tokio::test]
+async fn an_extra_certificate_authority_is_trusted_and_a_strange_one_is_not() {
+    let made = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!(
+        "https://localhost:{}/token",
+        listener.local_addr().unwrap().port()
+    );
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let _ = stream.read(&mut [0; 4096]).await;
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                .await
+                .unwrap();
+            let _ = stream.shutdown().await;
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let pem = folder.path().join("corp.pem");
+    std::fs::write(&pem, made.cert.pem()).unwrap();
+    let network = Network {
+        extra_ca: vec![pem],
+        ..Network::default()
+    };
+    let env = Env::fixed::<&str, &str>([]);
+    assert_eq!(
+        client(Book::default()).fetch(&post(&url)).await,
+        Err(Fault::Tls)
+    );
+    let trusting = client_with(&network, &env, Book::default());
+    assert_eq!(trusting.fetch(&post(&url)).await.unwrap().status, 200);
+}
+
+#[test]
+fn a_file_without_certificates_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "no certificate here").unwrap();
+    for place in [empty, folder.path().join("gone.pem")] {
+        let fault = tls(slice::from_ref(&place)).unwrap_err();
+        assert!(
+            fault.to_string().contains(place.to_str().unwrap()),
+            "{fault}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_the_internet_and_not_for_loopback() {
+    let refusal = said("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+    let (proxy, heard) = server(vec![refusal.clone(), refusal]).await;
+    let (origin, _task) = server(vec![said("HTTP/1.1 204 No Content\r\n\r\n"); 2]).await;
+    let from_env = Env::fixed([
+        ("HTTPS_PROXY", proxy.as_str()),
+        ("NO_PROXY", "spared.example"),
+    ]);
+    let from_settings = Network {
+        proxy: ProxyChoice::Url(proxy.clone()),
+        ..Network::default()
+    };
+    let none = Env::fixed::<&str, &str>([]);
+    for (network, env) in [(&Network::default(), &from_env), (&from_settings, &none)] {
+        let client = client_with(network, env, Book::default());
+        let outside = client.fetch(&post("https://as.example/token")).await;
+        assert_eq!(outside, Err(Fault::Connect));
+        assert_eq!(client.fetch(&post(&origin)).await.unwrap().status, 204);
+    }
+    for heard in heard.await.unwrap() {
+        assert!(heard.starts_with("CONNECT as.example:443"), "{heard}");
+        assert!(!heard.contains("hush"), "{heard}");
+    }
+    let client = client_with(&Network::default(), &from_env, Book::default());
+    assert_eq!(
+        client.fetch(&post("https://spared.example/token")).await,
+        Err(Fault::Dns)
+    );
+}
+
+#[test]
+fn a_proxy_that_is_no_url_is_refused_without_repeating_it() {
+    let network = Network {
+        proxy: ProxyChoice::Url("http://u:hush@:bad".into()),
+        ..Network::default()
+    };
+    let clock = Arc::new(FakeClock::at(NOW));
+    let env = Env::fixed::<&str, &str>([]);
+    let outcome = Client::new(
+        &network,
+        &env,
+        Arc::new(Book::default()),
+        clock,
+        Limits::default(),
+    );
+    assert_eq!(outcome.err(), Some(NetworkFault::Proxy));
+    assert!(!format!("{network:?}").contains("hush"));
+}
+
+#[test]
+fn retry_after_is_read_as_seconds_or_as_a_date() {
+    let check = |text: &str, date: Option<&str>, expected: Option<Millis>| {
+        assert_eq!(retry_after(text, date, NOW.wall), expected, "{text}");
+    };
+    check("120", None, Some(Millis::seconds(120)));
+    check(" 0 ", None, Some(Millis(0)));
+    check(
+        "Wed, 21 Oct 2015 07:29:00 GMT",
+        None,
+        Some(Millis::minutes(1)),
+    );
+    check("Wed, 21 Oct 2015 07:00:00 GMT", None, Some(Millis(0)));
+    // A server whose clock is a day ahead means what it says by its own clock.
+    let ahead = Some("Thu, 22 Oct 2015 07:28:00 GMT");
+    check(
+        "Thu, 22 Oct 2015 07:28:30 GMT",
+        ahead,
+        Some(Millis::seconds(30)),
+    );
+    check("soon", None, None);
+    check("-5", None, None);
+}
