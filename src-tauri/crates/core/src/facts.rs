@@ -39,12 +39,7 @@ pub struct Facts {
 
 impl Default for Facts {
     fn default() -> Self {
-        Self {
-            schema: 1,
-            grants: BTreeMap::new(),
-            stores: BTreeMap::new(),
-            told: BTreeSet::new(),
-        }
+        Self { schema: 1, grants: BTreeMap::new(), stores: BTreeMap::new(), told: BTreeSet::new() }
     }
 }
 
@@ -154,19 +149,13 @@ mod as_list {
         map: &BTreeMap<Target, GrantFacts>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(map.iter().map(|(t, f)| Row {
-            target: t.clone(),
-            facts: f.clone(),
-        }))
+        serializer.collect_seq(map.iter().map(|(t, f)| Row { target: t.clone(), facts: f.clone() }))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<BTreeMap<Target, GrantFacts>, D::Error> {
         let rows = Vec::<Row>::deserialize(deserializer)?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.target, row.facts))
-            .collect())
+        Ok(rows.into_iter().map(|row| (row.target, row.facts)).collect())
     }
 }

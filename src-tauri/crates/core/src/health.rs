@@ -255,50 +255,28 @@ pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
             }
             shown(Health::Healthy, Shape::Lit, parts, everyday(), EXIT_FINE)
         }
-        Situation::Refreshing => shown(
-            Health::Refreshing,
-            Shape::Lit,
-            vec![text("Renewing…")],
-            vec![],
-            EXIT_FINE,
-        ),
+        Situation::Refreshing => {
+            shown(Health::Refreshing, Shape::Lit, vec![text("Renewing…")], vec![], EXIT_FINE)
+        }
         Situation::Retrying { why, next } => {
             let mut parts = vec![text(&format!("Signed in · {why}"))];
             parts.extend(next_try(*next));
             shown(Health::Retrying, Shape::Lit, parts, everyday(), EXIT_FINE)
         }
         Situation::RetryingEnded { since, next } => {
-            let mut parts = vec![
-                text(&format!("{server} hasn't answered since ")),
-                Part::At(*since),
-            ];
+            let mut parts =
+                vec![text(&format!("{server} hasn't answered since ")), Part::At(*since)];
             parts.extend(next_try(*next));
-            shown(
-                Health::RetryingEnded,
-                Shape::Half,
-                parts,
-                everyday(),
-                EXIT_WAITING,
-            )
+            shown(Health::RetryingEnded, Shape::Half, parts, everyday(), EXIT_WAITING)
         }
         Situation::Due { ended } => {
             let parts = match ended {
                 Some(ended) => {
-                    vec![
-                        text("Token ended at "),
-                        Part::At(*ended),
-                        text(" · renewal is due"),
-                    ]
+                    vec![text("Token ended at "), Part::At(*ended), text(" · renewal is due")]
                 }
                 None => vec![text("Token ended · renewal is due")],
             };
-            shown(
-                Health::RetryingEnded,
-                Shape::Half,
-                parts,
-                everyday(),
-                EXIT_WAITING,
-            )
+            shown(Health::RetryingEnded, Shape::Half, parts, everyday(), EXIT_WAITING)
         }
         Situation::SignInRequired => shown(
             Health::SignInRequired,
@@ -336,32 +314,16 @@ pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
             } else {
                 String::from("Not signed in")
             };
-            shown(
-                Health::NotSignedIn,
-                Shape::Hollow,
-                vec![text(&words)],
-                vec![SignIn],
-                EXIT_FINE,
-            )
+            shown(Health::NotSignedIn, Shape::Hollow, vec![text(&words)], vec![SignIn], EXIT_FINE)
         }
         Situation::CannotRenew { ends } => {
             let parts = match ends {
                 Some(ends) => {
-                    vec![
-                        text("Signed in until "),
-                        Part::At(*ends),
-                        text(" · can't be renewed"),
-                    ]
+                    vec![text("Signed in until "), Part::At(*ends), text(" · can't be renewed")]
                 }
                 None => vec![text("Signed in · can't be renewed")],
             };
-            shown(
-                Health::NoRefreshToken,
-                Shape::Lit,
-                parts,
-                vec![Reconnect, Check],
-                EXIT_FINE,
-            )
+            shown(Health::NoRefreshToken, Shape::Lit, parts, vec![Reconnect, Check], EXIT_FINE)
         }
         Situation::LeftAlone => shown(
             Health::StandingBy,
@@ -387,30 +349,18 @@ pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
         Situation::StoreBroken => shown(
             Health::StoreBroken,
             Shape::Alert,
-            vec![text(&format!(
-                "{client}'s file can't be read; nothing was changed"
-            ))],
+            vec![text(&format!("{client}'s file can't be read; nothing was changed"))],
             vec![ShowFile],
             EXIT_STORE,
         ),
         Situation::Saving { why, next } => {
             let mut parts = vec![text(&format!("Renewed, not saved yet: {why}"))];
             parts.extend(next_try(*next));
-            shown(
-                Health::StoreBroken,
-                Shape::Half,
-                parts,
-                vec![ShowFile],
-                EXIT_STORE,
-            )
+            shown(Health::StoreBroken, Shape::Half, parts, vec![ShowFile], EXIT_STORE)
         }
-        Situation::Unknown => shown(
-            Health::Unknown,
-            Shape::Hollow,
-            vec![text("Checking…")],
-            vec![],
-            EXIT_FINE,
-        ),
+        Situation::Unknown => {
+            shown(Health::Unknown, Shape::Hollow, vec![text("Checking…")], vec![], EXIT_FINE)
+        }
     }
 }
 

@@ -105,11 +105,7 @@ impl TryFrom<String> for TokenMark {
     type Error = &'static str;
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let bytes = unhex(&text).ok_or("a token mark is 32 hexadecimal digits")?;
-        Ok(Self(
-            bytes
-                .try_into()
-                .map_err(|_| "a token mark is 32 hexadecimal digits")?,
-        ))
+        Ok(Self(bytes.try_into().map_err(|_| "a token mark is 32 hexadecimal digits")?))
     }
 }
 
@@ -140,10 +136,7 @@ pub fn unhex(text: &str) -> Option<Vec<u8>> {
         .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
         .collect::<Option<Vec<u8>>>()?;
     let pairs = digits.chunks_exact(2);
-    pairs
-        .remainder()
-        .is_empty()
-        .then(|| pairs.map(|p| (p[0] << 4) | p[1]).collect())
+    pairs.remainder().is_empty().then(|| pairs.map(|p| (p[0] << 4) | p[1]).collect())
 }
 
 #[cfg(test)]

@@ -57,12 +57,7 @@ impl core::fmt::Debug for Stage {
             Self::Intent => f.write_str("Intent"),
             Self::Raw(bytes) => f.debug_tuple("Raw").field(&bytes.len()).finish(),
             Self::Answered(_) => f.write_str("Answered"),
-            Self::Saved {
-                at,
-                looks,
-                restores,
-                ..
-            } => f
+            Self::Saved { at, looks, restores, .. } => f
                 .debug_struct("Saved")
                 .field("at", at)
                 .field("looks", looks)

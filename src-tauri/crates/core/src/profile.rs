@@ -69,9 +69,8 @@ impl Profiles {
     pub fn with_overrides(overrides: &str) -> Result<Self, ProfileFault> {
         let mut tables = parse(SHIPPED)?;
         for (name, over) in parse(overrides)? {
-            let table = tables
-                .entry(name)
-                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let table =
+                tables.entry(name).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             if let (toml::Value::Table(table), toml::Value::Table(over)) = (table, over) {
                 table.extend(over);
             }
@@ -82,35 +81,24 @@ impl Profiles {
                 .map_err(|fault| ProfileFault(alloc::format!("[{name}]: {}", fault.message())))?;
             by_name.insert(name, profile);
         }
-        Ok(Self {
-            by_name,
-            plain: Profile::default(),
-        })
+        Ok(Self { by_name, plain: Profile::default() })
     }
 
     /// The profile of the server at `url`, with its short name; the plain one where none is known.
     pub fn of(&self, url: &str) -> (Option<&str>, &Profile) {
-        let host = url::Url::parse(url)
-            .ok()
-            .and_then(|u| u.host_str().map(String::from));
+        let host = url::Url::parse(url).ok().and_then(|u| u.host_str().map(String::from));
         let known = host.and_then(|host| {
-            self.by_name
-                .iter()
-                .find(|(_, p)| p.hosts.iter().any(|h| covers(h, &host)))
+            self.by_name.iter().find(|(_, p)| p.hosts.iter().any(|h| covers(h, &host)))
         });
-        known.map_or((None, &self.plain), |(name, profile)| {
-            (Some(name.as_str()), profile)
-        })
+        known.map_or((None, &self.plain), |(name, profile)| (Some(name.as_str()), profile))
     }
 }
 
 impl Default for Profiles {
     /// The shipped profiles. A test reads them, so they parse.
     fn default() -> Self {
-        Self::with_overrides("").unwrap_or_else(|_| Self {
-            by_name: BTreeMap::new(),
-            plain: Profile::default(),
-        })
+        Self::with_overrides("")
+            .unwrap_or_else(|_| Self { by_name: BTreeMap::new(), plain: Profile::default() })
     }
 }
 
@@ -119,10 +107,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, toml::Value>, ProfileFault> {
 }
 
 fn covers(pattern: &str, host: &str) -> bool {
-    host == pattern
-        || host
-            .strip_suffix(pattern)
-            .is_some_and(|rest| rest.ends_with('.'))
+    host == pattern || host.strip_suffix(pattern).is_some_and(|rest| rest.ends_with('.'))
 }
 
 #[cfg(test)]
@@ -136,10 +121,7 @@ mod tests {
         assert_eq!(name, Some("slack"));
         assert_eq!(slack.access_life(), Some(Millis::hours(12)));
         assert_eq!(profiles.of("https://evilmcp.slack.com.example/mcp").0, None);
-        assert_eq!(
-            profiles.of("https://drive.googleapis.com/mcp").0,
-            Some("google")
-        );
+        assert_eq!(profiles.of("https://drive.googleapis.com/mcp").0, Some("google"));
         assert_eq!(profiles.of("https://evilgoogleapis.com/mcp").0, None);
     }
 

@@ -57,10 +57,7 @@ mod tests {
     #[test]
     fn debug_prints_a_fixed_word() {
         assert_eq!(format!("{:?}", Secret::new("xoxe-1")), "[secret]");
-        assert_eq!(
-            format!("{:#?}", Some(Secret::new("xoxe-1"))),
-            "Some(\n    [secret],\n)"
-        );
+        assert_eq!(format!("{:#?}", Some(Secret::new("xoxe-1"))), "Some(\n    [secret],\n)");
     }
 
     #[test]

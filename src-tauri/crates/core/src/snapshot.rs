@@ -103,10 +103,7 @@ impl Snapshot {
             .filter(|row| row.exit == crate::health::EXIT_PERSON)
             .map(|row| row.title.as_str())
             .collect();
-        let stores = self
-            .rows
-            .iter()
-            .filter(|row| row.exit == crate::health::EXIT_STORE);
+        let stores = self.rows.iter().filter(|row| row.exit == crate::health::EXIT_STORE);
         match (person.as_slice(), stores.count()) {
             ([], 0) => String::new(),
             ([], _) => String::from("A sign-in store needs you"),

@@ -32,11 +32,7 @@ impl Millis {
 
     /// The same length, as the signed number the wall clock counts in.
     const fn signed(self) -> i64 {
-        if self.0 > i64::MAX as u64 {
-            i64::MAX
-        } else {
-            self.0.cast_signed()
-        }
+        if self.0 > i64::MAX as u64 { i64::MAX } else { self.0.cast_signed() }
     }
 }
 

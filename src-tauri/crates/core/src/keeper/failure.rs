@@ -142,10 +142,7 @@ impl Failure {
 
     /// Whether it is a definite OAuth error, which no amount of waiting is likely to heal.
     pub(super) const fn is_definite(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused(_) | Self::Discovery(DiscoveryFault::Nothing)
-        )
+        matches!(self, Self::Refused(_) | Self::Discovery(DiscoveryFault::Nothing))
     }
 }
 

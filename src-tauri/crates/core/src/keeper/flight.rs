@@ -4,39 +4,32 @@
 //! turn is a fault of the engine and ends the flight without losing anything. It must never send
 //! without a durable intent, and never let go of new tokens that are nowhere else.
 //!
-//! Read next: `answer` for what the server's answer means, `saving` for what happens to new tokens.
+//! Read next: `endpoint` for where a token may go, `answer` for what the server's answer means,
+//! `saving` for what happens to new tokens, `landing` for how a flight ends.
 
 mod answer;
+mod endpoint;
+mod landing;
 mod saving;
 
 use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
 
-use super::{
-    Effect, Event, Failure, Keeper, Outcome, Pending, SendFault,
-    failure::Verdict,
-    grant::{Asked, Standing},
-    plan::is_passing,
-    schedule,
-};
+use super::{Effect, Event, Failure, Keeper, Outcome, Pending, SendFault, grant::Standing};
 use crate::{
     facts::{Lost, Pin},
-    http::{Answer, Fault, Request},
+    http::Request,
     ids::{FlightId, GrantId, RecordId, StoreId, Target, Ticket, TokenMark},
     journal::{Record, Stage},
     oauth::{
-        discovery::{self, Anchor, Discovery, DiscoveryFault, Found, ServerMetadata, Trust},
+        discovery::{Discovery, ServerMetadata},
         token::{AuthMethod, Refresh},
     },
     store::{Entry, StoreFault, StoreView, TokenPair},
     time::{Boot, Millis},
 };
 
-/// How long metadata is trusted without asking again.
-const METADATA_KEPT: Millis = Millis::hours(24);
 /// A refresh token whose answer was lost is presented once more only this soon after the first time.
 const AGAIN_WITHIN: Millis = Millis::seconds(8);
-/// How often a lock that another program holds is waited for before it is called a failure.
-const BUSY_TRIES: u32 = 4;
 
 /// What one look at several stores found.
 type Views = Vec<(StoreId, Result<StoreView, StoreFault>)>;
@@ -132,15 +125,8 @@ impl Flight {
     /// Whether `pair` is one that this flight replaces or brings.
     pub(super) fn knows(&self, target: &Target, pair: &TokenPair) -> bool {
         self.record().is_some_and(|record| {
-            let replaced = record
-                .replaced
-                .iter()
-                .any(|(t, p)| t == target && p == pair);
-            replaced
-                || record
-                    .stage
-                    .tokens()
-                    .is_some_and(|tokens| tokens.pair() == *pair)
+            let replaced = record.replaced.iter().any(|(t, p)| t == target && p == pair);
+            replaced || record.stage.tokens().is_some_and(|tokens| tokens.pair() == *pair)
         })
     }
 
@@ -210,9 +196,7 @@ impl Keeper {
         self.last_flight += 1;
         let id = FlightId(self.last_flight);
         let lead = targets.first().cloned();
-        let metadata = lead
-            .as_ref()
-            .and_then(|target| self.facts_of(target).metadata);
+        let metadata = lead.as_ref().and_then(|target| self.facts_of(target).metadata);
         Flight {
             id,
             step: Step::Locking,
@@ -280,93 +264,6 @@ impl Keeper {
         }
     }
 
-    /// Step before the lock: where does this token go?
-    fn find_endpoint(&mut self, flight: Flight) {
-        let Some((facts, entry)) = self.lead(&flight) else {
-            return self.land_quietly(flight);
-        };
-        let fresh = facts
-            .metadata
-            .filter(|(_, at)| self.now.wall < *at + METADATA_KEPT);
-        if let (Some((metadata, _)), Some(pin), false) = (fresh, facts.pin, facts.approved) {
-            return self.take_lock(with_endpoint(flight, metadata, pin));
-        }
-        let profile = self.profiles.of(&entry.server_url).1;
-        let anchor = Anchor {
-            server_url: &entry.server_url,
-            authorization_server: entry.authorization_server.as_deref(),
-            metadata_url: entry.metadata_url.as_deref(),
-        };
-        let search = Discovery::for_refresh(anchor, profile);
-        self.search(flight, search);
-    }
-
-    fn search(&mut self, flight: Flight, search: Discovery) {
-        match search.request() {
-            Some(request) => self.go(flight, Step::Discovering(search), |ticket, _| {
-                Effect::Fetch { ticket, request }
-            }),
-            None => self.endpoint_unknown(flight, DiscoveryFault::Nothing),
-        }
-    }
-
-    fn found_endpoint(
-        &mut self,
-        flight: Flight,
-        mut search: Discovery,
-        answer: Result<Answer, Fault>,
-    ) {
-        match search.answer(answer.as_ref().map_err(|fault| *fault)) {
-            None => self.search(flight, search),
-            Some(Err(fault)) => self.endpoint_unknown(flight, fault),
-            Some(Ok(found)) => self.judge_endpoint(flight, &found),
-        }
-    }
-
-    /// No metadata now: what was found before still holds, pinned as it is.
-    fn endpoint_unknown(&mut self, flight: Flight, fault: DiscoveryFault) {
-        let facts = self
-            .lead(&flight)
-            .map(|(facts, _)| facts)
-            .unwrap_or_default();
-        match (facts.metadata, facts.pin, facts.approved) {
-            (Some((metadata, _)), Some(pin), false) => {
-                self.take_lock(with_endpoint(flight, metadata, pin));
-            }
-            _ => self.land(flight, Ending::Failed(Failure::Discovery(fault))),
-        }
-    }
-
-    fn judge_endpoint(&mut self, flight: Flight, found: &Found) {
-        let Some((facts, entry)) = self.lead(&flight) else {
-            return self.land_quietly(flight);
-        };
-        let profile = self.profiles.of(&entry.server_url).1;
-        let trust = if facts.approved {
-            Trust::Fine(Pin {
-                issuer: found.metadata.issuer.clone(),
-                token_origin: discovery::origin(&found.metadata.token_endpoint).unwrap_or_default(),
-            })
-        } else {
-            discovery::trust(found, entry.issuer.as_deref(), facts.pin.as_ref(), profile)
-        };
-        match trust {
-            Trust::Approval { known, now } => {
-                self.land(flight, Ending::Failed(Failure::Approval { known, now }));
-            }
-            Trust::Fine(pin) => {
-                let now = self.now.wall;
-                for target in &flight.targets {
-                    let facts = self.facts_mut(target);
-                    facts.metadata = Some((found.metadata.clone(), now));
-                    facts.pin = Some(pin.clone());
-                    facts.approved = false;
-                }
-                self.take_lock(with_endpoint(flight, found.metadata.clone(), pin));
-            }
-        }
-    }
-
     pub(super) fn take_lock(&mut self, flight: Flight) {
         self.go(flight, Step::Locking, |ticket, flight| Effect::Lock {
             ticket,
@@ -394,9 +291,7 @@ impl Keeper {
         match flight.work.clone() {
             Work::Save { record, .. } => self.save_where_it_belongs(flight, &record),
             Work::Refresh(presenting) => {
-                flight
-                    .targets
-                    .retain(|target| self.grants.contains_key(target));
+                flight.targets.retain(|target| self.grants.contains_key(target));
                 self.present_or_adopt(flight, presenting);
             }
         }
@@ -416,20 +311,15 @@ impl Keeper {
             return self.unlock(flight, Ending::Adopted);
         }
         let entry = grant.entry.clone();
-        let (Some(token), Some(client), Some(metadata)) = (
-            entry.pair.refresh.clone(),
-            entry.client.clone(),
-            presenting.metadata.clone(),
-        ) else {
+        let (Some(token), Some(client), Some(metadata)) =
+            (entry.pair.refresh.clone(), entry.client.clone(), presenting.metadata.clone())
+        else {
             return self.unlock(flight, Ending::Adopted);
         };
         // Entries that meanwhile hold another token have a life of their own.
         let (kept, parted): (Vec<Target>, Vec<Target>) =
             flight.targets.iter().cloned().partition(|t| {
-                let other = self
-                    .grants
-                    .get(t)
-                    .and_then(|g| g.entry.pair.refresh.as_ref());
+                let other = self.grants.get(t).and_then(|g| g.entry.pair.refresh.as_ref());
                 other == Some(&token)
             });
         for target in &parted {
@@ -451,10 +341,7 @@ impl Keeper {
             method,
             token: &token,
             resource,
-            scope: entry
-                .scope
-                .as_deref()
-                .filter(|_| profile.send_scope == Some(true)),
+            scope: entry.scope.as_deref().filter(|_| profile.send_scope == Some(true)),
             on_behalf_of: &entry.server_url,
         }
         .request();
@@ -480,10 +367,7 @@ impl Keeper {
         };
         presenting.record = Some(record.clone());
         flight.work = Work::Refresh(presenting);
-        self.go(flight, Step::Intending, |ticket, _| Effect::Intent {
-            ticket,
-            record,
-        });
+        self.go(flight, Step::Intending, |ticket, _| Effect::Intent { ticket, record });
     }
 
     fn replaced(&self, targets: &[Target]) -> Vec<(Target, TokenPair)> {
@@ -495,11 +379,7 @@ impl Keeper {
 
     fn record_id(&self, mark: TokenMark) -> RecordId {
         let mark = crate::ids::hex(&mark.0[..4]);
-        RecordId(alloc::format!(
-            "{}-{mark}-{}",
-            self.now.wall.0,
-            self.last_ticket
-        ))
+        RecordId(alloc::format!("{}-{mark}-{}", self.now.wall.0, self.last_ticket))
     }
 
     /// Presents the token. The engine checks the lock once more, and never cancels what it started.
@@ -522,136 +402,11 @@ impl Keeper {
     /// The entry whose client, server and metadata are used.
     fn lead(&self, flight: &Flight) -> Option<(crate::facts::GrantFacts, Entry)> {
         let target = flight.targets.first()?;
-        Some((
-            self.facts_of(target),
-            self.grants.get(target)?.entry.clone(),
-        ))
+        Some((self.facts_of(target), self.grants.get(target)?.entry.clone()))
     }
 
     pub(super) fn ids(&self, targets: &[Target]) -> Vec<GrantId> {
-        targets
-            .iter()
-            .filter_map(|t| Some(self.grants.get(t)?.id.clone()))
-            .collect()
-    }
-
-    /// Ends a flight that holds locks: first the record that is no longer needed, then the locks.
-    pub(super) fn unlock(&mut self, mut flight: Flight, ending: Ending) {
-        let spare = match (&flight.work, &ending) {
-            (Work::Refresh(presenting), Ending::Failed(failure)) if !keeps_intent(failure) => {
-                presenting.record.as_ref().map(|record| record.id.clone())
-            }
-            (Work::Refresh(presenting), Ending::Adopted | Ending::SignedOut) => {
-                presenting.record.as_ref().map(|record| record.id.clone())
-            }
-            _ => None,
-        };
-        flight.ending = Some(ending);
-        match spare {
-            Some(record) => {
-                self.spares.remove(&record);
-                self.go(flight, Step::Forgetting, |ticket, _| Effect::Forget {
-                    ticket,
-                    records: Vec::from([record]),
-                });
-            }
-            None => self.let_go(flight),
-        }
-    }
-
-    pub(super) fn let_go(&mut self, flight: Flight) {
-        self.go(flight, Step::Unlocking, |ticket, flight| Effect::Unlock {
-            ticket,
-            flight: flight.id,
-        });
-    }
-
-    /// Ends a flight that holds no locks.
-    fn land(&mut self, mut flight: Flight, ending: Ending) {
-        flight.ending = Some(ending);
-        self.landed(flight);
-    }
-
-    fn land_quietly(&mut self, flight: Flight) {
-        self.land(flight, Ending::SignedOut);
-    }
-
-    /// The flight is over; its grants learn how it ended.
-    fn landed(&mut self, flight: Flight) {
-        for target in &flight.targets {
-            if let Some(grant) = self.grants.get_mut(target) {
-                grant.flight = None;
-            }
-        }
-        let Some(ending) = flight.ending.clone() else {
-            return;
-        };
-        for target in &flight.targets {
-            match &ending {
-                Ending::Saved => self.landed_saved(target, &flight),
-                Ending::Adopted => self.landed_adopted(target),
-                Ending::SignedOut => {}
-                Ending::Failed(failure) => self.landed_failed(target, failure),
-            }
-        }
-        if let Work::Save { record, .. } = &flight.work {
-            self.spare_landed(&record.id, &ending);
-        }
-    }
-
-    fn landed_adopted(&mut self, target: &Target) {
-        let Some(grant) = self.grants.get_mut(target) else {
-            return;
-        };
-        grant.attempts = 0;
-        grant.failure = None;
-        grant.wait_until = None;
-        if grant.asked != Asked::No && !grant.has_ended(self.now) {
-            let id = grant.id.clone();
-            let why = "somebody else renewed it meanwhile".into();
-            self.settle(
-                target,
-                Event::Unchanged {
-                    grant: id,
-                    why,
-                    next: None,
-                },
-            );
-        }
-    }
-
-    fn landed_failed(&mut self, target: &Target, failure: &Failure) {
-        let Some(grant) = self.grants.get_mut(target) else {
-            return;
-        };
-        grant.attempts = grant.attempts.saturating_add(1);
-        grant.failure = Some(failure.clone());
-        let attempts = grant.attempts;
-        let spread = schedule::spread(self.seed, grant.id.as_str(), attempts);
-        let (id, server) = (grant.id.clone(), grant.entry.server_name.clone());
-        let busy = matches!(failure, Failure::Store(fault) if is_passing(fault));
-        let wait = match failure.verdict() {
-            Verdict::Retry(_) if busy => Millis::seconds(3),
-            Verdict::Retry(at_least) => schedule::backoff(attempts, at_least, spread),
-            // Their own rules in `plan` hold these back; the wait keeps them from spinning.
-            Verdict::Confirm => Millis(0),
-            Verdict::AwaitEnd => schedule::backoff(attempts.max(3), None, 1.0),
-            Verdict::Person => Millis::hours(1),
-        };
-        grant.wait_until = Some(self.now.boot + wait);
-        let now = self.now.wall;
-        self.facts_mut(target).failing_since.get_or_insert(now);
-        if failure.verdict() == Verdict::Confirm || (busy && attempts < BUSY_TRIES) {
-            return;
-        }
-        let next = (failure.verdict() != Verdict::Person).then(|| now + wait);
-        let event = Event::Failed {
-            grant: id,
-            code: failure.code(),
-            why: failure.told(&server),
-            next,
-        };
-        self.settle(target, event);
+        targets.iter().filter_map(|t| Some(self.grants.get(t)?.id.clone())).collect()
     }
 
     /// The answer never came, or could not be read twice: the token may be spent.
@@ -660,10 +415,7 @@ impl Keeper {
             return self.let_go(flight);
         };
         if let Some(record) = presenting.record.clone() {
-            let lost = Lost {
-                mark: record.mark,
-                at: self.now.wall,
-            };
+            let lost = Lost { mark: record.mark, at: self.now.wall };
             for target in &flight.targets {
                 self.facts_mut(target).lost = Some(lost.clone());
             }
@@ -671,22 +423,6 @@ impl Keeper {
         }
         self.unlock(flight, Ending::Failed(failure));
     }
-}
-
-/// Whether the intent must stay in the journal: the token may have been spent.
-const fn keeps_intent(failure: &Failure) -> bool {
-    matches!(failure, Failure::Lost(_))
-}
-
-fn with_endpoint(mut flight: Flight, metadata: ServerMetadata, pin: Pin) -> Flight {
-    flight
-        .revocation_endpoint
-        .clone_from(&metadata.revocation_endpoint);
-    if let Work::Refresh(presenting) = &mut flight.work {
-        presenting.metadata = Some(metadata);
-        presenting.pin = Some(pin);
-    }
-    flight
 }
 
 /// The first store that could not be read. No store at all is an answer, not a fault: all is gone.

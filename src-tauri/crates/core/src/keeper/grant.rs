@@ -101,30 +101,18 @@ impl Grant {
 
     /// The mark of the refresh token it holds now.
     pub(super) fn refresh_mark(&self, key: &MarkKey) -> Option<TokenMark> {
-        self.entry
-            .pair
-            .refresh
-            .as_ref()
-            .map(|token| TokenMark::of(key, token))
+        self.entry.pair.refresh.as_ref().map(|token| TokenMark::of(key, token))
     }
 
     /// The mark of the access token it holds now.
     pub(super) fn access_mark(&self, key: &MarkKey) -> Option<TokenMark> {
-        self.entry
-            .pair
-            .access
-            .as_ref()
-            .map(|token| TokenMark::of(key, token))
+        self.entry.pair.access.as_ref().map(|token| TokenMark::of(key, token))
     }
 
     /// Whether the access token has ended, as far as the store tells.
     pub(super) fn has_ended(&self, now: Now) -> bool {
         self.entry.pair.access.is_none()
-            || self
-                .entry
-                .pair
-                .expires_at
-                .is_some_and(|end| end <= now.wall)
+            || self.entry.pair.expires_at.is_some_and(|end| end <= now.wall)
     }
 
     /// Where it stands.
@@ -155,10 +143,7 @@ impl Grant {
             return self.cannot_renew(now, "an older copy of the sign-in came back");
         }
         if let Some(Failure::Approval { known, now }) = &self.failure {
-            return Standing::Approval {
-                known: known.clone(),
-                now: now.clone(),
-            };
+            return Standing::Approval { known: known.clone(), now: now.clone() };
         }
         Standing::Renewable
     }
@@ -197,10 +182,7 @@ impl Grant {
 
 /// The confirmed refusal of the token with this mark.
 fn confirmed(facts: &GrantFacts, mark: TokenMark) -> Option<&Refusal> {
-    facts
-        .refusal
-        .as_ref()
-        .filter(|r| r.confirmed && r.mark == mark)
+    facts.refusal.as_ref().filter(|r| r.confirmed && r.mark == mark)
 }
 
 fn refusal_words(refusal: &Refusal) -> String {

@@ -116,11 +116,7 @@ impl Keeper {
     /// A keeper that knows what was remembered and has not seen any store yet.
     pub fn new(opening: Opening, now: Now) -> Self {
         let mut keeper = Self {
-            infos: opening
-                .stores
-                .into_iter()
-                .map(|info| (info.id.clone(), info))
-                .collect(),
+            infos: opening.stores.into_iter().map(|info| (info.id.clone(), info)).collect(),
             profiles: opening.profiles,
             mark_key: opening.mark_key,
             seed: opening.seed,
@@ -175,10 +171,7 @@ impl Keeper {
         !self.flights.is_empty()
             || !self.pending.is_empty()
             || !self.effects.is_empty()
-            || self
-                .grants
-                .values()
-                .any(|grant| grant.asked != grant::Asked::No)
+            || self.grants.values().any(|grant| grant.asked != grant::Asked::No)
             || self.spares.values().any(Spare::is_owed)
     }
 
@@ -271,10 +264,7 @@ impl Keeper {
     }
 
     fn target_of(&self, id: &GrantId) -> Option<Target> {
-        self.grants
-            .iter()
-            .find(|(_, grant)| grant.id == *id)
-            .map(|(target, _)| target.clone())
+        self.grants.iter().find(|(_, grant)| grant.id == *id).map(|(target, _)| target.clone())
     }
 
     fn facts_of(&self, target: &Target) -> GrantFacts {
@@ -288,9 +278,7 @@ impl Keeper {
     fn remember(&mut self) {
         if self.mode != Mode::WatchOnly && self.facts != self.remembered {
             self.remembered = self.facts.clone();
-            self.effects.push_back(Effect::Remember {
-                facts: self.facts.clone(),
-            });
+            self.effects.push_back(Effect::Remember { facts: self.facts.clone() });
         }
     }
 

@@ -18,11 +18,8 @@ pub(super) fn names<'a>(
     }
     let named = entries.map(|(key, name)| {
         let unique = count.get(name).is_none_or(|n| *n == 1);
-        let suffix = if unique {
-            alloc::string::String::new()
-        } else {
-            format!("~{}", digits(key))
-        };
+        let suffix =
+            if unique { alloc::string::String::new() } else { format!("~{}", digits(key)) };
         (key.clone(), GrantId(format!("{store}/{name}{suffix}")))
     });
     named.collect()
@@ -38,11 +35,7 @@ mod tests {
 
     #[test]
     fn only_a_tie_gets_digits() {
-        let keys = [
-            EntryKey::from("a|1"),
-            EntryKey::from("a|2"),
-            EntryKey::from("b|3"),
-        ];
+        let keys = [EntryKey::from("a|1"), EntryKey::from("a|2"), EntryKey::from("b|3")];
         let entries = [(&keys[0], "a"), (&keys[1], "a"), (&keys[2], "b")];
         let names = names(&StoreId::from("claude-code"), entries.into_iter());
         assert_eq!(names[&keys[2]].as_str(), "claude-code/b");

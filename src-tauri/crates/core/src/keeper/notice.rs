@@ -78,10 +78,7 @@ pub enum Severity {
 impl super::Keeper {
     /// Raises what is new and withdraws what has healed: once per cause, never while it works.
     pub(super) fn tell_notices(&mut self) {
-        let all_seen = self
-            .infos
-            .keys()
-            .all(|store| self.stores.contains_key(store));
+        let all_seen = self.infos.keys().all(|store| self.stores.contains_key(store));
         if self.mode == super::Mode::WatchOnly || !all_seen {
             return;
         }
@@ -91,13 +88,8 @@ impl super::Keeper {
             .filter_map(|(target, grant)| self.notice_for(target, grant))
             .map(|notice| (notice.cause.clone(), notice))
             .collect();
-        let healed: Vec<String> = self
-            .facts
-            .told
-            .iter()
-            .filter(|cause| !now.contains_key(*cause))
-            .cloned()
-            .collect();
+        let healed: Vec<String> =
+            self.facts.told.iter().filter(|cause| !now.contains_key(*cause)).cloned().collect();
         let raised: Vec<Notice> = now
             .iter()
             .filter(|(cause, _)| !self.facts.told.contains(*cause))
@@ -119,16 +111,10 @@ impl super::Keeper {
         let now = self.now.wall;
         let ended = grant.entry.pair.expires_at.filter(|end| *end <= now);
         let failing = |span: Millis| {
-            let since = facts
-                .failing_since
-                .zip(ended)
-                .map(|(since, end)| since.max(end));
+            let since = facts.failing_since.zip(ended).map(|(since, end)| since.max(end));
             since.is_some_and(|since| now >= since + span)
         };
-        let definite = grant
-            .failure
-            .as_ref()
-            .is_some_and(super::Failure::is_definite);
+        let definite = grant.failure.as_ref().is_some_and(super::Failure::is_definite);
         let (title, client) = (&row.title, &row.client);
         let (code, words, action, severity) = match row.health {
             Health::SignInRequired | Health::Refused => (
@@ -178,10 +164,7 @@ impl super::Keeper {
             | Health::StoreLocked
             | Health::Unknown => {
                 // A renewal in the air does not heal what it has not mended yet.
-                let open = self
-                    .notices
-                    .values()
-                    .find(|notice| notice.grant == grant.id);
+                let open = self.notices.values().find(|notice| notice.grant == grant.id);
                 return open.filter(|_| row.health == Health::Refreshing).cloned();
             }
         };

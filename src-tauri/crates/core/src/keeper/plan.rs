@@ -100,10 +100,7 @@ impl Keeper {
         let facts = self.facts_of(target);
         let readable = matches!(self.stores.get(&target.store), Some(Ok(_)));
         let standing = grant.standing(&facts, &self.mark_key, self.now);
-        let owed = self
-            .spares
-            .values()
-            .any(|spare| spare.is_owed() && spare.is_about(target));
+        let owed = self.spares.values().any(|spare| spare.is_owed() && spare.is_about(target));
         if !readable || owed || standing != Standing::Renewable || grant.flight.is_some() {
             return Next::Never;
         }
@@ -140,29 +137,18 @@ impl Keeper {
         let facts = self.facts_of(target);
         let profile = self.profiles.of(&grant.entry.server_url).1;
         let span = grant.span(&facts, &self.mark_key, profile, self.margin(&target.store));
-        schedule::due(
-            span,
-            grant.first_seen,
-            schedule::spread(self.seed, grant.id.as_str(), 0),
-        )
+        schedule::due(span, grant.first_seen, schedule::spread(self.seed, grant.id.as_str(), 0))
     }
 
     /// After a lost answer: when so little of the token is left that presenting the same refresh
     /// token again risks nothing worth keeping.
     fn little_left(&self, target: &Target, grant: &Grant, lost_at: Wall) -> Wall {
         let rest = Millis(self.margin(&target.store).0 + schedule::BEFORE_CLIENT_WIDE.0);
-        grant
-            .entry
-            .pair
-            .expires_at
-            .map_or(lost_at + schedule::GUESSED_LIFE, |end| end - rest)
+        grant.entry.pair.expires_at.map_or(lost_at + schedule::GUESSED_LIFE, |end| end - rest)
     }
 
     fn margin(&self, store: &StoreId) -> Millis {
-        self.infos
-            .get(store)
-            .map(|info| info.client_margin)
-            .unwrap_or_default()
+        self.infos.get(store).map(|info| info.client_margin).unwrap_or_default()
     }
 
     /// In a store never written before, one server is renewed first and the rest wait for its last
@@ -198,11 +184,7 @@ impl Keeper {
         if why.is_short() || (why == Why::Backoff && busy) {
             let words = String::from(why.words());
             if grant.told_waiting.as_ref() != Some(&words) {
-                self.tell(Event::Waiting {
-                    grant: id,
-                    why: words.clone(),
-                    until,
-                });
+                self.tell(Event::Waiting { grant: id, why: words.clone(), until });
                 if let Some(grant) = self.grants.get_mut(target) {
                     grant.told_waiting = Some(words);
                 }
@@ -213,20 +195,11 @@ impl Keeper {
             return;
         }
         let event = if why == Why::Due {
-            Event::Unchanged {
-                grant: id,
-                why: "it is not due yet".into(),
-                next: until,
-            }
+            Event::Unchanged { grant: id, why: "it is not due yet".into(), next: until }
         } else {
             let why = String::from(why.words());
             let code = grant.failure.as_ref().map_or("answer_lost", Failure::code);
-            Event::Failed {
-                grant: id,
-                code,
-                why,
-                next: until,
-            }
+            Event::Failed { grant: id, code, why, next: until }
         };
         self.settle(target, event);
     }
@@ -237,26 +210,15 @@ impl Keeper {
             return;
         };
         let asked = grant.asked;
-        let owed = self
-            .spares
-            .values()
-            .any(|spare| spare.is_owed() && spare.is_about(target));
+        let owed = self.spares.values().any(|spare| spare.is_owed() && spare.is_about(target));
         if asked == Asked::No || grant.flight.is_some() || owed || self.is_weighing(target) {
             return;
         }
         let id = grant.id.clone();
         let facts = self.facts_of(target);
-        let failed = |code, why| Event::Failed {
-            grant: id.clone(),
-            code,
-            why,
-            next: None,
-        };
-        let unchanged = |why: &str| Event::Unchanged {
-            grant: id.clone(),
-            why: why.into(),
-            next: None,
-        };
+        let failed = |code, why| Event::Failed { grant: id.clone(), code, why, next: None };
+        let unchanged =
+            |why: &str| Event::Unchanged { grant: id.clone(), why: why.into(), next: None };
         let event = if let Some(Err(fault)) = self.stores.get(&target.store) {
             failed(Failure::Store(fault.clone()).code(), format!("{fault}"))
         } else {
@@ -304,30 +266,21 @@ impl Keeper {
         let grants = self.grants.iter().filter_map(|(target, grant)| {
             let wanted = self.mode == Mode::Keep || grant.asked != Asked::No;
             match self.next(target, grant) {
-                Next::At(at, why) if wanted => Some(Wake {
-                    at,
-                    grant: Some(grant.id.clone()),
-                    why: why.words(),
-                }),
+                Next::At(at, why) if wanted => {
+                    Some(Wake { at, grant: Some(grant.id.clone()), why: why.words() })
+                }
                 Next::At(..) | Next::Now | Next::After(_) | Next::Never => None,
             }
         });
         let spares = self.spares.values().filter_map(|spare| {
-            spare.next_at().map(|at| Wake {
-                at,
-                grant: None,
-                why: "what was saved is looked at",
-            })
+            spare.next_at().map(|at| Wake { at, grant: None, why: "what was saved is looked at" })
         });
         let relooks = self.relooks.values().map(|at| Wake {
             at: *at,
             grant: None,
             why: "a withdrawn verdict is looked for again",
         });
-        let first = grants
-            .chain(spares)
-            .chain(relooks)
-            .min_by_key(|wake| wake.at)?;
+        let first = grants.chain(spares).chain(relooks).min_by_key(|wake| wake.at)?;
         // Never in the past: what is due now was started, or waits for an answer.
         let at = first.at.max(Boot(self.now.boot.0.saturating_add(1)));
         Some(Wake { at, ..first })

@@ -102,21 +102,14 @@ mod tests {
     const MARGIN: Millis = Millis::minutes(5);
 
     fn after(life: Millis) -> Millis {
-        let span = Span {
-            issued_at: Some(Wall(0)),
-            life: Some(life),
-            expires_at: None,
-            margin: MARGIN,
-        };
+        let span =
+            Span { issued_at: Some(Wall(0)), life: Some(life), expires_at: None, margin: MARGIN };
         Wall(0).until(due(span, Wall(0), 0.0))
     }
 
     #[test]
     fn a_known_life_is_renewed_at_four_fifths() {
-        assert_eq!(
-            after(Millis::hours(12)),
-            Millis(Millis::hours(12).0 / 5 * 4)
-        );
+        assert_eq!(after(Millis::hours(12)), Millis(Millis::hours(12).0 / 5 * 4));
     }
 
     #[test]
@@ -126,26 +119,15 @@ mod tests {
 
     #[test]
     fn a_short_life_is_renewed_at_half() {
-        assert_eq!(
-            after(Millis::minutes(7)),
-            Millis::minutes(3) + Millis::seconds(30)
-        );
+        assert_eq!(after(Millis::minutes(7)), Millis::minutes(3) + Millis::seconds(30));
         assert_eq!(after(Millis::seconds(60)), Millis::seconds(30));
     }
 
     #[test]
     fn an_unknown_life_is_renewed_a_quarter_of_an_hour_before_its_end() {
-        let span = |end| Span {
-            issued_at: None,
-            life: None,
-            expires_at: end,
-            margin: MARGIN,
-        };
+        let span = |end| Span { issued_at: None, life: None, expires_at: end, margin: MARGIN };
         let end = Wall(10_000_000);
-        assert_eq!(
-            due(span(Some(end)), Wall(0), 0.0),
-            end - Millis::minutes(15)
-        );
+        assert_eq!(due(span(Some(end)), Wall(0), 0.0), end - Millis::minutes(15));
         assert_eq!(due(span(None), Wall(5), 0.5), Wall(5));
     }
 
@@ -168,10 +150,7 @@ mod tests {
     fn waits_double_up_to_five_minutes_and_obey_the_server() {
         let waits: Vec<_> = (1..=7).map(|n| backoff(n, None, 1.0).0 / 1_000).collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300]);
-        assert_eq!(
-            backoff(1, Some(Millis::minutes(9)), 0.1),
-            Millis::minutes(9)
-        );
+        assert_eq!(backoff(1, Some(Millis::minutes(9)), 0.1), Millis::minutes(9));
         assert_eq!(backoff(u32::MAX, None, 0.0), Millis::seconds(1));
         assert_eq!(backoff(1, Some(Millis(u64::MAX)), 0.1), Millis::hours(6));
     }

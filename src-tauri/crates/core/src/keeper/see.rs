@@ -26,10 +26,7 @@ impl Keeper {
     }
 
     fn see_entries(&mut self, store: &StoreId, entries: &[Entry]) {
-        let names = naming::names(
-            store,
-            entries.iter().map(|e| (&e.key, e.server_name.as_str())),
-        );
+        let names = naming::names(store, entries.iter().map(|e| (&e.key, e.server_name.as_str())));
         let here: Vec<Target> = self.targets_in(store);
         for target in here {
             if !names.contains_key(&target.key) {
@@ -40,10 +37,7 @@ impl Keeper {
             let Some(id) = names.get(&entry.key).cloned() else {
                 continue;
             };
-            let target = Target {
-                store: store.clone(),
-                key: entry.key.clone(),
-            };
+            let target = Target { store: store.clone(), key: entry.key.clone() };
             let known = self.grants.get_mut(&target).map(|grant| {
                 grant.id = id.clone();
                 core::mem::replace(&mut grant.entry, entry.clone()).pair
@@ -52,10 +46,8 @@ impl Keeper {
                 Some(pair) if pair == entry.pair => {}
                 Some(_) => self.pair_changed(&target),
                 None => {
-                    self.signed_out
-                        .remove(&(store.clone(), entry.server_name.clone()));
-                    self.grants
-                        .insert(target.clone(), Grant::new(id, entry.clone(), self.now));
+                    self.signed_out.remove(&(store.clone(), entry.server_name.clone()));
+                    self.grants.insert(target.clone(), Grant::new(id, entry.clone(), self.now));
                     self.met_first(&target);
                 }
             }
@@ -65,10 +57,7 @@ impl Keeper {
     /// First seen in this run: the client may have renewed while nobody watched.
     fn met_first(&mut self, target: &Target) {
         let facts = self.facts_of(target);
-        let access = self
-            .grants
-            .get(target)
-            .and_then(|g| g.access_mark(&self.mark_key));
+        let access = self.grants.get(target).and_then(|g| g.access_mark(&self.mark_key));
         if facts.access.is_some() && access.is_some() && facts.access != access {
             self.pair_changed(target);
         }
@@ -95,33 +84,16 @@ impl Keeper {
             grant.wait_until = None;
             grant.probe = None;
         }
-        self.tell(Event::Renewed {
-            grant: id,
-            by: Renewer::Client,
-            expires_at,
-        });
+        self.tell(Event::Renewed { grant: id, by: Renewer::Client, expires_at });
     }
 
     /// Whether the pair is one that this program received, or one that it replaced.
     fn is_ours_or_older(&self, target: &Target, pair: &TokenPair) -> bool {
-        let spent = pair
-            .refresh
-            .as_ref()
-            .map(|token| TokenMark::of(&self.mark_key, token));
-        let access = pair
-            .access
-            .as_ref()
-            .map(|token| TokenMark::of(&self.mark_key, token));
-        let facts = self
-            .grants
-            .get(target)
-            .map(|_| self.facts_of(target))
-            .unwrap_or_default();
+        let spent = pair.refresh.as_ref().map(|token| TokenMark::of(&self.mark_key, token));
+        let access = pair.access.as_ref().map(|token| TokenMark::of(&self.mark_key, token));
+        let facts = self.grants.get(target).map(|_| self.facts_of(target)).unwrap_or_default();
         let in_spare = self.spares.values().any(|spare| spare.knows(target, pair));
-        let in_flight = self
-            .flights
-            .values()
-            .any(|flight| flight.knows(target, pair));
+        let in_flight = self.flights.values().any(|flight| flight.knows(target, pair));
         in_spare
             || in_flight
             || (facts.access.is_some() && facts.access == access)
@@ -138,30 +110,20 @@ impl Keeper {
         if let Some(facts) = self.facts.grants.remove(target)
             && !facts.spent.is_empty()
         {
-            let kept = GrantFacts {
-                spent: facts.spent,
-                ..GrantFacts::default()
-            };
+            let kept = GrantFacts { spent: facts.spent, ..GrantFacts::default() };
             self.facts.grants.insert(target.clone(), kept);
         }
         let held_tokens = grant.entry.pair != TokenPair::default();
         if held_tokens {
-            self.signed_out
-                .insert((target.store.clone(), grant.entry.server_name));
+            self.signed_out.insert((target.store.clone(), grant.entry.server_name));
             self.tell(Event::SignedOut { grant: grant.id });
         }
     }
 
     /// Every entry known in a store.
     pub(super) fn targets_in(&self, store: &StoreId) -> Vec<Target> {
-        let first = Target {
-            store: store.clone(),
-            key: EntryKey(String::new()),
-        };
-        let from = self
-            .grants
-            .range(first..)
-            .take_while(|(target, _)| target.store == *store);
+        let first = Target { store: store.clone(), key: EntryKey(String::new()) };
+        let from = self.grants.range(first..).take_while(|(target, _)| target.store == *store);
         from.map(|(target, _)| target.clone()).collect()
     }
 }

@@ -22,12 +22,8 @@ use crate::{
 
 /// When a saved entry is looked at again, after it was read back. Clients that cache their store for
 /// 30 s, or write back what they read before, do so within the last of these.
-const LOOKS: [Millis; 4] = [
-    Millis::seconds(1),
-    Millis::seconds(10),
-    Millis::seconds(35),
-    LAST_LOOK,
-];
+const LOOKS: [Millis; 4] =
+    [Millis::seconds(1), Millis::seconds(10), Millis::seconds(35), LAST_LOOK];
 /// The last look: from then on the client is known to live with what was written.
 pub(super) const LAST_LOOK: Millis = Millis::seconds(65);
 /// How often tokens are put back at most.
@@ -66,16 +62,8 @@ impl Spare {
     }
 
     pub(super) fn knows(&self, target: &Target, pair: &TokenPair) -> bool {
-        let replaced = self
-            .record
-            .replaced
-            .iter()
-            .any(|(t, p)| t == target && p == pair);
-        let ours = self
-            .record
-            .stage
-            .tokens()
-            .is_some_and(|tokens| tokens.pair() == *pair);
+        let replaced = self.record.replaced.iter().any(|(t, p)| t == target && p == pair);
+        let ours = self.record.stage.tokens().is_some_and(|tokens| tokens.pair() == *pair);
         replaced || (ours && self.is_about(target))
     }
 
@@ -99,10 +87,7 @@ impl Keeper {
         for record in journal {
             match &record.stage {
                 Stage::Intent | Stage::Raw(_) => {
-                    let lost = Lost {
-                        mark: record.mark,
-                        at: record.at,
-                    };
+                    let lost = Lost { mark: record.mark, at: record.at };
                     for (target, _) in &record.replaced {
                         self.facts_mut(target).lost.get_or_insert(lost.clone());
                     }
@@ -139,21 +124,13 @@ impl Keeper {
             .spares
             .values()
             .filter(|spare| spare.record.id != record.id && spare.record.at <= record.at)
-            .filter(|spare| {
-                record
-                    .replaced
-                    .iter()
-                    .any(|(target, _)| spare.is_about(target))
-            })
+            .filter(|spare| record.replaced.iter().any(|(target, _)| spare.is_about(target)))
             .map(|spare| spare.record.id.clone())
             .collect();
         if record.stage.tokens().is_some() {
             self.forget(older);
         }
-        let attempts = self
-            .spares
-            .get(&record.id)
-            .map_or(0, |spare| spare.attempts);
+        let attempts = self.spares.get(&record.id).map_or(0, |spare| spare.attempts);
         let mut record = record;
         let mut saved_at = self.now.boot;
         if let Stage::Saved { at, looks, .. } = &mut record.stage {
@@ -202,11 +179,8 @@ impl Keeper {
             let Some(spare) = self.spares.get(&id) else {
                 continue;
             };
-            let seen = spare
-                .record
-                .replaced
-                .iter()
-                .all(|(t, _)| self.stores.contains_key(&t.store));
+            let seen =
+                spare.record.replaced.iter().all(|(t, _)| self.stores.contains_key(&t.store));
             if !seen {
                 continue;
             }
@@ -223,11 +197,7 @@ impl Keeper {
         if !looks.is_empty() {
             let ticket = self.ticket(Pending::Look(looks));
             let stores = stores.into_iter().collect();
-            self.effects.push_back(Effect::Read {
-                ticket,
-                flight: None,
-                stores,
-            });
+            self.effects.push_back(Effect::Read { ticket, flight: None, stores });
         }
     }
 
@@ -254,15 +224,8 @@ impl Keeper {
         let Some(spare) = self.spares.get_mut(id) else {
             return;
         };
-        let targets: Vec<Target> = spare
-            .record
-            .replaced
-            .iter()
-            .map(|(t, _)| t.clone())
-            .collect();
-        let busy = targets
-            .iter()
-            .any(|t| self.grants.get(t).is_some_and(|g| g.flight.is_some()));
+        let targets: Vec<Target> = spare.record.replaced.iter().map(|(t, _)| t.clone()).collect();
+        let busy = targets.iter().any(|t| self.grants.get(t).is_some_and(|g| g.flight.is_some()));
         if busy {
             return;
         }
@@ -273,10 +236,7 @@ impl Keeper {
         let (record, only_here) = (spare.record.clone(), spare.only_here);
         if only_here {
             let ticket = self.ticket(Pending::Rewrite(id.clone()));
-            self.effects.push_back(Effect::Journal {
-                ticket,
-                record: record.clone(),
-            });
+            self.effects.push_back(Effect::Journal { ticket, record: record.clone() });
         }
         let mut flight = self.new_flight(targets, Work::Save { record, restoring });
         flight.only_here = only_here;
@@ -299,11 +259,7 @@ impl Keeper {
         let now = self.now.boot;
         match ending {
             Ending::SignedOut | Ending::Adopted => {
-                if self
-                    .spares
-                    .get(id)
-                    .is_some_and(|spare| spare.owed || spare.flying)
-                {
+                if self.spares.get(id).is_some_and(|spare| spare.owed || spare.flying) {
                     self.forget(Vec::from([id.clone()]));
                 }
             }
@@ -351,13 +307,7 @@ impl Keeper {
         let Some(spare) = self.spares.get(id) else {
             return;
         };
-        let Stage::Saved {
-            tokens,
-            looks,
-            restores,
-            ..
-        } = &spare.record.stage
-        else {
+        let Stage::Saved { tokens, looks, restores, .. } = &spare.record.stage else {
             return;
         };
         let (looks, may_restore) = (*looks, *restores < RESTORES);
@@ -368,11 +318,8 @@ impl Keeper {
             let Some(grant) = self.grants.get(target) else {
                 continue;
             };
-            let same_client = grant
-                .entry
-                .client
-                .as_ref()
-                .is_none_or(|c| c.id == spare.record.client_id);
+            let same_client =
+                grant.entry.client.as_ref().is_none_or(|c| c.id == spare.record.client_id);
             if grant.entry.pair == new || !same_client {
             } else if grant.entry.pair == *replaced {
                 back = Some(target.clone());
@@ -387,12 +334,7 @@ impl Keeper {
                     spare.flying = true;
                 }
                 let ticket = self.ticket(Pending::ProbeSpare(id.clone()));
-                self.effects.push_back(Effect::Probe {
-                    ticket,
-                    target,
-                    url,
-                    access,
-                });
+                self.effects.push_back(Effect::Probe { ticket, target, url, access });
             }
             _ => self.look_passed(id, looks + 1),
         }
@@ -425,12 +367,8 @@ impl Keeper {
         if usize::from(passed) < LOOKS.len() {
             return;
         }
-        let stores: Vec<StoreId> = spare
-            .record
-            .replaced
-            .iter()
-            .map(|(t, _)| t.store.clone())
-            .collect();
+        let stores: Vec<StoreId> =
+            spare.record.replaced.iter().map(|(t, _)| t.store.clone()).collect();
         for store in stores {
             self.facts.stores.entry(store).or_default().proven = true;
         }
@@ -439,10 +377,7 @@ impl Keeper {
 
     /// The user signed out of this entry: its records are destroyed, owed tokens given back.
     pub(super) fn drop_spares_of(&mut self, target: &Target, entry: &Entry) {
-        let endpoint = self
-            .facts_of(target)
-            .metadata
-            .and_then(|(m, _)| m.revocation_endpoint);
+        let endpoint = self.facts_of(target).metadata.and_then(|(m, _)| m.revocation_endpoint);
         let mut moot = Vec::new();
         let mut give_back = Vec::new();
         for (id, spare) in &mut self.spares {

@@ -102,10 +102,7 @@ fn entry(name: &str, access: &str, refresh: &str, expires_at: i64) -> Entry {
             expires_at: Some(Wall(expires_at)),
         },
         scope: Some("read".into()),
-        client: Some(ClientCredentials {
-            id: "cl".into(),
-            secret: None,
-        }),
+        client: Some(ClientCredentials { id: "cl".into(), secret: None }),
         issuer: None,
         authorization_server: Some("https://as.example".into()),
         metadata_url: None,
@@ -116,10 +113,7 @@ fn entry(name: &str, access: &str, refresh: &str, expires_at: i64) -> Entry {
 
 impl World {
     fn new() -> Self {
-        let now = Now {
-            wall: Wall(1_800_000_000_000),
-            boot: Boot(1_000_000),
-        };
+        let now = Now { wall: Wall(1_800_000_000_000), boot: Boot(1_000_000) };
         let mut world = Self {
             now,
             entries: BTreeMap::new(),
@@ -186,10 +180,7 @@ impl World {
     }
 
     fn seen(&self) -> Input {
-        Input::StoreSeen {
-            store: STORE.into(),
-            seen: Ok(self.view()),
-        }
+        Input::StoreSeen { store: STORE.into(), seen: Ok(self.view()) }
     }
 
     /// A keeper that has looked at the store once, and acted as far as it can without time passing.
@@ -244,15 +235,11 @@ impl World {
 
     fn perform(&mut self, effect: Effect) -> Option<(Ticket, Outcome)> {
         Some(match effect {
-            Effect::Lock { ticket, .. } => (
-                ticket,
-                Outcome::Locked(self.lock_faults.pop_front().map_or(Ok(()), Err)),
-            ),
+            Effect::Lock { ticket, .. } => {
+                (ticket, Outcome::Locked(self.lock_faults.pop_front().map_or(Ok(()), Err)))
+            }
             Effect::Read { ticket, stores, .. } | Effect::ReadBack { ticket, stores, .. } => {
-                let views = stores
-                    .into_iter()
-                    .map(|store| (store, Ok(self.view())))
-                    .collect();
+                let views = stores.into_iter().map(|store| (store, Ok(self.view()))).collect();
                 (ticket, Outcome::Read(views))
             }
             Effect::Intent { ticket, record } | Effect::Journal { ticket, record } => {
@@ -264,9 +251,7 @@ impl World {
                 }
                 (ticket, Outcome::Kept(Ok(())))
             }
-            Effect::Send {
-                ticket, request, ..
-            } => {
+            Effect::Send { ticket, request, .. } => {
                 let outcome = self.token_endpoint(&request.body);
                 if let Some(act) = self.during_send.take() {
                     act(self);
@@ -275,24 +260,15 @@ impl World {
             }
             Effect::Write { ticket, change, .. } => {
                 let fault = self.write_faults.pop_front();
-                (
-                    ticket,
-                    Outcome::Wrote(fault.map_or_else(|| Ok(self.write(&change)), Err)),
-                )
+                (ticket, Outcome::Wrote(fault.map_or_else(|| Ok(self.write(&change)), Err)))
             }
             Effect::Unlock { ticket, .. } => (ticket, Outcome::Unlocked),
             Effect::Fetch { ticket, request } => {
                 (ticket, Outcome::Fetched(Ok(self.metadata(&request))))
             }
-            Effect::Withdraw {
-                ticket,
-                server_name,
-                at,
-                ..
-            } => {
+            Effect::Withdraw { ticket, server_name, at, .. } => {
                 let before = self.verdicts.len();
-                self.verdicts
-                    .retain(|v| v.server_name != server_name || v.at > at);
+                self.verdicts.retain(|v| v.server_name != server_name || v.at > at);
                 (ticket, Outcome::Withdrawn(Ok(self.verdicts.len() < before)))
             }
             Effect::Probe { ticket, .. } => {
@@ -345,9 +321,8 @@ impl World {
 
     fn metadata(&mut self, request: &crate::http::Request) -> Answer {
         if request.url.ends_with("/revoke") {
-            let form: BTreeMap<_, _> = url::form_urlencoded::parse(&request.body)
-                .into_owned()
-                .collect();
+            let form: BTreeMap<_, _> =
+                url::form_urlencoded::parse(&request.body).into_owned().collect();
             self.server.revoked.push(form["token"].clone());
             return answer(200, String::new());
         }
@@ -368,10 +343,7 @@ impl World {
         if weather == Weather::Unreachable {
             return Err(Fault::Connect);
         }
-        assert!(
-            !self.known_spent.contains(&token),
-            "{token} is spent and presented again"
-        );
+        assert!(!self.known_spent.contains(&token), "{token} is spent and presented again");
         self.server.presented.push((self.now.boot, token.clone()));
         let error = |status, code: &str| Ok(answer(status, format!(r#"{{"error":"{code}"}}"#)));
         match weather {
@@ -446,13 +418,8 @@ impl Server {
             self.live.clear();
         }
         self.live.insert(format!("rt-{n}"));
-        let life = self
-            .life_seconds
-            .map(|s| format!(r#","expires_in":{s}"#))
-            .unwrap_or_default();
-        Some(format!(
-            r#"{{"access_token":"at-{n}","refresh_token":"rt-{n}"{life}}}"#
-        ))
+        let life = self.life_seconds.map(|s| format!(r#","expires_in":{s}"#)).unwrap_or_default();
+        Some(format!(r#"{{"access_token":"at-{n}","refresh_token":"rt-{n}"{life}}}"#))
     }
 }
 
@@ -475,10 +442,7 @@ fn what_is_due_is_renewed_and_the_store_holds_the_new_pair() {
     assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()));
     assert_eq!(world.renewed_by(), [Renewer::Lamplighter]);
     assert_eq!(world.health(&keeper), Health::Healthy);
-    assert_eq!(
-        world.entries.values().next().unwrap().scope.as_deref(),
-        Some("read")
-    );
+    assert_eq!(world.entries.values().next().unwrap().scope.as_deref(), Some("read"));
 }
 
 #[test]
@@ -487,18 +451,8 @@ fn a_day_of_hourly_tokens_is_one_renewal_at_a_time_and_never_met_by_the_client()
     let mut keeper = world.start();
     for _ in 0..24 * 60 {
         assert!(world.pass(&mut keeper, MINUTE));
-        let end = world
-            .entries
-            .values()
-            .next()
-            .unwrap()
-            .pair
-            .expires_at
-            .unwrap();
-        assert!(
-            end.0 - world.now.wall.0 > 5 * 60_000,
-            "the client would have renewed"
-        );
+        let end = world.entries.values().next().unwrap().pair.expires_at.unwrap();
+        assert!(end.0 - world.now.wall.0 > 5 * 60_000, "the client would have renewed");
     }
     let presented: BTreeSet<_> = world.server.presented.iter().map(|(_, t)| t).collect();
     assert_eq!(presented.len(), world.server.presented.len());
@@ -532,12 +486,7 @@ fn in_a_store_never_written_the_rest_wait_for_the_first_ones_last_look() {
 #[test]
 fn two_entries_with_one_token_are_one_flight_and_both_are_written() {
     let mut world = World::new();
-    world.put(entry(
-        "copy",
-        "at-0",
-        "rt-0",
-        world.now.wall.0 + 10 * 60_000,
-    ));
+    world.put(entry("copy", "at-0", "rt-0", world.now.wall.0 + 10 * 60_000));
     world.start();
     assert_eq!(world.server.presented.len(), 1);
     for entry in world.entries.values() {
@@ -571,11 +520,7 @@ fn one_refusal_is_asked_about_again_a_minute_later_and_two_are_the_end() {
     world.pass(&mut keeper, 48 * 60 * MINUTE);
     assert_eq!(world.server.presented.len(), 2);
     assert_eq!(world.notices(), [NoticeCode::SignInRequired]);
-    assert_eq!(
-        world.pair().1,
-        "rt-0",
-        "nothing of ours deletes a refresh token"
-    );
+    assert_eq!(world.pair().1, "rt-0", "nothing of ours deletes a refresh token");
 }
 
 #[test]
@@ -598,10 +543,7 @@ fn a_new_sign_in_after_a_refusal_is_taken_up() {
     keeper.handle(world.seen(), world.now);
     world.settle(&mut keeper);
     assert_eq!(world.health(&keeper), Health::Healthy);
-    let withdrawn = world
-        .events
-        .iter()
-        .any(|e| matches!(e, Event::NoticeWithdrawn { .. }));
+    let withdrawn = world.events.iter().any(|e| matches!(e, Event::NoticeWithdrawn { .. }));
     assert!(withdrawn);
 }
 
@@ -618,21 +560,12 @@ fn a_lost_answer_is_asked_for_once_more_at_once() {
 fn an_answer_lost_twice_waits_until_little_is_left_to_lose() {
     let mut world = World::new();
     world.server.grace = true;
-    world.put(entry(
-        "slack",
-        "at-0",
-        "rt-0",
-        world.now.wall.0 + 14 * 60_000,
-    ));
+    world.put(entry("slack", "at-0", "rt-0", world.now.wall.0 + 14 * 60_000));
     world.server.weather = VecDeque::from([Weather::CutAfter, Weather::HtmlAfter]);
     let mut keeper = world.start();
     assert_eq!(world.server.presented.len(), 2);
     world.pass(&mut keeper, 6 * MINUTE);
-    assert_eq!(
-        world.server.presented.len(),
-        2,
-        "the token is still good for eight minutes"
-    );
+    assert_eq!(world.server.presented.len(), 2, "the token is still good for eight minutes");
     assert!(!world.journal.is_empty());
     world.pass(&mut keeper, 90_000);
     assert_eq!(world.server.presented.len(), 3);
@@ -674,11 +607,7 @@ fn a_definite_error_is_told_half_an_hour_after_the_end_and_any_failure_after_six
         world.pass(&mut keeper, 30 * MINUTE);
         assert!(world.notices().is_empty(), "{weather:?}");
         world.pass(&mut keeper, hours * 60 * MINUTE);
-        assert_eq!(
-            world.notices(),
-            [NoticeCode::RenewalsFailing],
-            "{weather:?}"
-        );
+        assert_eq!(world.notices(), [NoticeCode::RenewalsFailing], "{weather:?}");
         assert_eq!(world.health(&keeper), Health::RetryingEnded);
     }
 }
@@ -689,23 +618,14 @@ fn a_forgotten_client_needs_a_person() {
     world.server.weather = VecDeque::from([Weather::InvalidClient]);
     let keeper = world.start();
     assert_eq!(world.health(&keeper), Health::SignInRequired);
-    assert!(
-        keeper.snapshot().rows[0]
-            .reason
-            .as_ref()
-            .unwrap()
-            .contains("no longer knows")
-    );
+    assert!(keeper.snapshot().rows[0].reason.as_ref().unwrap().contains("no longer knows"));
 }
 
 #[test]
 fn a_client_with_a_secret_tries_the_other_method_once() {
     let mut world = World::new();
     let mut with_secret = entry("slack", "at-0", "rt-0", world.now.wall.0 + 60_000);
-    with_secret.client = Some(ClientCredentials {
-        id: "cl".into(),
-        secret: secret("s"),
-    });
+    with_secret.client = Some(ClientCredentials { id: "cl".into(), secret: secret("s") });
     world.put(with_secret);
     world.server.weather = VecDeque::from([Weather::InvalidClient]);
     let keeper = world.start();
@@ -736,10 +656,7 @@ fn a_token_endpoint_that_moved_gets_nothing_before_a_person_agrees() {
     assert_eq!(world.notices(), [NoticeCode::ApprovalRequired]);
     world.pass(&mut keeper, 60 * MINUTE);
     assert_eq!(world.server.presented.len(), before);
-    keeper.handle(
-        Input::Act(Action::Trust(GrantId::from("claude-code/slack"))),
-        world.now,
-    );
+    keeper.handle(Input::Act(Action::Trust(GrantId::from("claude-code/slack"))), world.now);
     world.settle(&mut keeper);
     assert_eq!(world.server.presented.len(), before + 1);
     assert_eq!(world.health(&keeper), Health::Healthy);
@@ -767,12 +684,7 @@ fn signed_out_after_saving_is_not_undone() {
     world.pass(&mut keeper, 10 * MINUTE);
     assert!(world.entries.is_empty());
     assert!(world.journal.is_empty());
-    assert!(
-        world
-            .events
-            .iter()
-            .any(|e| matches!(e, Event::SignedOut { .. }))
-    );
+    assert!(world.events.iter().any(|e| matches!(e, Event::SignedOut { .. })));
 }
 
 #[test]
@@ -788,11 +700,7 @@ fn an_old_copy_written_back_is_replaced_again_at_most_twice() {
     world.put(old);
     world.pass(&mut keeper, 5 * MINUTE);
     assert_eq!(world.pair().1, "rt-0");
-    assert_eq!(
-        world.server.presented.len(),
-        1,
-        "a spent token is never presented again"
-    );
+    assert_eq!(world.server.presented.len(), 1, "a spent token is never presented again");
     assert_eq!(world.health(&keeper), Health::NoRefreshToken);
 }
 
@@ -803,19 +711,11 @@ fn an_emptied_entry_is_filled_again_only_if_the_server_accepts_ours() {
         world.accepts_probe = accepts;
         let mut keeper = world.start();
         let mut wiped = entry("slack", "", "", 0);
-        wiped.pair = TokenPair {
-            access: None,
-            refresh: None,
-            expires_at: Some(Wall(0)),
-        };
+        wiped.pair = TokenPair { access: None, refresh: None, expires_at: Some(Wall(0)) };
         world.put(wiped);
         world.pass(&mut keeper, 70_000);
         assert_eq!(world.pair().0 == "at-1", accepts);
-        let expected = if accepts {
-            Health::Healthy
-        } else {
-            Health::SignInRequired
-        };
+        let expected = if accepts { Health::Healthy } else { Health::SignInRequired };
         assert_eq!(world.health(&keeper), expected);
     }
 }
@@ -825,11 +725,7 @@ fn a_client_that_empties_the_entry_while_the_answer_comes_gets_the_new_tokens() 
     let mut world = World::new();
     world.during_send = Some(|world| {
         let mut wiped = entry("slack", "", "", 0);
-        wiped.pair = TokenPair {
-            access: None,
-            refresh: None,
-            expires_at: Some(Wall(0)),
-        };
+        wiped.pair = TokenPair { access: None, refresh: None, expires_at: Some(Wall(0)) };
         world.put(wiped);
     });
     world.start();
@@ -852,9 +748,7 @@ fn a_client_that_signed_in_anew_while_the_answer_came_keeps_its_own() {
 #[test]
 fn a_store_that_cannot_be_written_is_owed_and_never_forgotten() {
     let mut world = World::new();
-    let full = StoreFault::DiskFull {
-        place: "store".into(),
-    };
+    let full = StoreFault::DiskFull { place: "store".into() };
     world.write_faults = VecDeque::from([full.clone(), full.clone(), full]);
     let mut keeper = world.start();
     assert_eq!(world.server.presented.len(), 1);
@@ -871,9 +765,7 @@ fn a_store_that_cannot_be_written_is_owed_and_never_forgotten() {
 fn a_lock_that_another_program_holds_is_waited_for_and_then_told() {
     let mut world = World::new();
     world.mode = Mode::OnRequest;
-    let busy = StoreFault::Busy {
-        lock: "mcp-refresh".into(),
-    };
+    let busy = StoreFault::Busy { lock: "mcp-refresh".into() };
     world.lock_faults = VecDeque::from(vec![busy; 10]);
     let mut keeper = world.start();
     keeper.handle(Input::Act(Action::RenewDue), world.now);
@@ -882,13 +774,7 @@ fn a_lock_that_another_program_holds_is_waited_for_and_then_told() {
     world.pass(&mut keeper, 30_000);
     assert!(!keeper.is_busy());
     assert!(world.server.presented.is_empty());
-    assert!(world.events.iter().any(|e| matches!(
-        e,
-        Event::Failed {
-            code: "store_busy",
-            ..
-        }
-    )));
+    assert!(world.events.iter().any(|e| matches!(e, Event::Failed { code: "store_busy", .. })));
 }
 
 #[test]
@@ -916,11 +802,7 @@ fn a_journal_that_breaks_after_the_intent_costs_nothing_while_the_store_takes_it
 #[test]
 fn a_stale_verdict_is_withdrawn_and_a_newer_one_is_proven_first() {
     let mut world = World::new();
-    let verdict = |at| AuthVerdict {
-        server_name: "slack".into(),
-        at,
-        left_alone: false,
-    };
+    let verdict = |at| AuthVerdict { server_name: "slack".into(), at, left_alone: false };
     world.verdicts = vec![verdict(world.now.wall)];
     let mut keeper = world.start();
     assert!(world.verdicts.is_empty(), "a renewal is proof");
@@ -930,32 +812,21 @@ fn a_stale_verdict_is_withdrawn_and_a_newer_one_is_proven_first() {
     world.verdicts = vec![verdict(world.now.wall)];
     keeper.handle(world.seen(), world.now);
     world.settle(&mut keeper);
-    assert_eq!(
-        world.verdicts.len(),
-        1,
-        "the server refuses: the verdict is right"
-    );
+    assert_eq!(world.verdicts.len(), 1, "the server refuses: the verdict is right");
     assert_eq!(world.health(&keeper), Health::Refused);
     world.accepts_probe = true;
     world.verdicts = vec![verdict(world.now.wall + Millis(1))];
     keeper.handle(world.seen(), world.now);
     world.settle(&mut keeper);
     assert!(world.verdicts.is_empty());
-    assert_eq!(
-        world.server.presented.len(),
-        1,
-        "no renewal for a verdict's sake"
-    );
+    assert_eq!(world.server.presented.len(), 1, "no renewal for a verdict's sake");
 }
 
 #[test]
 fn a_verdict_that_is_the_clients_own_affair_is_left() {
     let mut world = World::new();
-    world.verdicts = vec![AuthVerdict {
-        server_name: "slack".into(),
-        at: world.now.wall,
-        left_alone: true,
-    }];
+    world.verdicts =
+        vec![AuthVerdict { server_name: "slack".into(), at: world.now.wall, left_alone: true }];
     world.start();
     assert_eq!(world.verdicts.len(), 1);
 }
@@ -974,12 +845,7 @@ fn one_shot_commands_act_on_what_was_asked_and_come_to_rest() {
     keeper.handle(Input::Act(Action::RenewDue), world.now);
     world.settle(&mut keeper);
     assert_eq!(world.server.presented.len(), 1);
-    assert!(
-        world
-            .events
-            .iter()
-            .any(|e| matches!(e, Event::Unchanged { .. }))
-    );
+    assert!(world.events.iter().any(|e| matches!(e, Event::Unchanged { .. })));
 }
 
 #[test]
@@ -989,24 +855,15 @@ fn a_one_shot_that_was_asked_by_name_renews_at_once_and_waits_to_be_sure_of_a_re
     world.put(entry("slack", "at-0", "rt-0", world.now.wall.0 + 3_600_000));
     world.server.weather = VecDeque::from([Weather::InvalidGrant, Weather::InvalidGrant]);
     let mut keeper = world.start();
-    keeper.handle(
-        Input::Act(Action::Renew("claude-code/slack".into())),
-        world.now,
-    );
+    keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
     world.settle(&mut keeper);
     assert!(keeper.is_busy());
     world.pass(&mut keeper, 61_000);
     assert!(!keeper.is_busy());
-    let failed = world.events.iter().any(|e| {
-        matches!(
-            e,
-            Event::Failed {
-                code: "sign_in_ended",
-                next: None,
-                ..
-            }
-        )
-    });
+    let failed = world
+        .events
+        .iter()
+        .any(|e| matches!(e, Event::Failed { code: "sign_in_ended", next: None, .. }));
     assert!(failed, "{:?}", world.events);
 }
 
@@ -1026,10 +883,7 @@ fn a_paused_grant_is_left_alone() {
     let mut world = World::new();
     world.mode = Mode::OnRequest;
     let mut keeper = world.start();
-    keeper.handle(
-        Input::Act(Action::Pause("claude-code/slack".into())),
-        world.now,
-    );
+    keeper.handle(Input::Act(Action::Pause("claude-code/slack".into())), world.now);
     keeper.handle(Input::Act(Action::RenewDue), world.now);
     world.settle(&mut keeper);
     assert!(world.server.presented.is_empty());
@@ -1059,11 +913,7 @@ fn an_end_that_nobody_tells_is_never_written() {
     let mut keeper = world.start();
     assert_eq!(world.entries.values().next().unwrap().pair.expires_at, None);
     world.pass(&mut keeper, 5 * 60 * MINUTE);
-    assert!(
-        (6..=9).contains(&world.server.presented.len()),
-        "{}",
-        world.server.presented.len()
-    );
+    assert!((6..=9).contains(&world.server.presented.len()), "{}", world.server.presented.len());
 }
 
 /// Every boundary between two steps: the process ends there, another one starts and goes on.
@@ -1084,10 +934,7 @@ fn ending_at_any_step_loses_nothing_and_spends_nothing_twice() {
             keeper.handle(world.seen(), world.now);
             let _ = world.settle(&mut keeper) && world.pass(&mut keeper, 70_000);
             let answer_lost = world.server.count > 0
-                && world
-                    .journal
-                    .values()
-                    .all(|record| record.stage.tokens().is_none())
+                && world.journal.values().all(|record| record.stage.tokens().is_none())
                 && world.pair().1 == "rt-0";
             drop(keeper);
             world.steps_left = None;
@@ -1103,10 +950,7 @@ fn ending_at_any_step_loses_nothing_and_spends_nothing_twice() {
             }
             assert_eq!(world.health(&keeper), Health::Healthy, "{at}");
             let (_, refresh) = world.pair();
-            assert!(
-                world.server.live.contains(&refresh),
-                "{at}: {refresh} is not live"
-            );
+            assert!(world.server.live.contains(&refresh), "{at}: {refresh} is not live");
             assert!(!world.server.dead, "{at}");
         }
     }
@@ -1264,22 +1108,12 @@ impl World {
     /// Whether this refresh token stands in the store or in the journal.
     fn keeps(&self, token: &str) -> bool {
         let token = Secret::new(token);
-        let stored = self
-            .entries
-            .values()
-            .any(|e| e.pair.refresh.as_ref() == Some(&token));
-        let noted = self
-            .journal
-            .values()
-            .filter_map(|record| record.stage.tokens());
+        let stored = self.entries.values().any(|e| e.pair.refresh.as_ref() == Some(&token));
+        let noted = self.journal.values().filter_map(|record| record.stage.tokens());
         stored || noted.into_iter().any(|tokens| tokens.refresh == token)
     }
 
     fn pair_or_none(&self) -> (String, String) {
-        if self.entries.is_empty() {
-            (String::new(), String::new())
-        } else {
-            self.pair()
-        }
+        if self.entries.is_empty() { (String::new(), String::new()) } else { self.pair() }
     }
 }

@@ -55,18 +55,10 @@ impl Keeper {
                 })
             })
             .collect();
-        if targets
-            .iter()
-            .any(|t| self.facts_of(t).proof_at.is_some_and(|proof| proof >= at))
-        {
+        if targets.iter().any(|t| self.facts_of(t).proof_at.is_some_and(|proof| proof >= at)) {
             let ticket = self.ticket(withdrawing);
             let (store, server_name) = (store.clone(), server.into());
-            self.effects.push_back(Effect::Withdraw {
-                ticket,
-                store,
-                server_name,
-                at,
-            });
+            self.effects.push_back(Effect::Withdraw { ticket, store, server_name, at });
             return;
         }
         for target in targets {
@@ -102,12 +94,7 @@ impl Keeper {
         }
         let url = grant.entry.server_url.clone();
         let ticket = self.ticket(Pending::Probe(target.clone(), verdict));
-        self.effects.push_back(Effect::Probe {
-            ticket,
-            target: target.clone(),
-            url,
-            access,
-        });
+        self.effects.push_back(Effect::Probe { ticket, target: target.clone(), url, access });
     }
 
     pub(super) fn probed(&mut self, target: &Target, verdict: Option<Wall>, outcome: Outcome) {
@@ -131,11 +118,7 @@ impl Keeper {
             facts.proof_at = Some(verdict.map_or(now, |at| at.max(now)));
             facts.tools = tools.or(facts.tools);
         }
-        self.tell(Event::Checked {
-            grant: id,
-            accepted,
-            tools,
-        });
+        self.tell(Event::Checked { grant: id, accepted, tools });
     }
 
     pub(super) fn withdrawn(&mut self, store: StoreId, server: String, outcome: Outcome) {
@@ -144,12 +127,10 @@ impl Keeper {
         };
         if let Some(Ok(view)) = self.stores.get_mut(&store) {
             // Seen again only if a new look finds it.
-            view.verdicts
-                .retain(|verdict| verdict.server_name != server);
+            view.verdicts.retain(|verdict| verdict.server_name != server);
         }
         if let Ok(true) = result {
-            self.relooks
-                .insert(store.clone(), self.now.boot + LOOK_AGAIN);
+            self.relooks.insert(store.clone(), self.now.boot + LOOK_AGAIN);
             self.tell(Event::VerdictWithdrawn { store, server });
         }
     }
@@ -198,12 +179,8 @@ impl Keeper {
     /// Looks again where a verdict was withdrawn.
     pub(super) fn plan_relooks(&mut self) {
         let now = self.now.boot;
-        let due: Vec<StoreId> = self
-            .relooks
-            .iter()
-            .filter(|(_, at)| **at <= now)
-            .map(|(s, _)| s.clone())
-            .collect();
+        let due: Vec<StoreId> =
+            self.relooks.iter().filter(|(_, at)| **at <= now).map(|(s, _)| s.clone()).collect();
         if due.is_empty() {
             return;
         }
@@ -211,10 +188,6 @@ impl Keeper {
             self.relooks.remove(store);
         }
         let ticket = self.ticket(Pending::Look(alloc::collections::BTreeSet::new()));
-        self.effects.push_back(Effect::Read {
-            ticket,
-            flight: None,
-            stores: due,
-        });
+        self.effects.push_back(Effect::Read { ticket, flight: None, stores: due });
     }
 }

@@ -29,30 +29,18 @@ const NEAR_END: Millis = Millis::hours(1);
 impl Keeper {
     /// The whole truth for every view.
     pub fn snapshot(&self) -> Snapshot {
-        let grants = self
-            .grants
-            .iter()
-            .map(|(target, grant)| self.row(target, grant));
-        let servers = self
-            .stores
-            .iter()
-            .filter_map(|(store, seen)| Some((store, seen.as_ref().ok()?)));
+        let grants = self.grants.iter().map(|(target, grant)| self.row(target, grant));
+        let servers =
+            self.stores.iter().filter_map(|(store, seen)| Some((store, seen.as_ref().ok()?)));
         let configured = servers
             .flat_map(|(store, view)| view.servers.iter().map(|s| self.configured_row(store, s)));
         let mut rows: Vec<Row> = grants.chain(configured).collect();
         rows.sort_by(|a, b| (b.shape, &a.id).cmp(&(a.shape, &b.id)));
         rows.sort_by_key(|row| row.shape != health::Shape::Alert);
-        let exit = rows
-            .iter()
-            .map(|row| row.exit)
-            .fold(self.stores_exit(), health::worse);
+        let exit = rows.iter().map(|row| row.exit).fold(self.stores_exit(), health::worse);
         Snapshot {
             exit,
-            stores: self
-                .infos
-                .keys()
-                .filter_map(|store| self.store_row(store))
-                .collect(),
+            stores: self.infos.keys().filter_map(|store| self.store_row(store)).collect(),
             notices: self.notices.values().cloned().collect(),
             rows,
         }
@@ -60,39 +48,25 @@ impl Keeper {
 
     /// The row of one grant.
     pub fn row_of(&self, id: &GrantId) -> Option<Row> {
-        self.grants
-            .iter()
-            .find(|(_, g)| g.id == *id)
-            .map(|(t, g)| self.row(t, g))
+        self.grants.iter().find(|(_, g)| g.id == *id).map(|(t, g)| self.row(t, g))
     }
 
     /// A store that cannot be read is told by its rows, or by itself where it never had any.
     fn stores_exit(&self) -> u8 {
         let broken = self.stores.iter().any(|(store, seen)| {
             let unreadable = seen.as_ref().err().is_some_and(|fault| {
-                !matches!(
-                    fault,
-                    StoreFault::Absent { .. } | StoreFault::Unsupported { .. }
-                )
+                !matches!(fault, StoreFault::Absent { .. } | StoreFault::Unsupported { .. })
             });
             unreadable && self.targets_in(store).is_empty()
         });
-        if broken {
-            health::EXIT_STORE
-        } else {
-            EXIT_FINE
-        }
+        if broken { health::EXIT_STORE } else { EXIT_FINE }
     }
 
     pub(super) fn row(&self, target: &Target, grant: &Grant) -> Row {
         let facts = self.facts_of(target);
         let (profile, title) = self.title(&grant.entry.server_url, &grant.entry.server_name);
         let situation = self.situation(target, grant, &facts);
-        let client = self
-            .infos
-            .get(&target.store)
-            .map(|i| i.client.clone())
-            .unwrap_or_default();
+        let client = self.infos.get(&target.store).map(|i| i.client.clone()).unwrap_or_default();
         let shown = health::show(&situation, &title, &client);
         let pair = &grant.entry.pair;
         Row {
@@ -127,14 +101,8 @@ impl Keeper {
 
     fn configured_row(&self, store: &StoreId, server: &ConfiguredServer) -> Row {
         let (profile, title) = self.title(&server.url, &server.name);
-        let client = self
-            .infos
-            .get(store)
-            .map(|i| i.client.clone())
-            .unwrap_or_default();
-        let signed_out = self
-            .signed_out
-            .contains(&(store.clone(), server.name.clone()));
+        let client = self.infos.get(store).map(|i| i.client.clone()).unwrap_or_default();
+        let signed_out = self.signed_out.contains(&(store.clone(), server.name.clone()));
         let shown = health::show(&Situation::NotSignedIn { signed_out }, &title, &client);
         Row {
             id: GrantId(format!("{store}/{}", server.name)),
@@ -171,9 +139,7 @@ impl Keeper {
             client: info.client.clone(),
             place: info.place.clone(),
             client_version: view.and_then(|view| view.client_version.clone()),
-            fault: seen
-                .and_then(|seen| seen.as_ref().err())
-                .map(ToString::to_string),
+            fault: seen.and_then(|seen| seen.as_ref().err()).map(ToString::to_string),
             advice: view.map(|view| view.advice.clone()).unwrap_or_default(),
         })
     }
@@ -194,27 +160,18 @@ impl Keeper {
             None => return Situation::Unknown,
             Some(Err(StoreFault::Locked { place })) => {
                 let near_end = ends.is_some_and(|end| end <= self.now.wall + NEAR_END);
-                return Situation::StoreLocked {
-                    place: place.clone(),
-                    near_end,
-                };
+                return Situation::StoreLocked { place: place.clone(), near_end };
             }
             Some(Err(_)) => return Situation::StoreBroken,
             Some(Ok(_)) => {}
         }
         let next = self.next_renewal(target, grant, facts);
-        if let Some(spare) = self
-            .spares
-            .values()
-            .find(|s| s.is_owed() && s.is_about(target))
-        {
-            let why = grant.failure.as_ref().map_or_else(
-                || String::from("kept in Lamplighter's journal"),
-                ToString::to_string,
-            );
-            let next = spare
-                .next_at()
-                .map(|at| self.now.wall + self.now.boot.until(at));
+        if let Some(spare) = self.spares.values().find(|s| s.is_owed() && s.is_about(target)) {
+            let why = grant
+                .failure
+                .as_ref()
+                .map_or_else(|| String::from("kept in Lamplighter's journal"), ToString::to_string);
+            let next = spare.next_at().map(|at| self.now.wall + self.now.boot.until(at));
             return Situation::Saving { why, next };
         }
         if grant.flight.is_some() {
@@ -232,21 +189,15 @@ impl Keeper {
             Standing::SignInRequired(_) => Situation::SignInRequired,
             Standing::Approval { known, now } => Situation::Approval { known, now },
             Standing::Renewable => match (&grant.failure, ended, facts.failing_since) {
-                (Some(failure), false, _) => Situation::Retrying {
-                    why: failure.told(&self.title_of(grant)),
-                    next,
-                },
-                (Some(_), true, since) => Situation::RetryingEnded {
-                    since: since.unwrap_or(self.now.wall),
-                    next,
-                },
-                (None, true, _) => Situation::Due {
-                    ended: ends.filter(|end| *end != Wall(0)),
-                },
+                (Some(failure), false, _) => {
+                    Situation::Retrying { why: failure.told(&self.title_of(grant)), next }
+                }
+                (Some(_), true, since) => {
+                    Situation::RetryingEnded { since: since.unwrap_or(self.now.wall), next }
+                }
+                (None, true, _) => Situation::Due { ended: ends.filter(|end| *end != Wall(0)) },
                 (None, false, _) if grant.probe == Some(ProbeFinding::Refused) => {
-                    Situation::Refused {
-                        renewed: facts.renewed_by == Some(Renewer::Lamplighter),
-                    }
+                    Situation::Refused { renewed: facts.renewed_by == Some(Renewer::Lamplighter) }
                 }
                 (None, false, _) => {
                     let kept = self.mode == Mode::Keep;
@@ -261,8 +212,7 @@ impl Keeper {
     }
 
     fn title_of(&self, grant: &Grant) -> String {
-        self.title(&grant.entry.server_url, &grant.entry.server_name)
-            .1
+        self.title(&grant.entry.server_url, &grant.entry.server_name).1
     }
 
     /// When it is renewed, or should be; `None` where it cannot be.
@@ -292,10 +242,9 @@ impl Keeper {
             Standing::NotSignedIn
             | Standing::Paused
             | Standing::Approval { .. }
-            | Standing::Renewable => grant
-                .failure
-                .as_ref()
-                .map(|failure: &Failure| failure.told(&self.title_of(grant))),
+            | Standing::Renewable => {
+                grant.failure.as_ref().map(|failure: &Failure| failure.told(&self.title_of(grant)))
+            }
         }
     }
 }

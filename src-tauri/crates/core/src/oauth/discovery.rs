@@ -103,12 +103,7 @@ impl Discovery {
         Self {
             server_url: anchor.server_url.into(),
             queue,
-            vouched: profile
-                .issuers
-                .iter()
-                .chain(&profile.token_origins)
-                .cloned()
-                .collect(),
+            vouched: profile.issuers.iter().chain(&profile.token_origins).cloned().collect(),
             saw_unwell: false,
         }
     }
@@ -170,19 +165,11 @@ impl Discovery {
     /// for another.
     fn follow(&mut self, named: &str) -> Result<(), DiscoveryFault> {
         let own = origin(named).is_some() && origin(named) == origin(&self.server_url);
-        if own
-            || self
-                .vouched
-                .iter()
-                .any(|v| v == named || origin(v) == origin(named))
-        {
+        if own || self.vouched.iter().any(|v| v == named || origin(v) == origin(named)) {
             self.queue = server_documents(named);
             return Ok(());
         }
-        Err(DiscoveryFault::Elsewhere {
-            server: host(&self.server_url),
-            other: host(named),
-        })
+        Err(DiscoveryFault::Elsewhere { server: host(&self.server_url), other: host(named) })
     }
 
     /// No document anywhere: the 2025-03-26 text puts the endpoints at fixed places, but only a
@@ -228,25 +215,16 @@ pub fn trust(
 ) -> Trust {
     let metadata = &found.metadata;
     let token_origin = origin(&metadata.token_endpoint).unwrap_or_default();
-    let here = Pin {
-        issuer: metadata.issuer.clone(),
-        token_origin: token_origin.clone(),
-    };
+    let here = Pin { issuer: metadata.issuer.clone(), token_origin: token_origin.clone() };
     if let Some(pin) = pin {
         if *pin == here {
             return Trust::Fine(here);
         }
         let moved = pin.token_origin != here.token_origin;
         return if moved {
-            Trust::Approval {
-                known: host(&pin.token_origin),
-                now: host(&token_origin),
-            }
+            Trust::Approval { known: host(&pin.token_origin), now: host(&token_origin) }
         } else {
-            Trust::Approval {
-                known: pin.issuer.clone(),
-                now: here.issuer,
-            }
+            Trust::Approval { known: pin.issuer.clone(), now: here.issuer }
         };
     }
     let vouched = profile.issuers.contains(&metadata.issuer);
@@ -257,31 +235,19 @@ pub fn trust(
         None => true,
     };
     let exact = as_asked || recorded_issuer == Some(metadata.issuer.as_str());
-    let slash_only = found
-        .asked
-        .as_ref()
-        .is_some_and(|a| same_but_slash(a, &metadata.issuer));
+    let slash_only = found.asked.as_ref().is_some_and(|a| same_but_slash(a, &metadata.issuer));
     let asked_origin = found.asked.as_deref().and_then(origin);
     let at_home = asked_origin.as_deref() == Some(token_origin.as_str());
     let listed = profile.token_origins.contains(&token_origin);
     if !vouched && !(as_recorded && (exact || slash_only)) {
-        let known = recorded_issuer
-            .or(found.asked.as_deref())
-            .map(host)
-            .unwrap_or_default();
-        return Trust::Approval {
-            known,
-            now: host(&metadata.issuer),
-        };
+        let known = recorded_issuer.or(found.asked.as_deref()).map(host).unwrap_or_default();
+        return Trust::Approval { known, now: host(&metadata.issuer) };
     }
     if exact || vouched || at_home || listed {
         Trust::Fine(here)
     } else {
         let known = found.asked.as_deref().map(host).unwrap_or_default();
-        Trust::Approval {
-            known,
-            now: host(&token_origin),
-        }
+        Trust::Approval { known, now: host(&token_origin) }
     }
 }
 
@@ -302,13 +268,8 @@ fn server_documents(issuer: &str) -> VecDeque<(String, Document)> {
             format!("{base}{path}/.well-known/openid-configuration"),
         ]
     };
-    let document = Document::Server {
-        asked: Some(issuer.into()),
-    };
-    places
-        .into_iter()
-        .map(|place| (place, document.clone()))
-        .collect()
+    let document = Document::Server { asked: Some(issuer.into()) };
+    places.into_iter().map(|place| (place, document.clone())).collect()
 }
 
 /// The places of a protected resource's metadata (RFC 9728 §3.1): with its path, then at the root.
@@ -349,10 +310,7 @@ pub fn host(url: &str) -> String {
     let parsed = Url::parse(url).ok();
     let host = parsed.as_ref().and_then(|u| {
         let host = u.host_str()?;
-        Some(
-            u.port()
-                .map_or_else(|| host.into(), |port| format!("{host}:{port}")),
-        )
+        Some(u.port().map_or_else(|| host.into(), |port| format!("{host}:{port}")))
     });
     host.unwrap_or_else(|| String::from("an unreadable address"))
 }
@@ -422,10 +380,7 @@ mod tests {
                 "https://as.example/t/1/.well-known/openid-configuration",
             ]
         );
-        assert_eq!(
-            end.unwrap().metadata.token_endpoint,
-            "https://as.example/token"
-        );
+        assert_eq!(end.unwrap().metadata.token_endpoint, "https://as.example/token");
     }
 
     #[test]
@@ -472,10 +427,7 @@ mod tests {
     fn a_server_without_any_metadata_is_its_own_authorization_server() {
         let (end, asked) = search(BARE, |_| (404, String::new()));
         assert_eq!(asked.len(), 4);
-        assert_eq!(
-            end.unwrap().metadata.token_endpoint,
-            "https://mcp.example/token"
-        );
+        assert_eq!(end.unwrap().metadata.token_endpoint, "https://mcp.example/token");
     }
 
     fn found(asked: &str, issuer: &str, token_endpoint: &str) -> Found {
@@ -491,31 +443,17 @@ mod tests {
     }
 
     fn judged(found: &Found, recorded: Option<&str>, pin: Option<&Pin>) -> bool {
-        matches!(
-            trust(found, recorded, pin, &Profile::default()),
-            Trust::Fine(_)
-        )
+        matches!(trust(found, recorded, pin, &Profile::default()), Trust::Fine(_))
     }
 
     #[test]
     fn an_issuer_that_matches_may_have_its_token_endpoint_elsewhere() {
-        let other_host = found(
-            "https://as.example",
-            "https://as.example",
-            "https://t.example/t",
-        );
+        let other_host = found("https://as.example", "https://as.example", "https://t.example/t");
         assert!(judged(&other_host, None, None));
-        let trailing = found(
-            "https://as.example/",
-            "https://as.example",
-            "https://as.example/t",
-        );
+        let trailing = found("https://as.example/", "https://as.example", "https://as.example/t");
         assert!(judged(&trailing, None, None));
-        let trailing_elsewhere = found(
-            "https://as.example/",
-            "https://as.example",
-            "https://t.example/t",
-        );
+        let trailing_elsewhere =
+            found("https://as.example/", "https://as.example", "https://t.example/t");
         assert!(!judged(&trailing_elsewhere, None, None));
     }
 
@@ -531,47 +469,23 @@ mod tests {
         let profiles = crate::profile::Profiles::default();
         let profile = profiles.of("https://mcp.slack.com/mcp").1;
         assert!(matches!(trust(&slack, None, None, profile), Trust::Fine(_)));
-        let recorded_otherwise = found(
-            "https://as.example",
-            "https://as.example",
-            "https://as.example/t",
-        );
-        assert!(!judged(
-            &recorded_otherwise,
-            Some("https://old.example"),
-            None
-        ));
+        let recorded_otherwise =
+            found("https://as.example", "https://as.example", "https://as.example/t");
+        assert!(!judged(&recorded_otherwise, Some("https://old.example"), None));
     }
 
     #[test]
     fn a_pin_is_held_to_the_byte() {
-        let pin = Pin {
-            issuer: "https://as.example".into(),
-            token_origin: "https://as.example".into(),
-        };
-        let same = found(
-            "https://as.example",
-            "https://as.example",
-            "https://as.example/new",
-        );
+        let pin =
+            Pin { issuer: "https://as.example".into(), token_origin: "https://as.example".into() };
+        let same = found("https://as.example", "https://as.example", "https://as.example/new");
         assert!(judged(&same, None, Some(&pin)));
-        let moved = found(
-            "https://as.example",
-            "https://as.example",
-            "https://evil.example/t",
-        );
+        let moved = found("https://as.example", "https://as.example", "https://evil.example/t");
         assert_eq!(
             trust(&moved, None, Some(&pin), &Profile::default()),
-            Trust::Approval {
-                known: "as.example".into(),
-                now: "evil.example".into()
-            }
+            Trust::Approval { known: "as.example".into(), now: "evil.example".into() }
         );
-        let renamed = found(
-            "https://as.example/",
-            "https://as.example/",
-            "https://as.example/t",
-        );
+        let renamed = found("https://as.example/", "https://as.example/", "https://as.example/t");
         assert!(!judged(&renamed, None, Some(&pin)));
     }
 }

@@ -126,17 +126,10 @@ fn carried(request: HttpRequest, on_behalf_of: &str) -> Request {
     let (parts, body) = request.into_parts();
     let headers = parts.headers.iter().map(|(name, value)| {
         let value = value.to_str().unwrap_or_default();
-        (
-            String::from(name.as_str()),
-            Zeroizing::new(String::from(value)),
-        )
+        (String::from(name.as_str()), Zeroizing::new(String::from(value)))
     });
     Request {
-        method: if parts.method == http::Method::GET {
-            Method::Get
-        } else {
-            Method::Post
-        },
+        method: if parts.method == http::Method::GET { Method::Get } else { Method::Post },
         url: format!("{}", parts.uri),
         headers: headers.collect(),
         body: Zeroizing::new(body),
@@ -246,12 +239,10 @@ pub fn read(answer: &Answer, profile: &Profile) -> Reading {
     let error = members.as_ref().and_then(|m| m.text("error"));
     match (members, error) {
         (Some(_), Some(error)) => read_error(&error, answer, profile),
-        (Some(members), None) if is_success(answer.status) && !members.says_not_ok() => {
-            granted(&members.tokens()).map_or_else(
-                || Reading::Unclear(ErrorCode("no_token_in_answer".into())),
-                Reading::Granted,
-            )
-        }
+        (Some(members), None) if is_success(answer.status) && !members.says_not_ok() => granted(
+            &members.tokens(),
+        )
+        .map_or_else(|| Reading::Unclear(ErrorCode("no_token_in_answer".into())), Reading::Granted),
         _ => read_status(answer),
     }
 }
@@ -336,25 +327,17 @@ mod tests {
     }
 
     fn json(status: u16, body: &str) -> Reading {
-        read(
-            &answer(status, "application/json", body),
-            &Profile::default(),
-        )
+        read(&answer(status, "application/json", body), &Profile::default())
     }
 
     fn ok(body: &str) -> Granted {
         let reading = json(200, body);
-        let Reading::Granted(granted) = reading else {
-            panic!("{reading:?}")
-        };
+        let Reading::Granted(granted) = reading else { panic!("{reading:?}") };
         granted
     }
 
     fn client(secret: Option<&str>) -> ClientCredentials {
-        ClientCredentials {
-            id: "cl 1".into(),
-            secret: secret.map(Secret::new),
-        }
+        ClientCredentials { id: "cl 1".into(), secret: secret.map(Secret::new) }
     }
 
     fn request(method: AuthMethod, secret: Option<&str>) -> (String, Vec<String>) {
@@ -374,9 +357,7 @@ mod tests {
         let headers = request.headers.iter();
         (
             String::from_utf8(request.body.to_vec()).unwrap(),
-            headers
-                .map(|(n, v)| format!("{n}: {}", v.as_str()))
-                .collect(),
+            headers.map(|(n, v)| format!("{n}: {}", v.as_str())).collect(),
         )
     }
 
@@ -384,34 +365,17 @@ mod tests {
     fn a_public_client_names_itself_in_the_body() {
         let (body, headers) = request(AuthMethod::None, None);
         assert!(body.contains("grant_type=refresh_token"), "{body}");
-        assert!(
-            body.contains("refresh_token=rt-1") && body.contains("client_id=cl+1"),
-            "{body}"
-        );
-        assert!(
-            body.contains("resource=https%3A%2F%2Fmcp.example%2Fmcp"),
-            "{body}"
-        );
-        assert!(
-            headers.contains(&"accept: application/json".into()),
-            "{headers:?}"
-        );
+        assert!(body.contains("refresh_token=rt-1") && body.contains("client_id=cl+1"), "{body}");
+        assert!(body.contains("resource=https%3A%2F%2Fmcp.example%2Fmcp"), "{body}");
+        assert!(headers.contains(&"accept: application/json".into()), "{headers:?}");
         assert!(!headers.iter().any(|h| h.starts_with("authorization")));
     }
 
     #[test]
     fn a_secret_travels_once_by_header_or_by_body() {
         let (body, headers) = request(AuthMethod::Basic, Some("s3"));
-        assert!(
-            headers
-                .iter()
-                .any(|h| h.starts_with("authorization: Basic ")),
-            "{headers:?}"
-        );
-        assert!(
-            !body.contains("s3") && !body.contains("client_secret"),
-            "{body}"
-        );
+        assert!(headers.iter().any(|h| h.starts_with("authorization: Basic ")), "{headers:?}");
+        assert!(!body.contains("s3") && !body.contains("client_secret"), "{body}");
         let (body, headers) = request(AuthMethod::Post, Some("s3"));
         assert!(body.contains("client_secret=s3"), "{body}");
         assert!(!headers.iter().any(|h| h.starts_with("authorization")));
@@ -421,14 +385,8 @@ mod tests {
     fn the_method_follows_secret_and_metadata() {
         let post = ["client_secret_post".into()];
         assert_eq!(AuthMethod::choose(&client(None), &post), AuthMethod::None);
-        assert_eq!(
-            AuthMethod::choose(&client(Some("s")), &post),
-            AuthMethod::Post
-        );
-        assert_eq!(
-            AuthMethod::choose(&client(Some("s")), &[]),
-            AuthMethod::Basic
-        );
+        assert_eq!(AuthMethod::choose(&client(Some("s")), &post), AuthMethod::Post);
+        assert_eq!(AuthMethod::choose(&client(Some("s")), &[]), AuthMethod::Basic);
     }
 
     #[test]
@@ -438,9 +396,7 @@ mod tests {
         assert_eq!(life("3600"), Some(Millis::hours(1)));
         assert_eq!(life("3600.5"), Some(Millis(3_600_500)));
         assert_eq!(life("\"3600\""), Some(Millis::hours(1)));
-        for nonsense in [
-            "0", "-1", "null", "\"soon\"", "1e300", "\"\"", "[]", "\"NaN\"",
-        ] {
+        for nonsense in ["0", "-1", "null", "\"soon\"", "1e300", "\"\"", "[]", "\"NaN\""] {
             assert_eq!(life(nonsense), None, "{nonsense}");
         }
     }
@@ -462,14 +418,8 @@ mod tests {
             read(r#"{"ok":false,"error":"invalid_refresh_token"}"#),
             Reading::GrantRefused(ErrorCode("invalid_refresh_token".into()))
         );
-        assert!(matches!(
-            read(r#"{"ok":false,"error":"internal_error"}"#),
-            Reading::Unclear(_)
-        ));
-        assert!(matches!(
-            read(r#"{"ok":false,"error":"ratelimited"}"#),
-            Reading::NotProcessed(..)
-        ));
+        assert!(matches!(read(r#"{"ok":false,"error":"internal_error"}"#), Reading::Unclear(_)));
+        assert!(matches!(read(r#"{"ok":false,"error":"ratelimited"}"#), Reading::NotProcessed(..)));
         let Reading::Granted(granted) = read(
             r#"{"ok":true,"authed_user":{"access_token":"xoxe.xoxp-1","refresh_token":"xoxe-1",
                 "token_type":"user","scope":"a,b","expires_in":43200}}"#,
@@ -485,19 +435,9 @@ mod tests {
         let profiles = crate::profile::Profiles::default();
         let github = profiles.of("https://api.githubcopilot.com/mcp/").1;
         let form = |body: &str| {
-            read(
-                &answer(
-                    200,
-                    "application/x-www-form-urlencoded; charset=utf-8",
-                    body,
-                ),
-                github,
-            )
+            read(&answer(200, "application/x-www-form-urlencoded; charset=utf-8", body), github)
         };
-        assert!(matches!(
-            form("error=bad_refresh_token&x=1"),
-            Reading::GrantRefused(_)
-        ));
+        assert!(matches!(form("error=bad_refresh_token&x=1"), Reading::GrantRefused(_)));
         let Reading::Granted(granted) = form(
             "access_token=ghu_1&expires_in=28800&refresh_token=ghr_2&scope=&refresh_token_expires_in=15811200",
         ) else {
@@ -514,18 +454,9 @@ mod tests {
             let reading = json(status, r#"{"error":"invalid_grant"}"#);
             assert!(matches!(reading, Reading::GrantRefused(_)), "{status}");
         }
-        assert!(matches!(
-            json(401, r#"{"error":"invalid_client"}"#),
-            Reading::ClientRefused(_)
-        ));
-        assert_eq!(
-            json(400, r#"{"error":"invalid_target"}"#),
-            Reading::TargetRefused
-        );
-        assert!(matches!(
-            json(400, r#"{"error":"invalid_request"}"#),
-            Reading::Refused(_)
-        ));
+        assert!(matches!(json(401, r#"{"error":"invalid_client"}"#), Reading::ClientRefused(_)));
+        assert_eq!(json(400, r#"{"error":"invalid_target"}"#), Reading::TargetRefused);
+        assert!(matches!(json(400, r#"{"error":"invalid_request"}"#), Reading::Refused(_)));
     }
 
     #[test]
@@ -551,10 +482,7 @@ mod tests {
             (500, r#"{"error":"oops"}"#),
             (400, r#"{"error":"server_error"}"#),
         ] {
-            assert!(
-                matches!(json(status, body), Reading::Unclear(_)),
-                "{status} {body}"
-            );
+            assert!(matches!(json(status, body), Reading::Unclear(_)), "{status} {body}");
         }
     }
 
@@ -574,9 +502,7 @@ mod tests {
 
     #[test]
     fn a_201_is_a_success_and_a_missing_refresh_token_is_not_an_error() {
-        let Reading::Granted(granted) = json(201, r#"{"access_token":"a"}"#) else {
-            panic!()
-        };
+        let Reading::Granted(granted) = json(201, r#"{"access_token":"a"}"#) else { panic!() };
         assert_eq!((granted.refresh, granted.scope), (None, None));
     }
 }

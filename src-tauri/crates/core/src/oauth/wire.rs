@@ -30,11 +30,7 @@ impl Members {
         let looks_form = text.starts_with("access_token=") || text.starts_with("error=");
         (says_form || looks_form).then(|| {
             let pairs = url::form_urlencoded::parse(text.as_bytes());
-            Self(
-                pairs
-                    .map(|(k, v)| (k.into_owned(), Value::String(v.into_owned())))
-                    .collect(),
-            )
+            Self(pairs.map(|(k, v)| (k.into_owned(), Value::String(v.into_owned()))).collect())
         })
     }
 
@@ -55,11 +51,7 @@ impl Members {
 
     /// A non-empty text.
     pub(super) fn text(&self, name: &str) -> Option<String> {
-        self.0
-            .get(name)
-            .and_then(Value::as_str)
-            .filter(|t| !t.is_empty())
-            .map(ToOwned::to_owned)
+        self.0.get(name).and_then(Value::as_str).filter(|t| !t.is_empty()).map(ToOwned::to_owned)
     }
 
     /// A non-empty secret text.
@@ -116,8 +108,5 @@ pub(super) fn jwt_expiry(token: &Secret) -> Option<i64> {
 /// The scopes in a text, however they are separated.
 pub fn scopes(text: &str) -> alloc::vec::Vec<String> {
     let parts = text.split([' ', ',', '+']);
-    parts
-        .filter(|s| !s.is_empty())
-        .map(ToOwned::to_owned)
-        .collect()
+    parts.filter(|s| !s.is_empty()).map(ToOwned::to_owned).collect()
 }

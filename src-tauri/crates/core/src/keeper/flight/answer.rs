@@ -68,10 +68,7 @@ impl Keeper {
         let Some(record) = &mut presenting.record else {
             return self.let_go(flight);
         };
-        let old = record
-            .replaced
-            .first()
-            .and_then(|(_, pair)| pair.refresh.clone());
+        let old = record.replaced.first().and_then(|(_, pair)| pair.refresh.clone());
         let Some(refresh) = granted.refresh.clone().or(old) else {
             return self.let_go(flight);
         };
@@ -88,10 +85,7 @@ impl Keeper {
                 self.learn(target, &granted, &tokens, record.mark);
             }
         }
-        self.go(flight, Step::Journaling, |ticket, _| Effect::Journal {
-            ticket,
-            record,
-        });
+        self.go(flight, Step::Journaling, |ticket, _| Effect::Journal { ticket, record });
     }
 
     /// What an answer teaches about a grant, whether or not its tokens reach the store.
@@ -110,9 +104,7 @@ impl Keeper {
             .map(|days| Millis::hours(days.saturating_mul(24)));
         let rotated = TokenMark::of(&key, &tokens.refresh) != presented;
         let facts = self.facts_mut(target);
-        facts.life = granted
-            .life
-            .or_else(|| tokens.expires_at.map(|end| now.until(end)));
+        facts.life = granted.life.or_else(|| tokens.expires_at.map(|end| now.until(end)));
         facts.issued_at = Some(now);
         facts.access = Some(TokenMark::of(&key, &tokens.access));
         facts.proof_at = Some(now);
@@ -143,26 +135,14 @@ impl Keeper {
         let mut confirmed = false;
         for target in &flight.targets {
             let facts = self.facts_mut(target);
-            let earlier = facts
-                .refusal
-                .as_ref()
-                .filter(|r| r.mark == mark)
-                .map(|r| r.at);
+            let earlier = facts.refusal.as_ref().filter(|r| r.mark == mark).map(|r| r.at);
             confirmed = earlier.is_some_and(|at| now >= at + CONFIRM_AFTER);
             let at = earlier.unwrap_or(now);
-            facts.refusal = Some(Refusal {
-                mark,
-                code: code.0.clone(),
-                at,
-                confirmed,
-            });
+            facts.refusal = Some(Refusal { mark, code: code.0.clone(), at, confirmed });
             facts.lost = None;
         }
-        let failure = if confirmed {
-            Failure::GrantRefused(code)
-        } else {
-            Failure::GrantRefusedOnce(code)
-        };
+        let failure =
+            if confirmed { Failure::GrantRefused(code) } else { Failure::GrantRefusedOnce(code) };
         self.unlock(flight, Ending::Failed(failure));
     }
 
@@ -181,12 +161,7 @@ impl Keeper {
         }
         if let Some(mark) = presenting.record.as_ref().map(|record| record.mark) {
             let code = "invalid_client".into();
-            let refusal = Refusal {
-                mark,
-                code,
-                at: now,
-                confirmed: true,
-            };
+            let refusal = Refusal { mark, code, at: now, confirmed: true };
             for target in &flight.targets {
                 self.facts_mut(target).refusal = Some(refusal.clone());
             }
@@ -229,8 +204,9 @@ impl Keeper {
             (Some(record), true) => {
                 record.stage = Stage::Raw(answer.body.clone());
                 let record = record.clone();
-                self.go(flight, Step::KeepingRaw(failure), |ticket, _| {
-                    Effect::Journal { ticket, record }
+                self.go(flight, Step::KeepingRaw(failure), |ticket, _| Effect::Journal {
+                    ticket,
+                    record,
                 });
             }
             _ => self.again_or_lost(flight, failure),
@@ -243,9 +219,7 @@ impl Keeper {
         let Work::Refresh(presenting) = &mut flight.work else {
             return self.let_go(flight);
         };
-        let soon = presenting
-            .first_sent
-            .is_some_and(|first| first.until(now) < AGAIN_WITHIN);
+        let soon = presenting.first_sent.is_some_and(|first| first.until(now) < AGAIN_WITHIN);
         if soon && !presenting.sent_again {
             presenting.sent_again = true;
             return self.send(flight);

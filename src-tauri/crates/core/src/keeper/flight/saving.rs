@@ -27,10 +27,7 @@ impl Keeper {
             return self.let_go(flight);
         };
         let left = record.replaced.iter().cloned().collect();
-        flight.work = Work::Save {
-            record,
-            restoring: false,
-        };
+        flight.work = Work::Save { record, restoring: false };
         self.write_next(flight, left);
     }
 
@@ -43,11 +40,7 @@ impl Keeper {
         let mut left = VecDeque::new();
         let mut gone = 0;
         for (target, replaced) in &record.replaced {
-            match self
-                .grants
-                .get(target)
-                .map(|grant| grant.entry.pair.clone())
-            {
+            match self.grants.get(target).map(|grant| grant.entry.pair.clone()) {
                 None => gone += 1,
                 Some(pair) if pair == new => flight.saved.push(target.clone()),
                 Some(pair) if pair == *replaced || pair.is_wiped() => {
@@ -71,28 +64,19 @@ impl Keeper {
         };
         let client_id = record.client_id.clone();
         let Some((at, expect)) = left.pop_front() else {
-            return self.go(flight, Step::ReadingBack, |ticket, flight| {
-                Effect::ReadBack {
-                    ticket,
-                    flight: flight.id,
-                    stores: flight.stores(),
-                }
+            return self.go(flight, Step::ReadingBack, |ticket, flight| Effect::ReadBack {
+                ticket,
+                flight: flight.id,
+                stores: flight.stores(),
             });
         };
         let store = at.store.clone();
-        let change = Change {
-            key: at.key.clone(),
-            expect,
-            client_id,
-            new,
-        };
-        self.go(flight, Step::Writing { at, left }, |ticket, flight| {
-            Effect::Write {
-                ticket,
-                flight: flight.id,
-                store,
-                change,
-            }
+        let change = Change { key: at.key.clone(), expect, client_id, new };
+        self.go(flight, Step::Writing { at, left }, |ticket, flight| Effect::Write {
+            ticket,
+            flight: flight.id,
+            store,
+            change,
         });
     }
 
@@ -126,10 +110,7 @@ impl Keeper {
         for (store, seen) in views {
             self.see(&store, seen);
         }
-        let all_gone = flight
-            .targets
-            .iter()
-            .all(|target| !self.grants.contains_key(target));
+        let all_gone = flight.targets.iter().all(|target| !self.grants.contains_key(target));
         if all_gone {
             return self.give_up_tokens(flight);
         }
@@ -144,17 +125,9 @@ impl Keeper {
         let Some(tokens) = record.stage.tokens().cloned() else {
             return self.let_go(flight);
         };
-        record.stage = Stage::Saved {
-            tokens,
-            at: now,
-            looks: 0,
-            restores,
-        };
+        record.stage = Stage::Saved { tokens, at: now, looks: 0, restores };
         let record = record.clone();
-        self.go(flight, Step::Marking, |ticket, _| Effect::Journal {
-            ticket,
-            record,
-        });
+        self.go(flight, Step::Marking, |ticket, _| Effect::Journal { ticket, record });
     }
 
     /// The user signed out while the tokens were on their way: nothing of them is kept.
@@ -219,23 +192,13 @@ impl Keeper {
             store.first_write_at.get_or_insert(now);
         }
         self.keep_spare(record, false);
-        let ending = if flight.saved.is_empty() {
-            Ending::Adopted
-        } else {
-            Ending::Saved
-        };
+        let ending = if flight.saved.is_empty() { Ending::Adopted } else { Ending::Saved };
         self.unlock(flight, ending);
     }
 
     /// A grant whose new tokens are in the store.
     pub(super) fn landed_saved(&mut self, target: &Target, flight: &Flight) {
-        let restoring = matches!(
-            flight.work,
-            Work::Save {
-                restoring: true,
-                ..
-            }
-        );
+        let restoring = matches!(flight.work, Work::Save { restoring: true, .. });
         let now = self.now.wall;
         if !flight.saved.contains(target) {
             return self.landed_adopted(target);
@@ -257,11 +220,7 @@ impl Keeper {
         }
         facts.renewed_at = Some(now);
         facts.renewed_by = Some(Renewer::Lamplighter);
-        let event = Event::Renewed {
-            grant: id,
-            by: Renewer::Lamplighter,
-            expires_at,
-        };
+        let event = Event::Renewed { grant: id, by: Renewer::Lamplighter, expires_at };
         if asked == Asked::No {
             self.tell(event);
         } else {

@@ -1,0 +1,109 @@
+//! The step before the lock: where does this token go, and may it?
+//!
+//! Metadata is kept for a day with its pin. Where it cannot be had now, what was found before still
+//! holds; what was never found is never guessed.
+
+use super::{Ending, Flight, Step, Work};
+use crate::{
+    facts::Pin,
+    http::{Answer, Fault},
+    keeper::{Effect, Failure, Keeper},
+    oauth::discovery::{self, Anchor, Discovery, DiscoveryFault, Found, ServerMetadata, Trust},
+    time::Millis,
+};
+
+/// How long metadata is trusted without asking again.
+const METADATA_KEPT: Millis = Millis::hours(24);
+
+impl Keeper {
+    /// Step before the lock: where does this token go?
+    pub(super) fn find_endpoint(&mut self, flight: Flight) {
+        let Some((facts, entry)) = self.lead(&flight) else {
+            return self.land_quietly(flight);
+        };
+        let fresh = facts.metadata.filter(|(_, at)| self.now.wall < *at + METADATA_KEPT);
+        if let (Some((metadata, _)), Some(pin), false) = (fresh, facts.pin, facts.approved) {
+            return self.take_lock(with_endpoint(flight, metadata, pin));
+        }
+        let profile = self.profiles.of(&entry.server_url).1;
+        let anchor = Anchor {
+            server_url: &entry.server_url,
+            authorization_server: entry.authorization_server.as_deref(),
+            metadata_url: entry.metadata_url.as_deref(),
+        };
+        let search = Discovery::for_refresh(anchor, profile);
+        self.search(flight, search);
+    }
+
+    fn search(&mut self, flight: Flight, search: Discovery) {
+        match search.request() {
+            Some(request) => self.go(flight, Step::Discovering(search), |ticket, _| {
+                Effect::Fetch { ticket, request }
+            }),
+            None => self.endpoint_unknown(flight, DiscoveryFault::Nothing),
+        }
+    }
+
+    pub(super) fn found_endpoint(
+        &mut self,
+        flight: Flight,
+        mut search: Discovery,
+        answer: Result<Answer, Fault>,
+    ) {
+        match search.answer(answer.as_ref().map_err(|fault| *fault)) {
+            None => self.search(flight, search),
+            Some(Err(fault)) => self.endpoint_unknown(flight, fault),
+            Some(Ok(found)) => self.judge_endpoint(flight, &found),
+        }
+    }
+
+    /// No metadata now: what was found before still holds, pinned as it is.
+    fn endpoint_unknown(&mut self, flight: Flight, fault: DiscoveryFault) {
+        let facts = self.lead(&flight).map(|(facts, _)| facts).unwrap_or_default();
+        match (facts.metadata, facts.pin, facts.approved) {
+            (Some((metadata, _)), Some(pin), false) => {
+                self.take_lock(with_endpoint(flight, metadata, pin));
+            }
+            _ => self.land(flight, Ending::Failed(Failure::Discovery(fault))),
+        }
+    }
+
+    fn judge_endpoint(&mut self, flight: Flight, found: &Found) {
+        let Some((facts, entry)) = self.lead(&flight) else {
+            return self.land_quietly(flight);
+        };
+        let profile = self.profiles.of(&entry.server_url).1;
+        let trust = if facts.approved {
+            Trust::Fine(Pin {
+                issuer: found.metadata.issuer.clone(),
+                token_origin: discovery::origin(&found.metadata.token_endpoint).unwrap_or_default(),
+            })
+        } else {
+            discovery::trust(found, entry.issuer.as_deref(), facts.pin.as_ref(), profile)
+        };
+        match trust {
+            Trust::Approval { known, now } => {
+                self.land(flight, Ending::Failed(Failure::Approval { known, now }));
+            }
+            Trust::Fine(pin) => {
+                let now = self.now.wall;
+                for target in &flight.targets {
+                    let facts = self.facts_mut(target);
+                    facts.metadata = Some((found.metadata.clone(), now));
+                    facts.pin = Some(pin.clone());
+                    facts.approved = false;
+                }
+                self.take_lock(with_endpoint(flight, found.metadata.clone(), pin));
+            }
+        }
+    }
+}
+
+fn with_endpoint(mut flight: Flight, metadata: ServerMetadata, pin: Pin) -> Flight {
+    flight.revocation_endpoint.clone_from(&metadata.revocation_endpoint);
+    if let Work::Refresh(presenting) = &mut flight.work {
+        presenting.metadata = Some(metadata);
+        presenting.pin = Some(pin);
+    }
+    flight
+}

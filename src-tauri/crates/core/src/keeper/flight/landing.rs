@@ -1,0 +1,130 @@
+//! How a flight ends: records that are no longer needed go, then the locks, then the grants learn of it.
+
+use alloc::vec::Vec;
+
+use super::{Ending, Flight, Step, Work};
+use crate::{
+    ids::Target,
+    keeper::{
+        Effect, Event, Failure, Keeper, failure::Verdict, grant::Asked, plan::is_passing, schedule,
+    },
+    time::Millis,
+};
+
+/// How often a lock that another program holds is waited for before it is called a failure.
+const BUSY_TRIES: u32 = 4;
+
+impl Keeper {
+    /// Ends a flight that holds locks: first the record that is no longer needed, then the locks.
+    pub(super) fn unlock(&mut self, mut flight: Flight, ending: Ending) {
+        let spare = match (&flight.work, &ending) {
+            (Work::Refresh(presenting), Ending::Failed(failure)) if !keeps_intent(failure) => {
+                presenting.record.as_ref().map(|record| record.id.clone())
+            }
+            (Work::Refresh(presenting), Ending::Adopted | Ending::SignedOut) => {
+                presenting.record.as_ref().map(|record| record.id.clone())
+            }
+            _ => None,
+        };
+        flight.ending = Some(ending);
+        match spare {
+            Some(record) => {
+                self.spares.remove(&record);
+                self.go(flight, Step::Forgetting, |ticket, _| Effect::Forget {
+                    ticket,
+                    records: Vec::from([record]),
+                });
+            }
+            None => self.let_go(flight),
+        }
+    }
+
+    pub(super) fn let_go(&mut self, flight: Flight) {
+        self.go(flight, Step::Unlocking, |ticket, flight| Effect::Unlock {
+            ticket,
+            flight: flight.id,
+        });
+    }
+
+    /// Ends a flight that holds no locks.
+    pub(super) fn land(&mut self, mut flight: Flight, ending: Ending) {
+        flight.ending = Some(ending);
+        self.landed(flight);
+    }
+
+    pub(super) fn land_quietly(&mut self, flight: Flight) {
+        self.land(flight, Ending::SignedOut);
+    }
+
+    /// The flight is over; its grants learn how it ended.
+    pub(super) fn landed(&mut self, flight: Flight) {
+        for target in &flight.targets {
+            if let Some(grant) = self.grants.get_mut(target) {
+                grant.flight = None;
+            }
+        }
+        let Some(ending) = flight.ending.clone() else {
+            return;
+        };
+        for target in &flight.targets {
+            match &ending {
+                Ending::Saved => self.landed_saved(target, &flight),
+                Ending::Adopted => self.landed_adopted(target),
+                Ending::SignedOut => {}
+                Ending::Failed(failure) => self.landed_failed(target, failure),
+            }
+        }
+        if let Work::Save { record, .. } = &flight.work {
+            self.spare_landed(&record.id, &ending);
+        }
+    }
+
+    pub(super) fn landed_adopted(&mut self, target: &Target) {
+        let Some(grant) = self.grants.get_mut(target) else {
+            return;
+        };
+        grant.attempts = 0;
+        grant.failure = None;
+        grant.wait_until = None;
+        if grant.asked != Asked::No && !grant.has_ended(self.now) {
+            let id = grant.id.clone();
+            let why = "somebody else renewed it meanwhile".into();
+            self.settle(target, Event::Unchanged { grant: id, why, next: None });
+        }
+    }
+
+    fn landed_failed(&mut self, target: &Target, failure: &Failure) {
+        let Some(grant) = self.grants.get_mut(target) else {
+            return;
+        };
+        grant.attempts = grant.attempts.saturating_add(1);
+        grant.failure = Some(failure.clone());
+        let attempts = grant.attempts;
+        let spread = schedule::spread(self.seed, grant.id.as_str(), attempts);
+        let (id, server) = (grant.id.clone(), grant.entry.server_name.clone());
+        let busy = matches!(failure, Failure::Store(fault) if is_passing(fault));
+        let wait = match failure.verdict() {
+            Verdict::Retry(_) if busy => Millis::seconds(3),
+            Verdict::Retry(at_least) => schedule::backoff(attempts, at_least, spread),
+            // Their own rules in `plan` hold these back; the wait keeps them from spinning.
+            Verdict::Confirm => Millis(0),
+            Verdict::AwaitEnd => schedule::backoff(attempts.max(3), None, 1.0),
+            Verdict::Person => Millis::hours(1),
+        };
+        grant.wait_until = Some(self.now.boot + wait);
+        let now = self.now.wall;
+        self.facts_mut(target).failing_since.get_or_insert(now);
+        if failure.verdict() == Verdict::Confirm || (busy && attempts < BUSY_TRIES) {
+            return;
+        }
+        let next = (failure.verdict() != Verdict::Person).then(|| now + wait);
+        let event =
+            Event::Failed { grant: id, code: failure.code(), why: failure.told(&server), next };
+        self.settle(target, event);
+    }
+}
+
+/// Whether the intent must stay in the journal: the token may have been spent.
+const fn keeps_intent(failure: &Failure) -> bool {
+    matches!(failure, Failure::Lost(_))
+}
