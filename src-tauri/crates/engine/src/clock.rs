@@ -23,10 +23,7 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// The machine's clocks.
-    #[expect(
-        clippy::new_without_default,
-        reason = "a clock is made once, on purpose"
-    )]
+    #[expect(clippy::new_without_default, reason = "a clock is made once, on purpose")]
     pub fn new() -> Self {
         Self {
             #[cfg(not(any(target_os = "linux", target_os = "macos")))]
@@ -66,10 +63,7 @@ impl Clock for SystemClock {
                 i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |early| -early)
             }
         };
-        Now {
-            wall: Wall(wall),
-            boot: self.boot(),
-        }
+        Now { wall: Wall(wall), boot: self.boot() }
     }
 }
 
@@ -86,10 +80,7 @@ impl FakeClock {
     /// Time passes on both clocks.
     pub fn advance(&self, length: Millis) {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *now = Now {
-            wall: now.wall + length,
-            boot: now.boot + length,
-        };
+        *now = Now { wall: now.wall + length, boot: now.boot + length };
     }
 
     /// Someone sets the wall clock.
@@ -122,33 +113,15 @@ mod tests {
         let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
         let seconds: f64 = uptime.split_whitespace().next().unwrap().parse().unwrap();
         let boot = std::time::Duration::from_millis(SystemClock::new().now().boot.0);
-        assert!(
-            (boot.as_secs_f64() - seconds).abs() < 5.0,
-            "{boot:?} and {seconds}"
-        );
+        assert!((boot.as_secs_f64() - seconds).abs() < 5.0, "{boot:?} and {seconds}");
     }
 
     #[test]
     fn a_fake_clock_moves_only_when_told() {
-        let clock = FakeClock::at(Now {
-            wall: Wall(1_000),
-            boot: Boot(5),
-        });
+        let clock = FakeClock::at(Now { wall: Wall(1_000), boot: Boot(5) });
         clock.advance(Millis(10));
-        assert_eq!(
-            clock.now(),
-            Now {
-                wall: Wall(1_010),
-                boot: Boot(15)
-            }
-        );
+        assert_eq!(clock.now(), Now { wall: Wall(1_010), boot: Boot(15) });
         clock.set_wall(Wall(0));
-        assert_eq!(
-            clock.now(),
-            Now {
-                wall: Wall(0),
-                boot: Boot(15)
-            }
-        );
+        assert_eq!(clock.now(), Now { wall: Wall(0), boot: Boot(15) });
     }
 }

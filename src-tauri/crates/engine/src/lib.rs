@@ -6,7 +6,12 @@
 //! Where to read next: [`stores`] for what belongs to other programs.
 
 pub mod clock;
+mod files;
 pub mod http;
+pub mod journal;
 pub mod lock;
 pub mod paths;
+pub mod seal;
 pub mod stores;
+#[cfg(test)]
+mod testing;

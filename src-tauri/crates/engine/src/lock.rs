@@ -49,10 +49,8 @@ impl EngineLock {
     /// `what` is how this process is named to others meanwhile.
     pub fn acquire(paths: &Paths, what: &str, patience: Duration) -> Result<Self, LockFault> {
         let place = paths.lock_file();
-        let failed = |error: io::Error| LockFault::Io {
-            place: place.clone(),
-            what: error.to_string(),
-        };
+        let failed =
+            |error: io::Error| LockFault::Io { place: place.clone(), what: error.to_string() };
         let mut file = open(&place).map_err(failed)?;
         let mut waited = Duration::ZERO;
         loop {
@@ -104,19 +102,11 @@ fn introduce(file: &mut File, what: &str) -> io::Result<()> {
 /// On Windows a locked file can't be read by others, so the holder stays unnamed there.
 fn holder(file: &mut File) -> LockFault {
     let mut text = String::new();
-    let read = file
-        .rewind()
-        .and_then(|()| file.take(1024).read_to_string(&mut text));
+    let read = file.rewind().and_then(|()| file.take(1024).read_to_string(&mut text));
     let named = read.ok().and_then(|_| text.split_once(' '));
     match named.and_then(|(pid, what)| Some((pid.parse().ok()?, what))) {
-        Some((pid, what)) => LockFault::Held {
-            pid: Some(pid),
-            what: what.into(),
-        },
-        None => LockFault::Held {
-            pid: None,
-            what: "another Lamplighter".into(),
-        },
+        Some((pid, what)) => LockFault::Held { pid: Some(pid), what: what.into() },
+        None => LockFault::Held { pid: None, what: "another Lamplighter".into() },
     }
 }
 
@@ -134,17 +124,11 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let paths = paths(&home);
         let first = EngineLock::acquire(&paths, "the tray", Duration::ZERO).unwrap();
-        let held = LockFault::Held {
-            pid: Some(std::process::id()),
-            what: "the tray".into(),
-        };
+        let held = LockFault::Held { pid: Some(std::process::id()), what: "the tray".into() };
         let second = EngineLock::acquire(&paths, "lamplighter renew", Duration::ZERO);
         assert_eq!(second.unwrap_err(), held);
         assert_eq!(EngineLock::holder(&paths), Some(held.clone()));
-        assert!(
-            held.to_string()
-                .starts_with("the tray is already running (process ")
-        );
+        assert!(held.to_string().starts_with("the tray is already running (process "));
         drop(first);
         assert_eq!(EngineLock::holder(&paths), None);
         EngineLock::acquire(&paths, "lamplighter renew", Duration::ZERO).unwrap();

@@ -32,11 +32,7 @@ impl Env {
     pub fn fixed<K: Into<OsString>, V: Into<OsString>>(
         vars: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
-        Self::Fixed(
-            vars.into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        )
+        Self::Fixed(vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 
     /// The variable's value; `None` where it is unset or empty, which XDG treats alike.
@@ -52,18 +48,16 @@ impl Env {
     pub fn home(&self) -> Option<PathBuf> {
         match self {
             Self::Process => std::env::home_dir(),
-            Self::Fixed(_) => self
-                .get(if cfg!(windows) { "USERPROFILE" } else { "HOME" })
-                .map(PathBuf::from),
+            Self::Fixed(_) => {
+                self.get(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from)
+            }
         }
         .filter(|home| home.is_absolute())
     }
 
     /// The variable as an absolute path; a relative one is ignored, as the XDG specification has it.
     fn folder(&self, name: &str) -> Option<PathBuf> {
-        self.get(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
+        self.get(name).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 }
 
@@ -134,43 +128,28 @@ impl Paths {
         }
         if cfg!(target_os = "macos") {
             let home = env.home().ok_or(PathsFault::NoHome)?;
-            return Ok(Self::in_one(
-                home.join("Library/Application Support").join(NAME),
-            ));
+            return Ok(Self::in_one(home.join("Library/Application Support").join(NAME)));
         }
         if cfg!(windows) {
             let local = env
                 .folder("LOCALAPPDATA")
                 .or_else(|| env.home().map(|home| home.join("AppData").join("Local")));
-            return local
-                .map(|local| Self::in_one(local.join(NAME)))
-                .ok_or(PathsFault::NoHome);
+            return local.map(|local| Self::in_one(local.join(NAME))).ok_or(PathsFault::NoHome);
         }
         let base = |variable: &str, below_home: &str| {
-            env.folder(variable)
-                .or_else(|| env.home().map(|home| home.join(below_home)))
+            env.folder(variable).or_else(|| env.home().map(|home| home.join(below_home)))
         };
         let config = base("XDG_CONFIG_HOME", ".config").ok_or(PathsFault::NoHome)?;
-        let state = base("XDG_STATE_HOME", ".local/state")
-            .ok_or(PathsFault::NoHome)?
-            .join(NAME);
+        let state = base("XDG_STATE_HOME", ".local/state").ok_or(PathsFault::NoHome)?.join(NAME);
         let runtime = env
             .folder("XDG_RUNTIME_DIR")
             .filter(|folder| is_ours_alone(folder))
             .map_or_else(|| state.join("run"), |folder| folder.join(NAME));
-        Ok(Self {
-            settings: config.join(NAME).join("settings.toml"),
-            state,
-            runtime,
-        })
+        Ok(Self { settings: config.join(NAME).join("settings.toml"), state, runtime })
     }
 
     fn in_one(folder: PathBuf) -> Self {
-        Self {
-            settings: folder.join("settings.toml"),
-            runtime: folder.join("run"),
-            state: folder,
-        }
+        Self { settings: folder.join("settings.toml"), runtime: folder.join("run"), state: folder }
     }
 
     /// What is remembered between runs.
@@ -181,6 +160,11 @@ impl Paths {
     /// The lock that makes us one engine per user.
     pub fn lock_file(&self) -> PathBuf {
         self.state.join("engine.lock")
+    }
+
+    /// What is between a refresh token that was spent and a store that holds the new one.
+    pub fn journal_file(&self) -> PathBuf {
+        self.state.join("journal")
     }
 
     /// What happened, as JSON lines.
@@ -199,25 +183,20 @@ impl Paths {
 }
 
 fn make_private(folder: &Path) -> Result<(), PathsFault> {
-    let failed = |error: io::Error| PathsFault::Io {
-        place: folder.to_path_buf(),
-        what: error.to_string(),
-    };
+    let failed =
+        |error: io::Error| PathsFault::Io { place: folder.to_path_buf(), what: error.to_string() };
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder).map_err(failed)?;
-    let refused = |what| PathsFault::Unsafe {
-        place: folder.to_path_buf(),
-        what,
-    };
+    let refused = |what| PathsFault::Unsafe { place: folder.to_path_buf(), what };
     match tampering(folder).map_err(failed)? {
         Tampering::None => Ok(()),
         Tampering::OtherOwner => Err(refused("this folder belongs to another user")),
-        Tampering::OthersWrite => Err(refused(
-            "other users may write in this folder; `chmod 700` on it helps",
-        )),
+        Tampering::OthersWrite => {
+            Err(refused("other users may write in this folder; `chmod 700` on it helps"))
+        }
     }
 }
 
@@ -282,18 +261,9 @@ mod tests {
     fn without_xdg_variables_everything_lies_below_home() {
         let env = Env::fixed([("HOME", "/home/ada"), ("XDG_CONFIG_HOME", "relative")]);
         let paths = Paths::find(&env).unwrap();
-        assert_eq!(
-            paths.settings,
-            Path::new("/home/ada/.config/lamplighter/settings.toml")
-        );
-        assert_eq!(
-            paths.lock_file(),
-            Path::new("/home/ada/.local/state/lamplighter/engine.lock")
-        );
-        assert_eq!(
-            paths.runtime,
-            Path::new("/home/ada/.local/state/lamplighter/run")
-        );
+        assert_eq!(paths.settings, Path::new("/home/ada/.config/lamplighter/settings.toml"));
+        assert_eq!(paths.lock_file(), Path::new("/home/ada/.local/state/lamplighter/engine.lock"));
+        assert_eq!(paths.runtime, Path::new("/home/ada/.local/state/lamplighter/run"));
     }
 
     #[test]
@@ -302,10 +272,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let open = tempfile::tempdir().unwrap();
         std::fs::set_permissions(open.path(), PermissionsExt::from_mode(0o777)).unwrap();
-        let env = Env::fixed([
-            ("HOME", "/home/ada"),
-            ("XDG_RUNTIME_DIR", open.path().to_str().unwrap()),
-        ]);
+        let env =
+            Env::fixed([("HOME", "/home/ada"), ("XDG_RUNTIME_DIR", open.path().to_str().unwrap())]);
         let runtime = Paths::find(&env).unwrap().runtime;
         assert_eq!(runtime, Path::new("/home/ada/.local/state/lamplighter/run"));
     }

@@ -91,11 +91,7 @@ impl Reach {
             return Self::of_written(&url);
         };
         let addresses = look_up(names, name).await.unwrap_or_default();
-        addresses
-            .into_iter()
-            .map(Self::of)
-            .min()
-            .unwrap_or(Self::Public)
+        addresses.into_iter().map(Self::of).min().unwrap_or(Self::Public)
     }
 }
 
@@ -192,14 +188,7 @@ mod tests {
     #[test]
     fn addresses_are_told_apart_by_who_can_reach_them() {
         check(
-            &[
-                "127.0.0.1",
-                "127.9.9.9",
-                "0.0.0.0",
-                "::1",
-                "::",
-                "::ffff:127.0.0.1",
-            ],
+            &["127.0.0.1", "127.9.9.9", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1"],
             Reach::Loopback,
         );
         check(
@@ -222,13 +211,7 @@ mod tests {
             Reach::Private,
         );
         check(
-            &[
-                "1.1.1.1",
-                "172.32.0.1",
-                "100.128.0.1",
-                "2606:4700::1111",
-                "64:ff9b::101:101",
-            ],
+            &["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::101:101"],
             Reach::Public,
         );
     }
@@ -264,9 +247,6 @@ mod tests {
         assert_eq!(reach(&["10.0.0.1", "10.0.0.2"]).await, Reach::Private);
         assert_eq!(reach(&["10.0.0.1", "1.1.1.1"]).await, Reach::Public);
         assert_eq!(reach(&[]).await, Reach::Public);
-        assert_eq!(
-            Reach::of_server("no url", &Fixed(&["10.0.0.1"])).await,
-            Reach::Public
-        );
+        assert_eq!(Reach::of_server("no url", &Fixed(&["10.0.0.1"])).await, Reach::Public);
     }
 }

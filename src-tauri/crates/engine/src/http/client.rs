@@ -43,10 +43,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            whole: Duration::from_secs(30),
-        }
+        Self { connect: Duration::from_secs(10), whole: Duration::from_secs(30) }
     }
 }
 
@@ -84,10 +81,7 @@ impl Client {
                 .connect_timeout(limits.connect)
         };
         let direct = |innermost| {
-            let guard = Guard {
-                names: Arc::clone(&names),
-                innermost,
-            };
+            let guard = Guard { names: Arc::clone(&names), innermost };
             built(plain().no_proxy().dns_resolver(guard))
         };
         Ok(Self {
@@ -163,9 +157,9 @@ impl Client {
             Ok(response) => Ok(response),
             Err(error) => match too_near(&error) {
                 // Only now is it known where the name leads; nothing was connected to yet.
-                Some(reach) if reach_of_server().await >= reach => send(self.direct(reach))
-                    .await
-                    .map_err(|error| classify(&error)),
+                Some(reach) if reach_of_server().await >= reach => {
+                    send(self.direct(reach)).await.map_err(|error| classify(&error))
+                }
                 Some(_) | None => Err(classify(&error)),
             },
         }
@@ -182,10 +176,7 @@ impl Client {
     /// Through a proxy the address connected to can't be seen; what is written in the URL has been
     /// checked, and the rest is the proxy's business.
     fn proxy_for(&self, url: &Url, written: Reach) -> Option<&reqwest::Client> {
-        let (matcher, client) = self
-            .proxied
-            .as_ref()
-            .filter(|_| written != Reach::Loopback)?;
+        let (matcher, client) = self.proxied.as_ref().filter(|_| written != Reach::Loopback)?;
         let uri: http::Uri = url.as_str().parse().ok()?;
         matcher.intercept(&uri).map(|_| client)
     }
@@ -265,10 +256,7 @@ fn target(response: &Response) -> Option<Url> {
 fn retry_after(text: &str, date: Option<&str>, now: Wall) -> Option<Millis> {
     let moment = |text: &str| {
         let parser = jiff::fmt::rfc2822::DateTimeParser::new();
-        parser
-            .parse_timestamp(text.trim())
-            .ok()
-            .map(|at| Wall(at.as_millisecond()))
+        parser.parse_timestamp(text.trim()).ok().map(|at| Wall(at.as_millisecond()))
     };
     let seconds = text.trim().parse().ok().map(Millis::seconds);
     let until = || Some(date.and_then(moment).unwrap_or(now).until(moment(text)?));
@@ -280,10 +268,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |error| {
         let error: &'a (dyn Error + 'static) = *error;
         // `io::Error` names the source of what it wraps and leaves out the wrapped error itself.
-        match error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
             None => error.source(),
         }
@@ -291,9 +276,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 }
 
 fn too_near(error: &reqwest::Error) -> Option<Reach> {
-    chain(error)
-        .find_map(|error| error.downcast_ref::<TooNear>())
-        .map(|near| near.0)
+    chain(error).find_map(|error| error.downcast_ref::<TooNear>()).map(|near| near.0)
 }
 
 /// What an error says about whether a byte of the request has left.
@@ -302,17 +285,11 @@ fn classify(error: &reqwest::Error) -> Fault {
         return Fault::Forbidden;
     }
     if !error.is_connect() {
-        return if error.is_timeout() {
-            Fault::Timeout
-        } else {
-            Fault::Cut
-        };
+        return if error.is_timeout() { Fault::Timeout } else { Fault::Cut };
     }
     // The handshake's errors come wrapped once more than those of the connection below it.
     let in_handshake = chain(error).any(|error| {
-        let wrapped = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         wrapped.is_some_and(|inner| inner.is::<io::Error>() || inner.is::<rustls::Error>())
     });
     if error.is_dns() {

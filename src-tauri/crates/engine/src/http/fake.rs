@@ -59,9 +59,7 @@ impl Http for Scripted {
         script.asked.push(request.clone());
         let line = script.lines.iter().position(|(url, _)| *url == request.url);
         let outcome = line.and_then(|line| script.lines.remove(line));
-        Box::pin(std::future::ready(
-            outcome.map_or(Err(Fault::Connect), |(_, outcome)| outcome),
-        ))
+        Box::pin(std::future::ready(outcome.map_or(Err(Fault::Connect), |(_, outcome)| outcome)))
     }
 }
 

@@ -70,9 +70,7 @@ impl ProxyChoice {
         plain: impl FnOnce() -> ClientBuilder,
     ) -> Result<Option<(Matcher, reqwest::Client)>, NetworkFault> {
         let variable = |name: &str| {
-            let found = env
-                .get(name)
-                .or_else(|| env.get(&name.to_ascii_lowercase()));
+            let found = env.get(name).or_else(|| env.get(&name.to_ascii_lowercase()));
             found.and_then(|value| value.into_string().ok())
         };
         let address = match (self, env) {
@@ -99,24 +97,18 @@ impl ProxyChoice {
 
 /// The client, or what was wrong with it; the words may not repeat a URL.
 pub(super) fn built(builder: ClientBuilder) -> Result<reqwest::Client, NetworkFault> {
-    builder
-        .build()
-        .map_err(|error| NetworkFault::Tls(error.without_url().to_string()))
+    builder.build().map_err(|error| NetworkFault::Tls(error.without_url().to_string()))
 }
 
 /// The system's certificate authorities and the user's extra ones.
 pub(super) fn tls(extra_ca: &[PathBuf]) -> Result<(ClientConfig, Option<String>), NetworkFault> {
     let mut extra = Vec::new();
     for place in extra_ca {
-        let refused = |what: String| NetworkFault::ExtraCa {
-            place: place.clone(),
-            what,
-        };
+        let refused = |what: String| NetworkFault::ExtraCa { place: place.clone(), what };
         let read =
             CertificateDer::pem_file_iter(place).map_err(|error| refused(error.to_string()))?;
-        let found: Vec<CertificateDer<'static>> = read
-            .collect::<Result<_, _>>()
-            .map_err(|error| refused(error.to_string()))?;
+        let found: Vec<CertificateDer<'static>> =
+            read.collect::<Result<_, _>>().map_err(|error| refused(error.to_string()))?;
         if found.is_empty() {
             return Err(refused("there is no certificate in it".into()));
         }
@@ -133,9 +125,8 @@ pub(super) fn tls(extra_ca: &[PathBuf]) -> Result<(ClientConfig, Option<String>)
     let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider);
     let (mut config, advice) = match verifier {
         Ok(verifier) => {
-            let trusting = versions
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier));
+            let trusting =
+                versions.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
             (trusting.with_no_client_auth(), None)
         }
         // A machine without certificate authorities can still talk to loopback.

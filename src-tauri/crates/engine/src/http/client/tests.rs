@@ -18,24 +18,15 @@ struct Book(BTreeMap<&'static str, &'static str>);
 
 impl Names for Book {
     fn look_up<'a>(&'a self, name: &'a str) -> LookingUp<'a> {
-        let found = self
-            .0
-            .get(name)
-            .map(|address| vec![address.parse().unwrap()]);
+        let found = self.0.get(name).map(|address| vec![address.parse().unwrap()]);
         Box::pin(async { found.ok_or_else(|| io::ErrorKind::NotFound.into()) })
     }
 }
 
-const NOW: Now = Now {
-    wall: Wall(1_445_412_480_000),
-    boot: Boot(0),
-};
+const NOW: Now = Now { wall: Wall(1_445_412_480_000), boot: Boot(0) };
 
 fn client_with(network: &Network, env: &Env, book: Book) -> Client {
-    let limits = Limits {
-        connect: Duration::from_secs(5),
-        whole: Duration::from_millis(400),
-    };
+    let limits = Limits { connect: Duration::from_secs(5), whole: Duration::from_millis(400) };
     let clock = Arc::new(FakeClock::at(NOW));
     Client::new(network, env, Arc::new(book), clock, limits).unwrap()
 }
@@ -48,10 +39,7 @@ fn post(url: &str) -> Request {
     Request {
         method: Method::Post,
         url: url.into(),
-        headers: vec![(
-            "authorization".into(),
-            Zeroizing::new("Basic aHVzaA==".into()),
-        )],
+        headers: vec![("authorization".into(), Zeroizing::new("Basic aHVzaA==".into()))],
         body: Zeroizing::new(b"grant_type=refresh_token&refresh_token=hush".to_vec()),
         on_behalf_of: "http://localhost/mcp".into(),
         follow_redirects: false,
@@ -59,12 +47,7 @@ fn post(url: &str) -> Request {
 }
 
 fn get(url: &str) -> Request {
-    Request {
-        method: Method::Get,
-        body: Zeroizing::default(),
-        follow_redirects: true,
-        ..post(url)
-    }
+    Request { method: Method::Get, body: Zeroizing::default(), follow_redirects: true, ..post(url) }
 }
 
 /// A server that reads each request's head and says what `script` holds, then hangs up. What it was
@@ -111,14 +94,8 @@ async fn an_answer_comes_back_whole() {
     .await;
     let answer = client(Book::default()).fetch(&post(&origin)).await.unwrap();
     assert_eq!(answer.status, 401);
-    assert_eq!(
-        answer.content_type.as_deref(),
-        Some("application/json; charset=utf-8")
-    );
-    assert_eq!(
-        answer.challenges,
-        ["Basic realm=\"x\"", "Bearer resource_metadata=\"y\""]
-    );
+    assert_eq!(answer.content_type.as_deref(), Some("application/json; charset=utf-8"));
+    assert_eq!(answer.challenges, ["Basic realm=\"x\"", "Bearer resource_metadata=\"y\""]);
     assert_eq!(answer.retry_after, Some(Millis::seconds(7)));
     assert_eq!(*answer.body, b"{}");
     let heard = heard.await.unwrap().remove(0).to_ascii_lowercase();
@@ -132,27 +109,19 @@ async fn nobody_at_the_port_means_nothing_left() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
     drop(listener);
-    assert_eq!(
-        client(Book::default()).fetch(&post(&url)).await,
-        Err(Fault::Connect)
-    );
+    assert_eq!(client(Book::default()).fetch(&post(&url)).await, Err(Fault::Connect));
 }
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_means_nothing_left() {
-    let outcome = client(Book::default())
-        .fetch(&post("https://gone.example/token"))
-        .await;
+    let outcome = client(Book::default()).fetch(&post("https://gone.example/token")).await;
     assert_eq!(outcome, Err(Fault::Dns));
 }
 
 #[tokio::test]
 async fn a_connection_cut_before_the_answer_may_have_been_acted_on() {
     let (origin, _task) = server(vec![Vec::new()]).await;
-    assert_eq!(
-        client(Book::default()).fetch(&post(&origin)).await,
-        Err(Fault::Cut)
-    );
+    assert_eq!(client(Book::default()).fetch(&post(&origin)).await, Err(Fault::Cut));
 }
 
 #[tokio::test]
@@ -170,10 +139,7 @@ async fn a_connection_cut_within_the_answer_may_have_been_acted_on() {
 #[tokio::test]
 async fn an_answer_of_twenty_megabytes_is_not_read() {
     let huge = vec![b'x'; 20 * 1024 * 1024];
-    let announced = [
-        said("HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n"),
-        huge.clone(),
-    ];
+    let announced = [said("HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n"), huge.clone()];
     let unannounced = [said("HTTP/1.1 200 OK\r\n\r\n"), huge];
     let (origin, _task) = server(vec![announced.concat(), unannounced.concat()]).await;
     let client = client(Book::default());
@@ -191,10 +157,7 @@ async fn a_server_that_says_nothing_runs_out_of_time() {
         // Only the client hanging up ends this.
         let _ = stream.read(&mut [0; 1024]).await;
     });
-    assert_eq!(
-        client(Book::default()).fetch(&post(&url)).await,
-        Err(Fault::Timeout)
-    );
+    assert_eq!(client(Book::default()).fetch(&post(&url)).await, Err(Fault::Timeout));
     silent.await.unwrap();
 }
 
@@ -222,10 +185,7 @@ async fn a_redirect_is_never_followed_with_a_token() {
     let client = client(Book::default());
     assert_eq!(client.fetch(&post(&origin)).await.unwrap().status, 307);
     // Not even where the caller forgot to say so.
-    let careless = Request {
-        follow_redirects: true,
-        ..post(&origin)
-    };
+    let careless = Request { follow_redirects: true, ..post(&origin) };
     assert_eq!(client.fetch(&careless).await.unwrap().status, 307);
 }
 
@@ -236,34 +196,17 @@ async fn metadata_may_move_and_leaves_its_credentials_behind() {
     let moved =
         format!("HTTP/1.1 302 Found\r\nLocation: {second}/there\r\nContent-Length: 0\r\n\r\n");
     let (first, _task) = server(vec![said(&moved)]).await;
-    assert_eq!(
-        client(Book::default())
-            .fetch(&get(&first))
-            .await
-            .unwrap()
-            .status,
-        200
-    );
+    assert_eq!(client(Book::default()).fetch(&get(&first)).await.unwrap().status, 200);
     let heard = heard.await.unwrap().remove(0);
     assert!(heard.starts_with("GET /there"), "{heard}");
-    assert!(
-        !heard.to_ascii_lowercase().contains("authorization"),
-        "{heard}"
-    );
+    assert!(!heard.to_ascii_lowercase().contains("authorization"), "{heard}");
 }
 
 #[tokio::test]
 async fn a_circle_of_redirects_ends_as_an_answer() {
     let moved = said("HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n");
     let (origin, heard) = server(vec![moved; MAX_HOPS + 1]).await;
-    assert_eq!(
-        client(Book::default())
-            .fetch(&get(&origin))
-            .await
-            .unwrap()
-            .status,
-        302
-    );
+    assert_eq!(client(Book::default()).fetch(&get(&origin)).await.unwrap().status, 302);
     assert_eq!(heard.await.unwrap().len(), MAX_HOPS + 1);
 }
 
@@ -271,16 +214,8 @@ async fn a_circle_of_redirects_ends_as_an_answer() {
 async fn plain_http_goes_to_loopback_only() {
     let book = Book(BTreeMap::from([("plain.example", "127.0.0.1")]));
     let client = client(book);
-    for url in [
-        "http://plain.example/token",
-        "http://93.184.216.34/token",
-        "ftp://127.0.0.1/",
-    ] {
-        assert_eq!(
-            client.fetch(&post(url)).await,
-            Err(Fault::Forbidden),
-            "{url}"
-        );
+    for url in ["http://plain.example/token", "http://93.184.216.34/token", "ftp://127.0.0.1/"] {
+        assert_eq!(client.fetch(&post(url)).await, Err(Fault::Forbidden), "{url}");
     }
 }
 
@@ -301,10 +236,7 @@ async fn a_public_server_can_not_send_us_to_a_private_address() {
         "https://localhost/token",
         &origin,
     ] {
-        let request = Request {
-            on_behalf_of: "https://mcp.example/mcp".into(),
-            ..post(url)
-        };
+        let request = Request { on_behalf_of: "https://mcp.example/mcp".into(), ..post(url) };
         assert_eq!(client.fetch(&request).await, Err(Fault::Forbidden), "{url}");
     }
 }
@@ -349,10 +281,7 @@ async fn an_extra_certificate_authority_is_trusted_and_a_strange_one_is_not() {
         .unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!(
-        "https://localhost:{}/token",
-        listener.local_addr().unwrap().port()
-    );
+    let url = format!("https://localhost:{}/token", listener.local_addr().unwrap().port());
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
@@ -360,25 +289,16 @@ async fn an_extra_certificate_authority_is_trusted_and_a_strange_one_is_not() {
                 continue;
             };
             let _ = stream.read(&mut [0; 4096]).await;
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-                .await
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
             let _ = stream.shutdown().await;
         }
     });
     let folder = tempfile::tempdir().unwrap();
     let pem = folder.path().join("corp.pem");
     std::fs::write(&pem, made.cert.pem()).unwrap();
-    let network = Network {
-        extra_ca: vec![pem],
-        ..Network::default()
-    };
+    let network = Network { extra_ca: vec![pem], ..Network::default() };
     let env = Env::fixed::<&str, &str>([]);
-    assert_eq!(
-        client(Book::default()).fetch(&post(&url)).await,
-        Err(Fault::Tls)
-    );
+    assert_eq!(client(Book::default()).fetch(&post(&url)).await, Err(Fault::Tls));
     let trusting = client_with(&network, &env, Book::default());
     assert_eq!(trusting.fetch(&post(&url)).await.unwrap().status, 200);
 }
@@ -390,10 +310,7 @@ fn a_file_without_certificates_is_named() {
     std::fs::write(&empty, "no certificate here").unwrap();
     for place in [empty, folder.path().join("gone.pem")] {
         let fault = tls(slice::from_ref(&place)).unwrap_err();
-        assert!(
-            fault.to_string().contains(place.to_str().unwrap()),
-            "{fault}"
-        );
+        assert!(fault.to_string().contains(place.to_str().unwrap()), "{fault}");
     }
 }
 
@@ -402,14 +319,8 @@ async fn a_proxy_is_asked_for_the_internet_and_not_for_loopback() {
     let refusal = said("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
     let (proxy, heard) = server(vec![refusal.clone(), refusal]).await;
     let (origin, _task) = server(vec![said("HTTP/1.1 204 No Content\r\n\r\n"); 2]).await;
-    let from_env = Env::fixed([
-        ("HTTPS_PROXY", proxy.as_str()),
-        ("NO_PROXY", "spared.example"),
-    ]);
-    let from_settings = Network {
-        proxy: ProxyChoice::Url(proxy.clone()),
-        ..Network::default()
-    };
+    let from_env = Env::fixed([("HTTPS_PROXY", proxy.as_str()), ("NO_PROXY", "spared.example")]);
+    let from_settings = Network { proxy: ProxyChoice::Url(proxy.clone()), ..Network::default() };
     let none = Env::fixed::<&str, &str>([]);
     for (network, env) in [(&Network::default(), &from_env), (&from_settings, &none)] {
         let client = client_with(network, env, Book::default());
@@ -422,27 +333,16 @@ async fn a_proxy_is_asked_for_the_internet_and_not_for_loopback() {
         assert!(!heard.contains("hush"), "{heard}");
     }
     let client = client_with(&Network::default(), &from_env, Book::default());
-    assert_eq!(
-        client.fetch(&post("https://spared.example/token")).await,
-        Err(Fault::Dns)
-    );
+    assert_eq!(client.fetch(&post("https://spared.example/token")).await, Err(Fault::Dns));
 }
 
 #[test]
 fn a_proxy_that_is_no_url_is_refused_without_repeating_it() {
-    let network = Network {
-        proxy: ProxyChoice::Url("http://u:hush@:bad".into()),
-        ..Network::default()
-    };
+    let network =
+        Network { proxy: ProxyChoice::Url("http://u:hush@:bad".into()), ..Network::default() };
     let clock = Arc::new(FakeClock::at(NOW));
     let env = Env::fixed::<&str, &str>([]);
-    let outcome = Client::new(
-        &network,
-        &env,
-        Arc::new(Book::default()),
-        clock,
-        Limits::default(),
-    );
+    let outcome = Client::new(&network, &env, Arc::new(Book::default()), clock, Limits::default());
     assert_eq!(outcome.err(), Some(NetworkFault::Proxy));
     assert!(!format!("{network:?}").contains("hush"));
 }
@@ -454,19 +354,11 @@ fn retry_after_is_read_as_seconds_or_as_a_date() {
     };
     check("120", None, Some(Millis::seconds(120)));
     check(" 0 ", None, Some(Millis(0)));
-    check(
-        "Wed, 21 Oct 2015 07:29:00 GMT",
-        None,
-        Some(Millis::minutes(1)),
-    );
+    check("Wed, 21 Oct 2015 07:29:00 GMT", None, Some(Millis::minutes(1)));
     check("Wed, 21 Oct 2015 07:00:00 GMT", None, Some(Millis(0)));
     // A server whose clock is a day ahead means what it says by its own clock.
     let ahead = Some("Thu, 22 Oct 2015 07:28:00 GMT");
-    check(
-        "Thu, 22 Oct 2015 07:28:30 GMT",
-        ahead,
-        Some(Millis::seconds(30)),
-    );
+    check("Thu, 22 Oct 2015 07:28:30 GMT", ahead, Some(Millis::seconds(30)));
     check("soon", None, None);
     check("-5", None, None);
 }

@@ -1,0 +1,278 @@
+//! The journal's form on disk.
+//!
+//! In plain: `{"journal":1,"records":[…]}`. Sealed: `{"journal":1,"sealed":"xchacha20poly1305",
+//! "key":…,"nonce":…,"box":…}`, where `key` is the key's name and `box` holds the plain form. A
+//! change of meaning needs a new number.
+//!
+//! What serde says about a text that does not parse may repeat it, so none of it leaves this module.
+
+use std::io;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use lamplighter_core::{
+    ids::{EntryKey, RecordId, StoreId, Target, TokenMark, hex, unhex},
+    journal::{Record, Stage},
+    secret::Secret,
+    store::{NewTokens, TokenPair},
+    time::Wall,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use super::{Closed, Found, Unread};
+use crate::seal::{Key, SealFault};
+
+const FORM: u32 = 1;
+const SEAL: &str = "xchacha20poly1305";
+
+/// The content of the file.
+pub(super) fn write(
+    records: &[Record],
+    key: Option<&Key>,
+) -> Result<Zeroizing<Vec<u8>>, SealFault> {
+    let body = Body { journal: FORM, records: records.iter().map(WireRecord::from).collect() };
+    let mut text = to_json(&body)?;
+    let Some(key) = key else { return Ok(text) };
+    let nonce = key.seal(&mut text)?;
+    to_json(&Sealed {
+        journal: FORM,
+        seal: SEAL.into(),
+        key: key.name(),
+        nonce: hex(&nonce),
+        content: BASE64_STANDARD.encode(&*text),
+    })
+}
+
+/// What the content of the file says.
+pub(super) fn read(content: &[u8], key: Option<&Key>) -> Result<Found, Unread> {
+    let head: Head = serde_json::from_slice(content).map_err(|_| Unread::Broken)?;
+    if head.journal > FORM || head.sealed.as_deref().is_some_and(|seal| seal != SEAL) {
+        return Err(Unread::Closed(Closed::Newer));
+    }
+    if head.sealed.is_none() {
+        return Ok(Found { records: records(content)?, sealed: false });
+    }
+    let sealed: Sealed = serde_json::from_slice(content).map_err(|_| Unread::Broken)?;
+    let key = key.ok_or(Unread::Closed(Closed::NoKey))?;
+    if sealed.key != key.name() {
+        return Err(Unread::Closed(Closed::OtherKey));
+    }
+    let nonce = unhex(&sealed.nonce).and_then(|nonce| nonce.try_into().ok());
+    let mut text =
+        Zeroizing::new(BASE64_STANDARD.decode(&sealed.content).map_err(|_| Unread::Broken)?);
+    key.open(nonce.ok_or(Unread::Broken)?, &mut text).map_err(|SealFault| Unread::Broken)?;
+    Ok(Found { records: records(&text)?, sealed: true })
+}
+
+fn records(text: &[u8]) -> Result<Vec<Record>, Unread> {
+    let body: Body = serde_json::from_slice(text).map_err(|_| Unread::Broken)?;
+    Ok(body.records.into_iter().map(Record::from).collect())
+}
+
+/// JSON in memory that is measured first: a vector that grows leaves copies of secrets behind.
+fn to_json(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, SealFault> {
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, value).map_err(|_| SealFault)?;
+    // The seal's tag comes behind it.
+    let mut text = Zeroizing::new(Vec::with_capacity(length.0 + 16));
+    serde_json::to_writer(&mut *text, value).map_err(|_| SealFault)?;
+    Ok(text)
+}
+
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        self.0 += part.len();
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Head {
+    journal: u32,
+    sealed: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    journal: u32,
+    #[serde(rename = "sealed")]
+    seal: String,
+    /// The key's name.
+    key: String,
+    nonce: String,
+    #[serde(rename = "box")]
+    content: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Body {
+    journal: u32,
+    records: Vec<WireRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireRecord {
+    id: RecordId,
+    at: Wall,
+    replaced: Vec<WireEntry>,
+    client_id: String,
+    mark: TokenMark,
+    stage: WireStage,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireEntry {
+    store: StoreId,
+    key: EntryKey,
+    access: Option<WireSecret>,
+    refresh: Option<WireSecret>,
+    expires_at: Option<Wall>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WireStage {
+    Intent,
+    Raw(WireBytes),
+    Answered(WireTokens),
+    Saved { tokens: WireTokens, at: Wall, looks: u8, restores: u8 },
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireTokens {
+    access: WireSecret,
+    refresh: WireSecret,
+    expires_at: Option<Wall>,
+    scope: Option<String>,
+}
+
+/// The only way a secret is ever serialized: into this file.
+struct WireSecret(Secret);
+
+impl Serialize for WireSecret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose())
+    }
+}
+
+impl<'de> Deserialize<'de> for WireSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Secret::new(text)))
+    }
+}
+
+struct WireBytes(Zeroizing<Vec<u8>>);
+
+impl Serialize for WireBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&Zeroizing::new(BASE64_STANDARD.encode(&*self.0)))
+    }
+}
+
+impl<'de> Deserialize<'de> for WireBytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Zeroizing::new(String::deserialize(deserializer)?);
+        let bytes = BASE64_STANDARD.decode(&*text);
+        bytes
+            .map(|bytes| Self(Zeroizing::new(bytes)))
+            .map_err(|_| serde::de::Error::custom("base64"))
+    }
+}
+
+impl From<&Record> for WireRecord {
+    fn from(record: &Record) -> Self {
+        let entry = |(target, pair): &(Target, TokenPair)| WireEntry {
+            store: target.store.clone(),
+            key: target.key.clone(),
+            access: pair.access.clone().map(WireSecret),
+            refresh: pair.refresh.clone().map(WireSecret),
+            expires_at: pair.expires_at,
+        };
+        Self {
+            id: record.id.clone(),
+            at: record.at,
+            replaced: record.replaced.iter().map(entry).collect(),
+            client_id: record.client_id.clone(),
+            mark: record.mark,
+            stage: WireStage::from(&record.stage),
+        }
+    }
+}
+
+impl From<WireRecord> for Record {
+    fn from(wire: WireRecord) -> Self {
+        let entry = |entry: WireEntry| {
+            let pair = TokenPair {
+                access: entry.access.map(|secret| secret.0),
+                refresh: entry.refresh.map(|secret| secret.0),
+                expires_at: entry.expires_at,
+            };
+            (Target { store: entry.store, key: entry.key }, pair)
+        };
+        Self {
+            id: wire.id,
+            at: wire.at,
+            replaced: wire.replaced.into_iter().map(entry).collect(),
+            client_id: wire.client_id,
+            mark: wire.mark,
+            stage: Stage::from(wire.stage),
+        }
+    }
+}
+
+impl From<&Stage> for WireStage {
+    fn from(stage: &Stage) -> Self {
+        match stage {
+            Stage::Intent => Self::Intent,
+            Stage::Raw(bytes) => Self::Raw(WireBytes(bytes.clone())),
+            Stage::Answered(tokens) => Self::Answered(WireTokens::from(tokens)),
+            Stage::Saved { tokens, at, looks, restores } => Self::Saved {
+                tokens: WireTokens::from(tokens),
+                at: *at,
+                looks: *looks,
+                restores: *restores,
+            },
+        }
+    }
+}
+
+impl From<WireStage> for Stage {
+    fn from(wire: WireStage) -> Self {
+        match wire {
+            WireStage::Intent => Self::Intent,
+            WireStage::Raw(bytes) => Self::Raw(bytes.0),
+            WireStage::Answered(tokens) => Self::Answered(NewTokens::from(tokens)),
+            WireStage::Saved { tokens, at, looks, restores } => {
+                Self::Saved { tokens: NewTokens::from(tokens), at, looks, restores }
+            }
+        }
+    }
+}
+
+impl From<&NewTokens> for WireTokens {
+    fn from(tokens: &NewTokens) -> Self {
+        Self {
+            access: WireSecret(tokens.access.clone()),
+            refresh: WireSecret(tokens.refresh.clone()),
+            expires_at: tokens.expires_at,
+            scope: tokens.scope.clone(),
+        }
+    }
+}
+
+impl From<WireTokens> for NewTokens {
+    fn from(wire: WireTokens) -> Self {
+        Self {
+            access: wire.access.0,
+            refresh: wire.refresh.0,
+            expires_at: wire.expires_at,
+            scope: wire.scope,
+        }
+    }
+}
