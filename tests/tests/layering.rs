@@ -1,0 +1,92 @@
+//! Holds each crate to the dependencies it may have, and core to the promise that it does no IO.
+//!
+//! Direction: ui → src-tauri → engine → core; cli → engine → core. Nothing points up, and rehearsal
+//! stands apart so that no mistake is shared by the program and its examiner.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+/// Crates of this workspace, and which of the others each may depend on outside its own tests.
+const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
+    ("lamplighter-core", &[]),
+    ("lamplighter-engine", &["lamplighter-core"]),
+    ("lamplighter", &["lamplighter-core", "lamplighter-engine"]),
+    ("lamplighter-rehearsal", &[]),
+    (
+        "lamplighter-tests",
+        &["lamplighter-core", "lamplighter-engine", "lamplighter-rehearsal"],
+    ),
+    ("xtask", &[]),
+];
+
+/// What core may never name. `no_std` keeps most of it out already; this names the rest.
+const NOT_IN_CORE: &[&str] =
+    &["std::fs", "std::net", "std::process", "std::thread", "std::env", "std::time", "tokio", "async fn"];
+
+fn metadata() -> serde_json::Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON")
+}
+
+#[test]
+fn each_crate_depends_only_on_what_it_may() {
+    let allowed: BTreeMap<&str, &[&str]> = MAY_DEPEND_ON.iter().copied().collect();
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().expect("a list of packages");
+    assert!(packages.len() >= allowed.len());
+    for package in packages {
+        let name = package["name"].as_str().expect("a name");
+        let Some(may) = allowed.get(name) else { panic!("{name} is not in the table of layers") };
+        let ours = package["dependencies"].as_array().expect("a list").iter().filter(|d| {
+            d["kind"].is_null() && allowed.contains_key(d["name"].as_str().unwrap_or_default())
+        });
+        for dependency in ours {
+            let on = dependency["name"].as_str().expect("a name");
+            assert!(may.contains(&on), "{name} must not depend on {on}");
+        }
+    }
+}
+
+#[test]
+fn core_has_no_runtime_and_no_http_client() {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().expect("a list of packages");
+    let core = packages.iter().find(|p| p["name"] == "lamplighter-core").expect("core");
+    for dependency in core["dependencies"].as_array().expect("a list") {
+        let name = dependency["name"].as_str().expect("a name");
+        assert!(!["tokio", "reqwest", "hyper", "keyring-core"].contains(&name), "core uses {name}");
+    }
+}
+
+#[test]
+fn core_names_nothing_that_does_io() {
+    let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src-tauri/crates/core/src");
+    let mut read = 0;
+    visit(&core, &mut |path, text| {
+        read += 1;
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in code {
+            for word in NOT_IN_CORE {
+                assert!(!line.contains(word), "{}: {word} in {line:?}", path.display());
+            }
+        }
+    });
+    assert!(read > 15, "only {read} files were read");
+    let top = fs::read_to_string(core.join("lib.rs")).expect("lib.rs");
+    assert!(top.contains("#![cfg_attr(not(test), no_std)]"), "core must stay no_std");
+}
+
+fn visit(folder: &Path, each: &mut impl FnMut(&Path, &str)) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            visit(&path, each);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            each(&path, &fs::read_to_string(&path).expect("a readable file"));
+        }
+    }
+}
