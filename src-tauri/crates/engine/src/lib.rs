@@ -12,6 +12,8 @@ pub mod journal;
 pub mod lock;
 pub mod paths;
 pub mod seal;
+pub mod settings;
+pub mod state;
 pub mod stores;
 #[cfg(test)]
 mod testing;

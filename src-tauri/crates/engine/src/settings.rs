@@ -1,0 +1,317 @@
+//! What the user decides: one TOML file, documented by [`Settings::example`].
+//!
+//! A missing file means the defaults. A file that does not parse, or names a key that does not exist,
+//! is refused as a whole with its line: guessing what was meant could renew what should be left.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use lamplighter_core::profile::Profiles;
+use serde::Deserialize;
+
+use crate::{
+    http::{Network, ProxyChoice},
+    paths::Env,
+};
+
+/// The longest wait for the keyring that makes sense.
+const LONGEST_WAIT: u64 = 60;
+
+/// Why the settings can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}: {what}", .place.display(), .at.map(|(line, column)| format!(", line {line}, column {column}")).unwrap_or_default())]
+pub struct SettingsFault {
+    /// The file.
+    pub place: PathBuf,
+    /// Line and column, counted from 1, where they are known.
+    pub at: Option<(usize, usize)>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// Whether the journal is sealed with a key from the system's keyring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyringUse {
+    /// Where there is one.
+    Auto,
+    /// Never ask it.
+    Off,
+}
+
+/// What the user has said to the tray's one question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Consent {
+    /// Keep them signed in.
+    Keep,
+    /// Only watch.
+    Watch,
+}
+
+/// Settings of the Claude Code store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaudeCodeSettings {
+    /// Whether it is looked at at all.
+    pub enabled: bool,
+    /// Config folders besides the usual one, absolute.
+    pub folders: Vec<PathBuf>,
+}
+
+/// All of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The seal on the journal.
+    pub keyring: KeyringUse,
+    /// How long the keyring may take to answer.
+    pub keyring_wait: Duration,
+    /// What was answered; `None`: not asked yet.
+    pub consent: Option<Consent>,
+    /// Whether notices are shown.
+    pub notices: bool,
+    /// The Claude Code store.
+    pub claude_code: ClaudeCodeSettings,
+    /// The way out.
+    pub network: Network,
+    /// The shipped provider profiles with the user's overrides.
+    pub profiles: Profiles,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            keyring: KeyringUse::Auto,
+            keyring_wait: Duration::from_secs(2),
+            consent: None,
+            notices: true,
+            claude_code: ClaudeCodeSettings { enabled: true, folders: Vec::new() },
+            network: Network::default(),
+            profiles: Profiles::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the file at `place`; the defaults where there is none.
+    pub fn read(place: &Path, env: &Env) -> Result<Self, SettingsFault> {
+        match fs::read_to_string(place) {
+            Ok(text) => Self::parse(&text, place, env),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(SettingsFault {
+                place: place.into(),
+                at: None,
+                what: format!("can't be read: {error}"),
+            }),
+        }
+    }
+
+    /// Reads `text`, which stands in the file at `place`.
+    pub fn parse(text: &str, place: &Path, env: &Env) -> Result<Self, SettingsFault> {
+        let fault = |at, what| SettingsFault { place: place.into(), at, what };
+        let wire: Wire = toml::from_str(text).map_err(|error| {
+            fault(error.span().map(|span| position(text, span.start)), error.message().to_owned())
+        })?;
+        let folders = |key: &str, folders: Vec<String>| {
+            let absolute = |folder: String| {
+                let known = absolute(&folder, env);
+                known.ok_or_else(|| {
+                    fault(None, format!("{key}: `{folder}` is not an absolute path"))
+                })
+            };
+            folders.into_iter().map(absolute).collect::<Result<Vec<_>, _>>()
+        };
+        if !(1..=LONGEST_WAIT).contains(&wire.keyring_wait_seconds) {
+            let what = format!("keyring_wait_seconds must be from 1 to {LONGEST_WAIT}");
+            return Err(fault(None, what));
+        }
+        let overrides = wire.profiles.to_string();
+        Ok(Self {
+            keyring: wire.keyring,
+            keyring_wait: Duration::from_secs(wire.keyring_wait_seconds),
+            consent: wire.consent,
+            notices: wire.notices,
+            claude_code: ClaudeCodeSettings {
+                enabled: wire.stores.claude_code.enabled,
+                folders: folders("stores.claude-code.folders", wire.stores.claude_code.folders)?,
+            },
+            network: Network {
+                proxy: proxy(wire.network.proxy),
+                extra_ca: folders("network.extra_ca", wire.network.extra_ca)?,
+            },
+            profiles: Profiles::with_overrides(&overrides)
+                .map_err(|wrong| fault(None, wrong.to_string()))?,
+        })
+    }
+
+    /// The documented file: every setting with its default, commented out.
+    pub const fn example() -> &'static str {
+        include_str!("settings.example.toml")
+    }
+}
+
+fn proxy(text: Option<String>) -> ProxyChoice {
+    match text.as_deref() {
+        None | Some("auto") => ProxyChoice::Automatic,
+        Some("none" | "") => ProxyChoice::Off,
+        Some(url) => ProxyChoice::Url(url.to_owned()),
+    }
+}
+
+/// `~/` stands for the home folder.
+fn absolute(folder: &str, env: &Env) -> Option<PathBuf> {
+    let path = match folder.strip_prefix("~/") {
+        Some(below) => env.home()?.join(below),
+        None => PathBuf::from(folder),
+    };
+    path.is_absolute().then_some(path)
+}
+
+/// Line and column of a byte, both counted from 1, the column in characters.
+fn position(text: &str, byte: usize) -> (usize, usize) {
+    let before = text.get(..byte).unwrap_or(text);
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    (line, column)
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Wire {
+    keyring: KeyringUse,
+    keyring_wait_seconds: u64,
+    consent: Option<Consent>,
+    notices: bool,
+    stores: WireStores,
+    network: WireNetwork,
+    profiles: toml::Table,
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        let Settings { keyring, keyring_wait, consent, notices, .. } = Settings::default();
+        Self {
+            keyring,
+            keyring_wait_seconds: keyring_wait.as_secs(),
+            consent,
+            notices,
+            stores: WireStores::default(),
+            network: WireNetwork::default(),
+            profiles: toml::Table::new(),
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WireStores {
+    #[serde(rename = "claude-code")]
+    claude_code: WireClaudeCode,
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WireClaudeCode {
+    enabled: bool,
+    folders: Vec<String>,
+}
+
+impl Default for WireClaudeCode {
+    fn default() -> Self {
+        Self { enabled: true, folders: Vec::new() }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WireNetwork {
+    proxy: Option<String>,
+    extra_ca: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use lamplighter_core::time::Millis;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<Settings, SettingsFault> {
+        let env = Env::fixed([("HOME", "/home/ada"), ("USERPROFILE", "C:\\Users\\ada")]);
+        Settings::parse(text, Path::new("/c/settings.toml"), &env)
+    }
+
+    fn refused(text: &str, expected: &str) {
+        let fault = parse(text).unwrap_err().to_string();
+        assert!(fault.starts_with("/c/settings.toml") && fault.contains(expected), "{fault}");
+    }
+
+    #[test]
+    fn a_missing_file_means_the_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let env = Env::fixed::<&str, &str>([]);
+        let read = Settings::read(&folder.path().join("settings.toml"), &env);
+        assert_eq!(read, Ok(Settings::default()));
+        assert!(Settings::read(folder.path(), &env).is_err());
+    }
+
+    #[test]
+    fn the_example_says_what_the_defaults_are() {
+        assert_eq!(parse(Settings::example()), Ok(Settings::default()));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn every_line_of_the_example_works_when_it_is_uncommented() {
+        // A setting is commented out by `#` alone, prose by `# `.
+        let live: String = Settings::example()
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(setting) if !setting.starts_with(' ') => format!("{setting}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        let settings = parse(&live).unwrap();
+        assert_eq!(settings.claude_code.folders, [Path::new("/home/ada/work/.claude")]);
+        assert_eq!(settings.network.extra_ca, [Path::new("/etc/ssl/corp.pem")]);
+        let slack = settings.profiles.of("https://mcp.slack.com/mcp").1;
+        assert_eq!(slack.access_life(), Some(Millis::hours(12)));
+    }
+
+    #[test]
+    fn settings_are_read() {
+        let settings = parse(
+            "keyring = 'off'\nnotices = false\nconsent = 'watch'\n[stores.claude-code]\n\
+             enabled = false\n[network]\nproxy = 'none'\n[profiles.slack]\naccess_life_seconds = 60\n",
+        )
+        .unwrap();
+        assert_eq!((settings.keyring, settings.notices), (KeyringUse::Off, false));
+        assert_eq!((settings.consent, settings.claude_code.enabled), (Some(Consent::Watch), false));
+        assert_eq!(settings.network.proxy, ProxyChoice::Off);
+        let slack = settings.profiles.of("https://mcp.slack.com/mcp").1;
+        assert_eq!((slack.access_life(), &*slack.name), (Some(Millis::minutes(1)), "Slack"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        refused("notices = true\nkeyrin = 'off'\n", "line 2, column 1: unknown field `keyrin`");
+        refused("[network]\n\n  porxy = 'x'\n", "line 3, column 3: unknown field `porxy`");
+        refused("[stores.cursor]\n", "unknown field `cursor`");
+        refused("[profiles.slack]\nlief = 1\n", "[slack]: unknown field `lief`");
+    }
+
+    #[test]
+    fn what_is_not_toml_is_refused_with_line_and_column() {
+        refused("notices = true\nkeyring = \n", "line 2, column 11");
+        refused("keyring = 'maybe'\n", "line 1, column 11: unknown variant `maybe`");
+        refused("keyring_wait_seconds = 0\n", "from 1 to 60");
+        refused("[network]\nextra_ca = ['corp.pem']\n", "`corp.pem` is not an absolute path");
+    }
+
+    #[test]
+    fn a_column_counts_characters() {
+        assert_eq!(position("a = 1\nä = ü", 9), (2, 3));
+        assert_eq!(position("", 0), (1, 1));
+    }
+}
