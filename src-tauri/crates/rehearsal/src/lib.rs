@@ -1,1 +1,5 @@
 //! Rehearses.
+#![warn(missing_docs)]
+mod fault;
+mod options;
+mod secrets;
