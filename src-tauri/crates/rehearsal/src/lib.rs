@@ -3,8 +3,12 @@
 mod dialect;
 mod fault;
 mod ledger;
+mod mcp;
+mod metadata;
 mod options;
+mod perform;
 mod secrets;
+mod sign_in;
 mod token;
 mod town;
 mod wire;
