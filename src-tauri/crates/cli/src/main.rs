@@ -1,1 +1,69 @@
-fn main() {}
+//! `lamplighter`: keeps MCP servers signed in, from the command line.
+//!
+//! A shell: it turns words into actions and snapshots into lines. It must not decide anything, and
+//! prints no secret, because none can reach it.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
+
+mod args;
+
+mod json;
+mod renew;
+mod status;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use jiff::tz::TimeZone;
+use lamplighter_engine::{
+    clock::{Clock, SystemClock},
+    open::Place,
+    paths::Env,
+};
+
+use args::{Cli, Command};
+use words::Reader;
+
+/// Anything that is neither usage nor one of the table's codes.
+const EXIT_OTHER: u8 = 1;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log(cli.verbose);
+    match run(cli.command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("lamplighter: {error:#}");
+            ExitCode::from(EXIT_OTHER)
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<u8> {
+    let place = Place::find(Env::Process)?;
+    match command {
+        Command::Status(args) => status::run(&place, &args),
+        Command::Renew(args) => renew::run(place, args),
+        Command::Doctor(_) => anyhow::bail!("soon"),
+    }
+}
+
+/// The reader at this machine: its clock and its time zone.
+fn reader() -> Reader {
+    Reader { now: SystemClock::new().now().wall, zone: TimeZone::system() }
+}
+
+/// Lines to standard error; silent unless asked for.
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => "lamplighter=info,lamplighter_engine=info",
+        _ => "lamplighter=debug,lamplighter_engine=debug",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}

@@ -6,11 +6,14 @@
 //! Where to read next: [`stores`] for what belongs to other programs.
 
 pub mod clock;
+pub mod driver;
 mod files;
 pub mod http;
 pub mod journal;
 pub mod lock;
+pub mod open;
 pub mod paths;
+pub mod probe;
 pub mod seal;
 pub mod settings;
 pub mod state;

@@ -37,11 +37,15 @@ impl Env {
 
     /// The variable's value; `None` where it is unset or empty, which XDG treats alike.
     pub fn get(&self, name: &str) -> Option<OsString> {
-        let value = match self {
+        self.raw(name).filter(|value| !value.is_empty())
+    }
+
+    /// The variable's value as it is set, empty or not.
+    pub fn raw(&self, name: &str) -> Option<OsString> {
+        match self {
             Self::Process => std::env::var_os(name),
             Self::Fixed(vars) => vars.get(std::ffi::OsStr::new(name)).cloned(),
-        };
-        value.filter(|value| !value.is_empty())
+        }
     }
 
     /// The user's home folder.

@@ -175,6 +175,15 @@ impl Keeper {
             || self.spares.values().any(Spare::is_owed)
     }
 
+    /// Whether a step is under way whose answer must still come home. What is owed to a store does
+    /// not count once the journal holds it.
+    pub fn is_in_the_air(&self) -> bool {
+        !self.flights.is_empty()
+            || !self.pending.is_empty()
+            || !self.effects.is_empty()
+            || self.holds_unsaved()
+    }
+
     /// Whether new tokens exist only in this process's memory.
     pub fn holds_unsaved(&self) -> bool {
         self.flights.values().any(Flight::holds_unsaved)

@@ -101,6 +101,22 @@ impl Client {
         self.advice.as_deref()
     }
 
+    /// The client for a conversation with the MCP server at `url`, guarded like any single request.
+    /// `None` where nothing may be sent there.
+    pub async fn for_server(&self, url: &str) -> Option<reqwest::Client> {
+        let parsed = Url::parse(url).ok()?;
+        let written = Reach::of_written(&parsed);
+        let https = parsed.scheme() == "https";
+        if !https && !(parsed.scheme() == "http" && written == Reach::Loopback) {
+            return None;
+        }
+        if let Some(proxied) = self.proxy_for(&parsed, written) {
+            return Some(proxied.clone());
+        }
+        let reach = Reach::of_server(url, self.names.as_ref()).await.max(written);
+        Some(self.direct(reach).clone())
+    }
+
     async fn carry(&self, request: &Request) -> Result<Answer, Fault> {
         let mut url = Url::parse(&request.url).map_err(|_| Fault::Forbidden)?;
         let mut headers = headers(request)?;

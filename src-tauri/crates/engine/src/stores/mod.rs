@@ -4,7 +4,17 @@
 //! per store at a time. Nothing here decides: it reads, compares as told, and writes only what was
 //! just read. Unreadable is not empty: a store that does not parse is never written.
 
-use std::{path::PathBuf, time::Duration};
+mod atomic;
+pub mod claude_code;
+mod dirlock;
+mod splice;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use lamplighter_core::{
     ids::EntryKey,
@@ -45,6 +55,10 @@ pub trait Store: Send + Sync {
     /// Removes the verdict on `server_name` if it is not newer than `at`. Says whether it did.
     fn withdraw(&self, server_name: &str, at: Wall) -> Result<bool, StoreFault>;
 
+    /// The headers that the user configured for this entry's server, for a probe. `None`: they cannot
+    /// be known here, or the server does not speak streamable HTTP.
+    fn headers(&self, key: &EntryKey) -> Option<BTreeMap<String, String>>;
+
     /// The files and folders whose change means that a look is due.
     fn watched(&self) -> Vec<PathBuf>;
 }
@@ -53,4 +67,18 @@ pub trait Store: Send + Sync {
 pub trait RefreshLock: Send {
     /// Whether it is still ours: nobody took it over meanwhile.
     fn still_ours(&self) -> Result<(), StoreFault>;
+}
+
+/// A system's refusal as what it means: no space, no permission, or anything else. The path and what
+/// was being done, never content.
+pub(crate) fn denied_or_io(path: &Path, doing: &str, error: &io::Error) -> StoreFault {
+    let place = path.display().to_string();
+    let what = format!("{doing}: {error}");
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreFault::DiskFull { place },
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            StoreFault::Denied { place, what }
+        }
+        _ => StoreFault::Io { place, what },
+    }
 }

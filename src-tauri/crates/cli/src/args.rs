@@ -1,0 +1,89 @@
+//! The command line: what can be typed, with its help. It holds no rule of its own.
+
+use clap::{Args, Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  lamplighter status                 every server's sign-in, at a glance
+  lamplighter renew                  renew what is due, withdraw stale verdicts
+  lamplighter renew slack            renew one server now
+  lamplighter doctor                 what is where, what is wrong, what to do
+
+Exit codes:
+  0 fine   10 a person is needed   11 a token has ended and may heal by itself
+  12 a store can't be read or written   2 wrong usage   1 anything else";
+
+/// Keeps MCP servers signed in: renews their OAuth tokens before they end and writes them back where
+/// the client reads them.
+#[derive(Debug, Parser)]
+#[command(name = "lamplighter", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Log what happens to standard error; twice for more. Never a secret.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show every server's sign-in. Only reads: no lock, no network, no keyring.
+    #[command(after_help = "\
+Examples:
+  lamplighter status
+  lamplighter status --json | jq '.servers[] | select(.health != \"healthy\")'
+  lamplighter status --line          for a shell prompt: nothing, or \"Slack needs you\"")]
+    Status(Status),
+    /// Renew what is due and withdraw stale verdicts; or renew the servers named, now.
+    #[command(
+        alias = "refresh",
+        after_help = "\
+Examples:
+  lamplighter renew                  all that are due
+  lamplighter renew slack notion     these two, now
+  lamplighter renew claude-code/slack --json
+
+A name is an id from `lamplighter status`, or the server's name where only one has it. A server that
+refuses its refresh token is asked once more a minute later before that is called final."
+    )]
+    Renew(Renew),
+    /// Say what is where, what is wrong, and what to do about it.
+    #[command(after_help = "\
+Examples:
+  lamplighter doctor
+  lamplighter doctor --json
+
+Nothing it prints is a secret: it may be pasted into a bug report.")]
+    Doctor(Doctor),
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// One JSON document (schema 1).
+    #[arg(long, conflicts_with = "line")]
+    pub json: bool,
+    /// One line: empty while all is well.
+    #[arg(long)]
+    pub line: bool,
+}
+
+/// `renew`.
+#[derive(Debug, Args)]
+pub(crate) struct Renew {
+    /// Which servers; without a name, all that are due.
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// One JSON event a line, then the status document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// One JSON document.
+    #[arg(long)]
+    pub json: bool,
+}

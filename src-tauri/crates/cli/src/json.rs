@@ -1,0 +1,76 @@
+//! The documents that scripts read. Their members are part of the interface: see the README.
+
+use lamplighter_core::{
+    facts::Renewer,
+    health::{Button, Health},
+    snapshot::{Row, Snapshot},
+    time::Wall,
+};
+use serde::Serialize;
+
+use crate::words::{Reader, rfc3339};
+
+/// `lamplighter status --json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Document {
+    schema: u32,
+    generated_at: Option<String>,
+    servers: Vec<Server>,
+}
+
+#[derive(Debug, Serialize)]
+struct Server {
+    id: String,
+    client: String,
+    profile: Option<String>,
+    name: String,
+    url: String,
+    health: Health,
+    phrase: String,
+    expires_at: Option<String>,
+    next_renewal_at: Option<String>,
+    last_renewal_at: Option<String>,
+    renewed_by: Option<Renewer>,
+    sign_in_ends_at: Option<String>,
+    has_refresh_token: bool,
+    issuer: Option<String>,
+    scopes: Vec<String>,
+    tools: Option<u32>,
+    reason: Option<String>,
+    actions: Vec<Button>,
+}
+
+impl Document {
+    /// The document of one snapshot.
+    pub(crate) fn of(snapshot: &Snapshot, reader: &Reader) -> Self {
+        Self {
+            schema: 1,
+            generated_at: rfc3339(reader.now),
+            servers: snapshot.rows.iter().map(|row| server(row, reader)).collect(),
+        }
+    }
+}
+
+fn server(row: &Row, reader: &Reader) -> Server {
+    let time = |at: Option<Wall>| at.and_then(rfc3339);
+    Server {
+        id: row.id.to_string(),
+        client: row.client.clone(),
+        profile: row.profile.clone(),
+        name: row.name.clone(),
+        url: row.url.clone(),
+        health: row.health,
+        phrase: reader.phrase(&row.phrase),
+        expires_at: time(row.expires_at),
+        next_renewal_at: time(row.next_renewal_at),
+        last_renewal_at: time(row.last_renewal_at),
+        renewed_by: row.renewed_by,
+        sign_in_ends_at: time(row.sign_in_ends_at),
+        has_refresh_token: row.has_refresh_token,
+        issuer: row.issuer.clone(),
+        scopes: row.scopes.clone(),
+        tools: row.tools,
+        reason: row.reason.clone(),
+        actions: row.buttons.clone(),
+    }
+}

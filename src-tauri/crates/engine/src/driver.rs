@@ -1,0 +1,180 @@
+//! The only loop: hands core's effects to the world and the world's answers to core.
+//!
+//! It must not decide anything, and it cannot fail: what goes wrong is an outcome like any other. A
+//! task that presents a refresh token is never cancelled; ending the process means telling core so
+//! and waiting for what is in the air.
+//!
+//! Read next: [`perform`](self) for how each effect is carried out, `lamplighter_core::keeper` for
+//! what they are for.
+
+mod perform;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use lamplighter_core::{
+    ids::Ticket,
+    keeper::{Action, Effect, Event, Input, Keeper, Outcome},
+    snapshot::Snapshot,
+    time::Boot,
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    clock::Clock, http::Http, journal::Journal, lock::EngineLock, probe::Probe, state::State,
+    stores::Store,
+};
+use perform::World;
+
+/// The longest the loop sleeps without looking at the clock: no timer of any system can be trusted
+/// across a suspend.
+const LONGEST_SLEEP: Duration = Duration::from_secs(37);
+
+/// What the driver acts with.
+pub struct Limbs {
+    /// The one clock.
+    pub clock: Arc<dyn Clock>,
+    /// Carries requests.
+    pub http: Arc<dyn Http>,
+    /// Asks MCP servers whether they accept a token.
+    pub probe: Arc<dyn Probe>,
+    /// The stores of other programs.
+    pub stores: Vec<Arc<dyn Store>>,
+    /// What is written down around each refresh.
+    pub journal: Journal,
+    /// Our own facts.
+    pub state: State,
+    /// Says that this is the one engine; held to the end.
+    pub lock: EngineLock,
+}
+
+/// Where news go: the event, and the truth after it.
+pub type Listener = Box<dyn FnMut(&Event, &Snapshot) + Send>;
+
+/// The loop with everything it holds.
+pub struct Driver {
+    keeper: Keeper,
+    clock: Arc<dyn Clock>,
+    world: World,
+    state: State,
+    answers: mpsc::UnboundedReceiver<(Ticket, Outcome)>,
+    listener: Listener,
+    /// Held until everything else is dropped.
+    _lock: EngineLock,
+}
+
+/// How a one-shot run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// All that was asked for is settled.
+    Settled,
+    /// Told to stop, or out of patience; what was in the air came home.
+    Stopped,
+}
+
+impl Driver {
+    /// Joins core to the world. Nothing happens before [`Driver::look`].
+    pub fn new(keeper: Keeper, limbs: Limbs, listener: Listener) -> Self {
+        let (answer, answers) = mpsc::unbounded_channel();
+        let journal = Arc::new(Mutex::new(limbs.journal));
+        let world = World::new(limbs.stores, limbs.http, limbs.probe, journal, answer);
+        Self {
+            keeper,
+            clock: limbs.clock,
+            world,
+            state: limbs.state,
+            answers,
+            listener,
+            _lock: limbs.lock,
+        }
+    }
+
+    /// Looks at every store once and lets core start what is due.
+    pub async fn look(&mut self) {
+        for (store, seen) in self.world.look_at_all().await {
+            self.handle(Input::StoreSeen { store, seen });
+        }
+    }
+
+    /// Asks core for something.
+    pub fn act(&mut self, action: Action) {
+        self.handle(Input::Act(action));
+    }
+
+    /// The whole truth now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.keeper.snapshot()
+    }
+
+    /// Works until all that was asked for is settled, `stop` resolves, or `patience` is over. What
+    /// is in the air then still comes home.
+    pub async fn settle(
+        &mut self,
+        stop: impl Future<Output = ()> + Send,
+        patience: Duration,
+    ) -> Rest {
+        let mut stop = std::pin::pin!(stop);
+        let mut deadline = std::pin::pin!(tokio::time::sleep(patience));
+        let mut rest = Rest::Settled;
+        while self.keeper.is_busy() {
+            let sleep = self.until_wake();
+            tokio::select! {
+                Some((ticket, outcome)) = self.answers.recv() => {
+                    self.handle(Input::Done(ticket, outcome));
+                }
+                () = tokio::time::sleep(sleep) => self.handle(Input::Tick),
+                () = &mut stop, if rest == Rest::Settled => {
+                    rest = Rest::Stopped;
+                    self.handle(Input::Stopping);
+                }
+                () = &mut deadline, if rest == Rest::Settled => {
+                    rest = Rest::Stopped;
+                    self.handle(Input::Stopping);
+                }
+            }
+            if rest == Rest::Stopped && !self.keeper.is_in_the_air() {
+                break;
+            }
+        }
+        rest
+    }
+
+    fn until_wake(&self) -> Duration {
+        let now = self.clock.now().boot;
+        let wake = self.keeper.poll_wake().map_or(Boot(u64::MAX), |wake| wake.at);
+        Duration::from_millis(now.until(wake).0).min(LONGEST_SLEEP)
+    }
+
+    /// One input in, every effect out.
+    fn handle(&mut self, input: Input) {
+        self.keeper.handle(input, self.clock.now());
+        while let Some(effect) = self.keeper.poll_effect() {
+            match effect {
+                Effect::Tell { event } => {
+                    let snapshot = self.keeper.snapshot();
+                    (self.listener)(&event, &snapshot);
+                }
+                Effect::Remember { facts } => {
+                    if let Err(fault) = self.state.remember(&facts) {
+                        tracing::warn!(%fault, "facts could not be kept");
+                        self.keeper.handle(Input::RememberFailed(fault), self.clock.now());
+                    }
+                }
+                Effect::Lock { .. }
+                | Effect::Read { .. }
+                | Effect::Intent { .. }
+                | Effect::Send { .. }
+                | Effect::Journal { .. }
+                | Effect::Write { .. }
+                | Effect::ReadBack { .. }
+                | Effect::Unlock { .. }
+                | Effect::Fetch { .. }
+                | Effect::Forget { .. }
+                | Effect::Withdraw { .. }
+                | Effect::Probe { .. } => self.world.perform(effect),
+            }
+        }
+    }
+}

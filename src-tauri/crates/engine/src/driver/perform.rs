@@ -1,0 +1,238 @@
+//! How each effect is carried out: files on the blocking pool, one job a store at a time; HTTP on
+//! the runtime; every answer back by one channel.
+//!
+//! Nothing here retries, chooses or forgets.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use lamplighter_core::{
+    http::Request,
+    ids::{FlightId, RecordId, StoreId, Target, Ticket},
+    journal::{JournalFault, Record},
+    keeper::{Effect, Outcome, ProbeFinding, SendFault},
+    store::{Change, StoreFault, StoreView},
+    time::Wall,
+};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::{
+    http::Http,
+    journal::Journal,
+    probe::Probe,
+    stores::{RefreshLock, Store},
+};
+
+/// How long a client's refresh lock is waited for before core is told that it is busy.
+const LOCK_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The locks that flights hold, in the order they were taken.
+type Held = Arc<Mutex<BTreeMap<FlightId, Vec<Box<dyn RefreshLock>>>>>;
+type Views = Vec<(StoreId, Result<StoreView, StoreFault>)>;
+
+/// One store with the turn-taking of its jobs.
+#[derive(Clone)]
+struct Place {
+    store: Arc<dyn Store>,
+    turn: Arc<Mutex<()>>,
+}
+
+/// Everything effects are carried out with.
+pub(super) struct World {
+    places: Arc<BTreeMap<StoreId, Place>>,
+    http: Arc<dyn Http>,
+    probe: Arc<dyn Probe>,
+    journal: Arc<Mutex<Journal>>,
+    held: Held,
+    answer: UnboundedSender<(Ticket, Outcome)>,
+}
+
+impl World {
+    pub(super) fn new(
+        stores: Vec<Arc<dyn Store>>,
+        http: Arc<dyn Http>,
+        probe: Arc<dyn Probe>,
+        journal: Arc<Mutex<Journal>>,
+        answer: UnboundedSender<(Ticket, Outcome)>,
+    ) -> Self {
+        let places = stores
+            .into_iter()
+            .map(|store| (store.info().id, Place { store, turn: Arc::new(Mutex::new(())) }));
+        Self {
+            places: Arc::new(places.collect()),
+            http,
+            probe,
+            journal,
+            held: Held::default(),
+            answer,
+        }
+    }
+
+    /// Looks at every store, outside any flight.
+    pub(super) async fn look_at_all(&self) -> Views {
+        let places = Arc::clone(&self.places);
+        let ids: Vec<StoreId> = places.keys().cloned().collect();
+        let look = tokio::task::spawn_blocking(move || read(&places, &ids));
+        look.await.unwrap_or_default()
+    }
+
+    /// Starts an effect; its outcome comes by the channel.
+    pub(super) fn perform(&self, effect: Effect) {
+        let (places, held) = (Arc::clone(&self.places), Arc::clone(&self.held));
+        let journal = Arc::clone(&self.journal);
+        match effect {
+            Effect::Lock { ticket, flight, targets } => self
+                .blocking(ticket, move || Outcome::Locked(lock(&places, &held, flight, &targets))),
+            Effect::Read { ticket, flight: None, stores } => {
+                self.blocking(ticket, move || Outcome::Read(read(&places, &stores)));
+            }
+            Effect::Read { ticket, flight: Some(flight), stores }
+            | Effect::ReadBack { ticket, flight, stores } => self.blocking(ticket, move || {
+                Outcome::Read(match still_ours(&held, flight) {
+                    Ok(()) => read(&places, &stores),
+                    Err(fault) => stores.into_iter().map(|s| (s, Err(fault.clone()))).collect(),
+                })
+            }),
+            Effect::Intent { ticket, record } | Effect::Journal { ticket, record } => {
+                self.blocking(ticket, move || Outcome::Kept(keep(&journal, &record)));
+            }
+            Effect::Forget { ticket, records } => {
+                self.blocking(ticket, move || Outcome::Kept(forget(&journal, &records)));
+            }
+            Effect::Send { ticket, flight, request } => self.send(ticket, flight, request),
+            Effect::Write { ticket, flight, store, change } => self.blocking(ticket, move || {
+                let ours = still_ours(&held, flight);
+                Outcome::Wrote(ours.and_then(|()| write(&places, &store, &change)))
+            }),
+            Effect::Unlock { ticket, flight } => self.blocking(ticket, move || {
+                let locks = held.lock().unwrap_or_else(PoisonError::into_inner).remove(&flight);
+                // The last taken is let go first.
+                locks.into_iter().flatten().rev().for_each(drop);
+                Outcome::Unlocked
+            }),
+            Effect::Fetch { ticket, request } => self.fetch(ticket, request),
+            Effect::Withdraw { ticket, store, server_name, at } => {
+                self.blocking(ticket, move || {
+                    Outcome::Withdrawn(withdraw(&places, &store, &server_name, at))
+                });
+            }
+            Effect::Probe { ticket, target, url, access } => {
+                let (probe, answer) = (Arc::clone(&self.probe), self.answer.clone());
+                let headers = self.places.get(&target.store).map(|p| p.store.headers(&target.key));
+                tokio::spawn(async move {
+                    let finding = match headers {
+                        Some(Some(headers)) => probe.ask(&url, &access, &headers).await,
+                        // Headers that cannot be known here: nothing could be proven.
+                        Some(None) | None => ProbeFinding::Unknown,
+                    };
+                    let _ = answer.send((ticket, Outcome::Probed(finding)));
+                });
+            }
+            // Carried out by the loop itself, in order.
+            Effect::Remember { .. } | Effect::Tell { .. } => {}
+        }
+    }
+
+    fn blocking(&self, ticket: Ticket, work: impl FnOnce() -> Outcome + Send + 'static) {
+        let answer = self.answer.clone();
+        tokio::task::spawn_blocking(move || {
+            // The loop is gone only when the process ends.
+            let _ = answer.send((ticket, work()));
+        });
+    }
+
+    /// A task of its own: nothing that happens to the loop cancels a token on its way.
+    fn send(&self, ticket: Ticket, flight: FlightId, request: Request) {
+        let (http, held, answer) =
+            (Arc::clone(&self.http), Arc::clone(&self.held), self.answer.clone());
+        tokio::spawn(async move {
+            let checked = tokio::task::spawn_blocking(move || still_ours(&held, flight)).await;
+            let result = match checked {
+                Ok(Ok(())) => http.fetch(&request).await.map_err(SendFault::Http),
+                Ok(Err(fault)) => Err(SendFault::LockLost(fault)),
+                Err(_) => Err(SendFault::LockLost(lock_unknown())),
+            };
+            let _ = answer.send((ticket, Outcome::Answered(result)));
+        });
+    }
+
+    fn fetch(&self, ticket: Ticket, request: Request) {
+        let (http, answer) = (Arc::clone(&self.http), self.answer.clone());
+        tokio::spawn(async move {
+            let _ = answer.send((ticket, Outcome::Fetched(http.fetch(&request).await)));
+        });
+    }
+}
+
+fn lock(
+    places: &BTreeMap<StoreId, Place>,
+    held: &Held,
+    flight: FlightId,
+    targets: &[Target],
+) -> Result<(), StoreFault> {
+    let mut taken = Vec::new();
+    for target in targets {
+        let place = places.get(&target.store).ok_or_else(|| unknown_store(&target.store))?;
+        // No turn here: a wait of seconds must not hold up a look.
+        taken.push(place.store.lock(&target.key, LOCK_PATIENCE, false)?);
+    }
+    held.lock().unwrap_or_else(PoisonError::into_inner).insert(flight, taken);
+    Ok(())
+}
+
+fn still_ours(held: &Held, flight: FlightId) -> Result<(), StoreFault> {
+    let held = held.lock().unwrap_or_else(PoisonError::into_inner);
+    let locks = held.get(&flight).ok_or_else(lock_unknown)?;
+    locks.iter().try_for_each(|lock| lock.still_ours())
+}
+
+fn read(places: &BTreeMap<StoreId, Place>, stores: &[StoreId]) -> Views {
+    let views = stores.iter().map(|id| {
+        let seen = places.get(id).ok_or_else(|| unknown_store(id)).and_then(|place| {
+            let _turn = place.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            place.store.look()
+        });
+        (id.clone(), seen)
+    });
+    views.collect()
+}
+
+fn write(
+    places: &BTreeMap<StoreId, Place>,
+    store: &StoreId,
+    change: &Change,
+) -> Result<lamplighter_core::store::Written, StoreFault> {
+    let place = places.get(store).ok_or_else(|| unknown_store(store))?;
+    let _turn = place.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    place.store.write(change)
+}
+
+fn withdraw(
+    places: &BTreeMap<StoreId, Place>,
+    store: &StoreId,
+    server_name: &str,
+    at: Wall,
+) -> Result<bool, StoreFault> {
+    let place = places.get(store).ok_or_else(|| unknown_store(store))?;
+    let _turn = place.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    place.store.withdraw(server_name, at)
+}
+
+fn keep(journal: &Mutex<Journal>, record: &Record) -> Result<(), JournalFault> {
+    journal.lock().unwrap_or_else(PoisonError::into_inner).keep(record.clone())
+}
+
+fn forget(journal: &Mutex<Journal>, records: &[RecordId]) -> Result<(), JournalFault> {
+    journal.lock().unwrap_or_else(PoisonError::into_inner).forget(records)
+}
+
+fn unknown_store(store: &StoreId) -> StoreFault {
+    StoreFault::Absent { place: store.to_string() }
+}
+
+fn lock_unknown() -> StoreFault {
+    StoreFault::LockLost { lock: "the refresh lock".into() }
+}

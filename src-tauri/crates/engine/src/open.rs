@@ -1,0 +1,169 @@
+//! Puts everything together: folders, settings, stores, journal, facts, HTTP, and the loop.
+//!
+//! [`Place::find`] only works out where things lie; [`Place::watch`] only reads; [`Place::open`]
+//! takes the engine's lock and may act. It must not read a store before the lock is held, and must
+//! not let a keyring that hangs hold anything up.
+
+use std::{sync::Arc, time::Duration};
+
+use lamplighter_core::{
+    ids::MarkKey,
+    keeper::{Input, Keeper, Mode, Opening},
+    snapshot::Snapshot,
+    store::StoreInfo,
+};
+
+use crate::{
+    clock::{Clock, SystemClock},
+    driver::{Driver, Limbs, Listener},
+    http::{Client, Limits, NetworkFault, SystemNames},
+    journal::Journal,
+    lock::{EngineLock, LockFault},
+    paths::{Env, Paths, PathsFault},
+    probe::McpProbe,
+    settings::{Settings, SettingsFault},
+    state::{State, StateFault},
+    stores::{
+        Store,
+        claude_code::{ClaudeCode, Folder},
+    },
+};
+
+/// Where things lie, and what the user has set.
+pub struct Place {
+    /// The environment everything was worked out from.
+    pub env: Env,
+    /// Our own folders.
+    pub paths: Paths,
+    /// The user's settings.
+    pub settings: Settings,
+    /// The stores that are looked at.
+    pub stores: Vec<Arc<dyn Store>>,
+    /// Config folders of Claude Code that hold a store and are not looked at: offered.
+    pub offered: Vec<std::path::PathBuf>,
+}
+
+/// Why nothing could be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenFault {
+    /// Our own folders.
+    #[error(transparent)]
+    Paths(#[from] PathsFault),
+    /// The settings file.
+    #[error(transparent)]
+    Settings(#[from] SettingsFault),
+    /// Our own facts.
+    #[error(transparent)]
+    State(#[from] StateFault),
+    /// Another Lamplighter is at work.
+    #[error(transparent)]
+    Lock(#[from] LockFault),
+    /// The network could not be set up.
+    #[error(transparent)]
+    Network(#[from] NetworkFault),
+}
+
+impl Place {
+    /// Works out where things lie; reads the settings and nothing else.
+    pub fn find(env: Env) -> Result<Self, OpenFault> {
+        let paths = Paths::find(&env)?;
+        let settings = Settings::read(&paths.settings, &env)?;
+        let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+        let mut offered = Vec::new();
+        if let Some(usual) = Folder::usual(&env).filter(|_| settings.claude_code.enabled) {
+            offered = usual.others();
+            offered.retain(|folder| !settings.claude_code.folders.contains(folder));
+            let others = settings.claude_code.folders.iter();
+            let others = others.map(|folder| Folder::other(folder, &usual.home));
+            let folders: Vec<Folder> =
+                others.filter(|other| other.config != usual.config).collect();
+            for folder in std::iter::once(usual).chain(folders) {
+                stores.push(Arc::new(ClaudeCode::new(folder, env.clone())));
+            }
+        }
+        Ok(Self { env, paths, settings, stores, offered })
+    }
+
+    /// The whole truth as far as reading tells: no lock, no network, no keyring, no recovery.
+    pub fn watch(&self) -> Result<Snapshot, OpenFault> {
+        let known = State::read(&self.paths.state_file())?;
+        let (mark_key, seed, facts) = match known {
+            Some((state, facts)) => (state.mark_key(), state.seed(), facts),
+            // Nothing was ever remembered here, so no mark will be compared with one.
+            None => (MarkKey([0; 32]), 0, lamplighter_core::facts::Facts::default()),
+        };
+        let opening = Opening {
+            stores: self.infos(),
+            facts,
+            journal: Vec::new(),
+            profiles: self.settings.profiles.clone(),
+            mark_key,
+            seed,
+            mode: Mode::WatchOnly,
+        };
+        let clock = SystemClock::new();
+        let mut keeper = Keeper::new(opening, clock.now());
+        for store in &self.stores {
+            let seen = Input::StoreSeen { store: store.info().id, seen: store.look() };
+            keeper.handle(seen, clock.now());
+        }
+        Ok(keeper.snapshot())
+    }
+
+    /// Takes the engine's lock, as `what`, waiting at most `patience` for another Lamplighter, and
+    /// joins core to the world. Nothing is looked at before [`Driver::look`].
+    pub fn open(
+        self,
+        mode: Mode,
+        what: &str,
+        patience: Duration,
+        listener: Listener,
+    ) -> Result<Driver, OpenFault> {
+        self.paths.make()?;
+        let lock = EngineLock::acquire(&self.paths, what, patience)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let opened = State::open(&self.paths.state_file(), clock.now().wall)?;
+        if let Some(aside) = &opened.set_aside {
+            tracing::warn!(to = %aside.display(), "facts could not be read and were set aside");
+        }
+        let (journal, records, state) =
+            Journal::open(&self.paths.journal_file(), None, clock.now().wall);
+        tracing::info!(journal = ?state, records = records.len(), "opened");
+        let opening = Opening {
+            stores: self.infos(),
+            facts: opened.facts,
+            journal: records,
+            profiles: self.settings.profiles.clone(),
+            mark_key: opened.state.mark_key(),
+            seed: opened.state.seed(),
+            mode,
+        };
+        let client = Arc::new(Client::new(
+            &self.settings.network,
+            &self.env,
+            Arc::new(SystemNames),
+            Arc::clone(&clock),
+            Limits::default(),
+        )?);
+        let for_probe = Arc::clone(&client);
+        let probe = McpProbe::new(Box::new(move |url| {
+            let (client, url) = (Arc::clone(&for_probe), url.to_owned());
+            Box::pin(async move { client.for_server(&url).await })
+        }));
+        let keeper = Keeper::new(opening, clock.now());
+        let limbs = Limbs {
+            clock,
+            http: client,
+            probe: Arc::new(probe),
+            stores: self.stores,
+            journal,
+            state: opened.state,
+            lock,
+        };
+        Ok(Driver::new(keeper, limbs, listener))
+    }
+
+    fn infos(&self) -> Vec<StoreInfo> {
+        self.stores.iter().map(|store| store.info()).collect()
+    }
+}

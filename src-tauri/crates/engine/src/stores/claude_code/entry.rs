@@ -1,0 +1,142 @@
+//! One entry of `mcpOAuth`: what the file says, and what it means.
+//!
+//! A shape that is not known is read as far as it goes and never written.
+
+use lamplighter_core::{
+    ids::EntryKey,
+    secret::Secret,
+    store::{Change, ClientCredentials, Entry, LeftAlone, TokenPair},
+    time::Wall,
+};
+use serde::Deserialize;
+use serde_json::Number;
+
+use super::servers::Server;
+use crate::stores::splice::{Edits, Object, quoted};
+
+/// An entry as the file has it. Members not named here are not ours.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    server_name: Option<String>,
+    server_url: Option<String>,
+    access_token: Option<String>,
+    refresh_token: Option<String>,
+    expires_at: Option<Number>,
+    scope: Option<String>,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    redirect_uri: Option<String>,
+    issuer: Option<String>,
+    discovery_state: Option<DiscoveryState>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DiscoveryState {
+    authorization_server_url: Option<String>,
+    auth_server_metadata_url: Option<String>,
+    xaa_pinned: Option<bool>,
+}
+
+/// Reads one entry; `server` is its configuration, if one was found, `config_secret` the secret that
+/// was configured for it.
+pub(super) fn read(
+    key: &str,
+    text: &str,
+    server: Option<&Server>,
+    config_secret: Option<Secret>,
+) -> Entry {
+    let Ok(wire) = serde_json::from_str::<Wire>(text) else { return unknown(key) };
+    let (Some(server_name), Some(server_url)) = (wire.server_name, wire.server_url) else {
+        return unknown(key);
+    };
+    let discovery = wire.discovery_state;
+    let configured_id = server.and_then(|server| server.client_id.clone());
+    let own_secret = full(wire.client_secret).map(Secret::new);
+    let client = match (full(wire.client_id), configured_id) {
+        (Some(own), configured) => {
+            // The configured secret belongs to the configured client alone.
+            let same = configured.is_none_or(|configured| configured == own);
+            let secret = own_secret.or(config_secret.filter(|_| same));
+            Some(ClientCredentials { id: own, secret })
+        }
+        (None, Some(id)) => Some(ClientCredentials { id, secret: config_secret }),
+        (None, None) => None,
+    };
+    let enterprise = discovery.as_ref().and_then(|d| d.xaa_pinned) == Some(true)
+        || server.is_some_and(|server| server.enterprise);
+    Entry {
+        key: EntryKey(key.into()),
+        server_name,
+        server_url,
+        pair: TokenPair {
+            access: full(wire.access_token).map(Secret::new),
+            refresh: full(wire.refresh_token).map(Secret::new),
+            expires_at: wire.expires_at.as_ref().and_then(milliseconds),
+        },
+        scope: wire.scope,
+        client,
+        issuer: full(wire.issuer),
+        metadata_url: server
+            .and_then(|server| server.metadata_url.clone())
+            .or_else(|| discovery.as_ref().and_then(|d| full(d.auth_server_metadata_url.clone()))),
+        authorization_server: discovery.and_then(|d| full(d.authorization_server_url)),
+        redirect_uri: full(wire.redirect_uri),
+        left_alone: enterprise.then_some(LeftAlone::EnterpriseManaged),
+    }
+}
+
+/// Something stands under this key, and it is not for us to touch.
+fn unknown(key: &str) -> Entry {
+    let name = key.split_once('|').map_or(key, |(name, _)| name);
+    Entry {
+        key: EntryKey(key.into()),
+        server_name: name.into(),
+        server_url: String::new(),
+        pair: TokenPair::default(),
+        scope: None,
+        client: None,
+        issuer: None,
+        authorization_server: None,
+        metadata_url: None,
+        redirect_uri: None,
+        left_alone: Some(LeftAlone::UnknownShape),
+    }
+}
+
+/// Splices new tokens in: our fields and nothing else.
+pub(super) fn put(text: &str, entry: &Object, change: &Change, edits: &mut Edits) {
+    let new = &change.new;
+    entry.set(edits, "accessToken", quoted(new.access.expose()));
+    entry.set(edits, "refreshToken", quoted(new.refresh.expose()));
+    match new.expires_at {
+        Some(at) => entry.set(edits, "expiresAt", at.0.to_string()),
+        // Unknown is absent, as the program itself has it; a guess would be a lie.
+        None => entry.remove(text, edits, "expiresAt"),
+    }
+    if let Some(scope) = &new.scope {
+        let stands =
+            entry.value(text, "scope").and_then(|s| serde_json::from_str::<String>(s).ok());
+        if stands.as_ref() != Some(scope) {
+            entry.set(edits, "scope", quoted(scope));
+        }
+    }
+    // Left by a refusal (2.1.330): while it is young, new sessions do not dial the server.
+    if let Some(discovery) = entry.object(text, "discoveryState") {
+        discovery.remove(text, edits, "tokenlessRejectedAt");
+    }
+}
+
+fn full(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+/// A number as the file has it, whole or not, as a moment.
+#[expect(clippy::cast_possible_truncation, reason = "a moment beyond the year 100,000 is not one")]
+fn milliseconds(number: &Number) -> Option<Wall> {
+    number
+        .as_i64()
+        .or_else(|| number.as_f64().filter(|ms| ms.abs() < 4e15).map(|ms| ms as i64))
+        .map(Wall)
+}

@@ -1,0 +1,172 @@
+//! Where Claude Code keeps its things, worked out as the program itself does.
+//!
+//! Measured with 2.1.119, 2.1.220 and 2.1.330: `CFG` holds settings and the verdict cache, `SEC` the
+//! credentials and the locks. They differ only where `CLAUDE_SECURESTORAGE_CONFIG_DIR` is set.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use lamplighter_core::ids::StoreId;
+use unicode_normalization::UnicodeNormalization;
+
+use crate::paths::Env;
+
+/// The folders of one Claude Code installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// The store's name.
+    pub id: StoreId,
+    /// `CFG`: settings, plugins and the verdict cache.
+    pub config: PathBuf,
+    /// `SEC`: the credentials file and the locks.
+    pub secure: PathBuf,
+    /// The file that names servers and projects.
+    pub servers: PathBuf,
+    /// The user's home.
+    pub home: PathBuf,
+}
+
+impl Folder {
+    /// The folder that a Claude Code started from this environment uses. `None` without a home.
+    pub fn usual(env: &Env) -> Option<Self> {
+        let home = env.home()?;
+        let set = env.get("CLAUDE_CONFIG_DIR").map(|dir| normalised(&PathBuf::from(dir)));
+        let config = set.clone().unwrap_or_else(|| home.join(".claude"));
+        let secure = match env.raw("CLAUDE_SECURESTORAGE_CONFIG_DIR") {
+            Some(dir) if dir.is_empty() => home.join(".claude"),
+            Some(dir) => normalised(&PathBuf::from(dir)),
+            None => config.clone(),
+        };
+        // With the variable set, even to the usual place, the file lies in the folder.
+        let beside = if set.is_some() { &config } else { &home };
+        let servers = servers_file(&config, beside);
+        let is_usual = config == home.join(".claude");
+        let id = if is_usual { StoreId::from("claude-code") } else { named(&config, &home) };
+        Some(Self { id, config, secure, servers, home })
+    }
+
+    /// Another config folder, as a Claude Code started with `CLAUDE_CONFIG_DIR` set to it has it.
+    pub fn other(config: &Path, home: &Path) -> Self {
+        let config = normalised(config);
+        Self {
+            id: named(&config, home),
+            secure: config.clone(),
+            servers: servers_file(&config, &config),
+            home: home.to_owned(),
+            config,
+        }
+    }
+
+    /// Other folders that hold a store: offered, never taken unasked.
+    pub fn others(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(&self.home) else { return Vec::new() };
+        let mut found: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                let named = path.file_name().and_then(|name| name.to_str());
+                named.is_some_and(|name| name.starts_with(".claude"))
+                    && *path != self.config
+                    && *path != self.secure
+                    && path.join(".credentials.json").is_file()
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    pub(super) fn credentials(&self) -> PathBuf {
+        self.secure.join(".credentials.json")
+    }
+
+    pub(super) fn verdicts(&self) -> PathBuf {
+        self.config.join("mcp-needs-auth-cache.json")
+    }
+
+    pub(super) fn write_lock(&self) -> PathBuf {
+        self.secure.join(".storage-write.lock")
+    }
+
+    /// The refresh lock of one entry: yes, `.lock` twice.
+    pub(super) fn refresh_lock(&self, key: &str) -> PathBuf {
+        let safe: String =
+            key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        self.secure.join(format!("mcp-refresh-{safe}.lock.lock"))
+    }
+
+    /// How a person reads it: `~/.claude`.
+    pub(super) fn shown(&self) -> String {
+        shown(&self.config, &self.home)
+    }
+}
+
+fn named(config: &Path, home: &Path) -> StoreId {
+    StoreId(format!("claude-code@{}", shown(config, home)))
+}
+
+fn shown(path: &Path, home: &Path) -> String {
+    path.strip_prefix(home)
+        .map_or_else(|_| path.display().to_string(), |rest| format!("~/{}", rest.display()))
+}
+
+/// A legacy `.config.json` in the folder wins if it holds anything.
+fn servers_file(config: &Path, beside: &Path) -> PathBuf {
+    let legacy = config.join(".config.json");
+    if fs::metadata(&legacy).is_ok_and(|found| found.len() > 0) {
+        legacy
+    } else {
+        beside.join(".claude.json")
+    }
+}
+
+/// Unicode NFC, as the program has it.
+fn normalised(path: &Path) -> PathBuf {
+    path.to_str()
+        .map_or_else(|| path.to_owned(), |text| PathBuf::from(text.nfc().collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usual(vars: &[(&str, &str)]) -> Folder {
+        let vars = vars.iter().copied().chain([("HOME", "/home/ana")]);
+        Folder::usual(&Env::fixed(vars)).unwrap()
+    }
+
+    #[test]
+    fn without_variables_everything_lies_in_the_usual_folder() {
+        let folder = usual(&[]);
+        assert_eq!(folder.id.as_str(), "claude-code");
+        assert_eq!(folder.credentials(), Path::new("/home/ana/.claude/.credentials.json"));
+        assert_eq!(folder.servers, Path::new("/home/ana/.claude.json"));
+    }
+
+    #[test]
+    fn a_config_folder_takes_its_servers_file_along() {
+        let folder = usual(&[("CLAUDE_CONFIG_DIR", "/home/ana/work-e\u{301}")]);
+        assert_eq!(folder.id.as_str(), "claude-code@~/work-\u{e9}");
+        assert_eq!(folder.secure, Path::new("/home/ana/work-\u{e9}"));
+        assert_eq!(folder.servers, Path::new("/home/ana/work-\u{e9}/.claude.json"));
+    }
+
+    #[test]
+    fn secure_storage_may_lie_elsewhere_and_empty_means_the_usual_folder() {
+        let folder = usual(&[("CLAUDE_SECURESTORAGE_CONFIG_DIR", "/safe")]);
+        assert_eq!(folder.credentials(), Path::new("/safe/.credentials.json"));
+        assert_eq!(folder.config, Path::new("/home/ana/.claude"));
+        let folder = usual(&[("CLAUDE_CONFIG_DIR", "/w"), ("CLAUDE_SECURESTORAGE_CONFIG_DIR", "")]);
+        assert_eq!(folder.secure, Path::new("/home/ana/.claude"));
+    }
+
+    #[test]
+    fn a_locks_name_is_the_key_made_harmless() {
+        let folder = usual(&[]);
+        assert!(
+            folder
+                .refresh_lock("plugin:a:b|c52143f84584caf9")
+                .ends_with("mcp-refresh-plugin_a_b_c52143f84584caf9.lock.lock")
+        );
+    }
+}

@@ -1,0 +1,112 @@
+use super::*;
+
+struct Home {
+    dir: tempfile::TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn put(&self, path: &str, value: &Value) -> &Self {
+        let path = self.dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, value.to_string()).unwrap();
+        self
+    }
+
+    fn read(&self) -> Configured {
+        let env = Env::fixed([("HOME", self.dir.path().to_str().unwrap())]);
+        let folder = Folder::usual(&env).unwrap();
+        Configured::read(&folder, &self.dir.path().join("managed.json"), &env)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.read().servers.into_iter().map(|server| server.name).collect()
+    }
+}
+
+fn http(url: &str) -> Value {
+    serde_json::json!({ "type": "http", "url": url })
+}
+
+#[test]
+fn every_scope_is_read_and_what_is_disabled_or_unapproved_is_not() {
+    let home = Home::new();
+    let project = home.dir.path().join("work");
+    let path = project.to_str().unwrap();
+    home.put(
+        ".claude.json",
+        &serde_json::json!({
+            "mcpServers": {"user": http("https://u.example/mcp"), "files": {"command": "x"}},
+            "projects": {path: {
+                "mcpServers": {"local": http("https://l.example/mcp"), "off": http("https://o.example")},
+                "disabledMcpServers": ["off"],
+                "enabledMcpjsonServers": ["approved", "both"],
+                "disabledMcpjsonServers": ["both"]
+            }}
+        }),
+    )
+    .put(
+        "work/.mcp.json",
+        &serde_json::json!({"mcpServers": {
+            "approved": http("https://a.example"), "both": http("https://b.example"),
+            "pending": http("https://p.example")
+        }}),
+    )
+    .put(".claude/settings.json", &serde_json::json!({"enabledPlugins": {"slack@m": true, "x@m": false}}))
+    .put(
+        ".claude/plugins/installed_plugins.json",
+        &serde_json::json!({"version": 2, "plugins": {
+            "slack@m": [{"installPath": home.dir.path().join("p/slack")}],
+            "x@m": [{"installPath": home.dir.path().join("p/x")}]
+        }}),
+    )
+    .put("p/slack/.mcp.json", &serde_json::json!({"slack": http("https://mcp.slack.com/mcp")}))
+    .put("p/x/.mcp.json", &serde_json::json!({"x": http("https://x.example")}));
+    assert_eq!(home.names(), ["plugin:slack:slack", "user", "local", "approved"]);
+}
+
+#[test]
+fn a_managed_file_is_the_only_one_that_counts() {
+    let home = Home::new();
+    home.put(
+        ".claude.json",
+        &serde_json::json!({"mcpServers": {"user": http("https://u.example")}}),
+    )
+    .put("managed.json", &serde_json::json!({"mcpServers": {"org": http("https://o.example")}}));
+    assert_eq!(home.names(), ["org"]);
+}
+
+#[test]
+fn a_broken_file_hides_only_itself_and_is_said_without_its_content() {
+    let home = Home::new();
+    fs::write(home.dir.path().join(".claude.json"), "{\"secret\": tok").unwrap();
+    let read = home.read();
+    assert!(read.servers.is_empty());
+    assert!(read.advice[0].contains("line 1, column 13"), "{:?}", read.advice);
+    assert!(!read.advice[0].contains("tok"));
+}
+
+#[test]
+fn a_server_with_its_own_authorization_header_does_not_sign_in() {
+    let home = Home::new();
+    let mut server = http("https://u.example");
+    server["headers"] = serde_json::json!({"authorization": "Bearer x"});
+    home.put(".claude.json", &serde_json::json!({"mcpServers": {"user": server}}));
+    assert!(home.names().is_empty());
+}
+
+#[test]
+fn a_key_is_never_made_up_where_a_variable_is_not_known() {
+    let home = Home::new();
+    home.put(
+        ".claude.json",
+        &serde_json::json!({"mcpServers": {"user": http("https://${NOT_SET_HERE}/mcp")}}),
+    );
+    let read = home.read();
+    assert_eq!(read.servers[0].key, None);
+    let found = read.of_entry("user|0123456789abcdef", "user", "https://real.example/mcp");
+    assert_eq!(found.map(|server| server.name.as_str()), Some("user"));
+}
