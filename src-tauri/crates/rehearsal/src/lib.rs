@@ -1,5 +1,20 @@
-//! Rehearses.
+//! An honest authorization server and MCP server on loopback, to rehearse with.
+//!
+//! What it is: OAuth 2 as the RFCs have it, with the habits of real providers to choose from and
+//! faults to order, and an MCP server behind it that real programs can talk to. It is what tests
+//! and the demo measure against, so it keeps books honestly: what a [`Control`] reports is what
+//! would have happened at a provider.
+//!
+//! What it must not do: depend on another lamplighter crate, listen beyond loopback, write a file,
+//! or be kinder to a client than the RFCs are.
+//!
+//! Where to read next: [`Builder`] for what can be chosen, [`Control`] for what can be done while
+//! it runs, [`Fault`] for what can go wrong, `ledger` for how tokens rotate.
+
 #![warn(missing_docs)]
+
+mod builder;
+mod control;
 mod dialect;
 mod fault;
 mod ledger;
@@ -8,10 +23,17 @@ mod metadata;
 mod options;
 mod perform;
 mod secrets;
+mod serve;
 mod sign_in;
+#[cfg(test)]
+mod tests;
 mod token;
 mod town;
 mod wire;
+
+pub use builder::{Builder, Rehearsal};
+pub use control::{Control, Mint, Minted};
 pub use fault::Fault;
+pub use options::{ClientAuth, Dialect, ExpiresIn, GraceAnswer, Layout, Prm, Rotation};
 pub use secrets::short_id;
-pub use town::Outcome;
+pub use town::{McpSeen, Outcome, Seen};
