@@ -1,0 +1,396 @@
+//! The contract that every store keeps, whatever its client: found, absent, locked, broken, changed
+//! and gone meanwhile, unknown fields kept, mode and symlink kept, two writers, disk full.
+//!
+//! A new client joins by one more `Subject` in [`subjects`]. Nothing outside a temporary folder is
+//! touched.
+
+mod claude_code_subject;
+
+use std::{fs, path::Path, time::Duration};
+
+use claude_code_subject::ClaudeCodeSubject;
+use lamplighter_core::{
+    ids::EntryKey,
+    secret::Secret,
+    store::{Change, Entry, NewTokens, StoreFault, TokenPair, Written},
+    time::Wall,
+};
+use lamplighter_engine::stores::Store;
+
+/// One client's store with what a test needs to know about it.
+pub(crate) trait Subject: Sync {
+    /// Lays the fixture `name` out in `home`.
+    fn lay_out(&self, home: &Path, fixture: &str);
+    /// The store that lies there.
+    fn store(&self, home: &Path) -> Box<dyn Store>;
+    /// The file that holds the grants.
+    fn file(&self, home: &Path) -> std::path::PathBuf;
+    /// The same text with our own fields' values blanked.
+    fn blanked(&self, text: &str) -> String;
+    /// The client signs out of everything but leaves its file.
+    fn sign_out(&self, home: &Path);
+    /// Something else that the client keeps in the same file, changed by it.
+    fn client_writes_elsewhere(&self, home: &Path);
+}
+
+fn subjects() -> [&'static dyn Subject; 1] {
+    [&ClaudeCodeSubject]
+}
+
+/// Runs one rule against every store, each in a home of its own with the fixture `name`.
+fn check(fixture: &str, rule: impl Fn(&dyn Subject, &Path, &dyn Store)) {
+    for subject in subjects() {
+        let home = tempfile::tempdir().expect("a temporary home");
+        subject.lay_out(home.path(), fixture);
+        let store = subject.store(home.path());
+        rule(subject, home.path(), store.as_ref());
+    }
+}
+
+fn first(store: &dyn Store) -> Entry {
+    let view = store.look().expect("a readable store");
+    view.entries.into_iter().next().expect("an entry")
+}
+
+fn renewed(entry: &Entry) -> Change {
+    Change {
+        key: entry.key.clone(),
+        expect: entry.pair.clone(),
+        client_id: entry.client.as_ref().map(|c| c.id.clone()).unwrap_or_default(),
+        new: NewTokens {
+            access: Secret::new("new-access-\u{e9}"),
+            refresh: Secret::new("new-refresh"),
+            expires_at: Some(Wall(1_900_000_000_000)),
+            scope: entry.scope.clone(),
+        },
+    }
+}
+
+fn holds_new(store: &dyn Store, key: &EntryKey) -> bool {
+    let view = store.look().expect("a readable store");
+    let entry = view.entries.iter().find(|entry| entry.key == *key).expect("the entry");
+    entry.pair.refresh == Some(Secret::new("new-refresh"))
+}
+
+#[test]
+fn what_is_there_is_found_and_what_is_not_ours_is_not() {
+    check("full", |_, _, store| {
+        let view = store.look().expect("a readable store");
+        let names: Vec<_> = view.entries.iter().map(|e| e.server_name.as_str()).collect();
+        assert_eq!(names, ["slack", "notion", "copy"]);
+        assert_eq!(view.entries[0].pair.refresh, view.entries[2].pair.refresh);
+        assert!(view.entries[0].client.is_some());
+    });
+}
+
+#[test]
+fn no_store_is_absent_and_not_empty() {
+    check("absent", |_, _, store| {
+        assert!(matches!(store.look(), Err(StoreFault::Absent { .. })));
+    });
+}
+
+#[test]
+fn new_tokens_change_our_fields_and_not_one_byte_more() {
+    check("full", |subject, home, store| {
+        let before = fs::read_to_string(subject.file(home)).expect("a file");
+        let change = renewed(&first(store));
+        assert_eq!(store.write(&change), Ok(Written::Saved));
+        let after = fs::read_to_string(subject.file(home)).expect("a file");
+        assert_ne!(before, after);
+        assert_eq!(subject.blanked(&before), subject.blanked(&after));
+        assert_eq!(first(store).pair, change.new.pair());
+        assert!(after.is_ascii() || !before.is_ascii());
+    });
+}
+
+#[test]
+fn writing_the_same_twice_writes_once() {
+    check("full", |subject, home, store| {
+        let change = renewed(&first(store));
+        store.write(&change).expect("written");
+        let before = fs::metadata(subject.file(home)).and_then(|m| m.modified()).expect("a time");
+        assert_eq!(store.write(&change), Ok(Written::Saved));
+        let after = fs::metadata(subject.file(home)).and_then(|m| m.modified()).expect("a time");
+        assert_eq!(before, after);
+    });
+}
+
+#[test]
+fn what_changed_meanwhile_is_left_and_told() {
+    check("full", |_, _, store| {
+        let entry = first(store);
+        store.write(&renewed(&entry)).expect("written");
+        // Our knowledge is old now, in any one of the three fields.
+        for (access, refresh, expires) in [(true, false, false), (false, true, false), (false, false, true)]
+        {
+            let now = first(store);
+            let mut change = renewed(&now);
+            change.new.access = Secret::new("other");
+            if access {
+                change.expect.access = entry.pair.access.clone();
+            }
+            if refresh {
+                change.expect.refresh = entry.pair.refresh.clone();
+            }
+            if expires {
+                change.expect.expires_at = entry.pair.expires_at;
+            }
+            assert_eq!(store.write(&change), Ok(Written::Conflict(now.pair.clone())));
+            assert_eq!(first(store), now);
+        }
+    });
+}
+
+#[test]
+fn another_oauth_clients_entry_is_a_conflict() {
+    check("full", |_, _, store| {
+        let mut change = renewed(&first(store));
+        change.client_id = "somebody else's".into();
+        assert!(matches!(store.write(&change), Ok(Written::Conflict(_))));
+    });
+}
+
+#[test]
+fn what_is_gone_meanwhile_is_not_brought_back() {
+    check("full", |subject, home, store| {
+        let change = renewed(&first(store));
+        subject.sign_out(home);
+        let before = fs::read_to_string(subject.file(home)).expect("a file");
+        assert_eq!(store.write(&change), Ok(Written::Gone));
+        assert_eq!(fs::read_to_string(subject.file(home)).expect("a file"), before);
+        fs::remove_file(subject.file(home)).expect("removed");
+        assert_eq!(store.write(&change), Ok(Written::Gone));
+        assert!(!subject.file(home).exists());
+    });
+}
+
+#[test]
+fn an_unreadable_store_is_broken_said_without_content_and_never_written() {
+    for text in [
+        r#"{"mcpOAuth":{"slack|0":{"accessToken":"tok_secret_1"#,
+        r#"["tok_secret_1"]"#,
+        r#"{"mcpOAuth":"tok_secret_1"}"#,
+        "\u{feff}tok_secret_1",
+        "",
+    ] {
+        check("full", |subject, home, store| {
+            let change = renewed(&first(store));
+            fs::write(subject.file(home), text).expect("written");
+            for fault in [store.look().expect_err("broken"), store.write(&change).expect_err("broken")]
+            {
+                assert!(matches!(fault, StoreFault::Broken { .. }), "{fault:?}");
+                assert!(!format!("{fault} {fault:?}").contains("tok_secret"), "{fault}");
+            }
+            assert_eq!(fs::read_to_string(subject.file(home)).expect("a file"), text);
+        });
+    }
+}
+
+#[test]
+fn ten_megabytes_are_read_and_kept() {
+    check("full", |subject, home, store| {
+        let file = subject.file(home);
+        let text = fs::read_to_string(&file).expect("a file");
+        let big = format!("{}\"pad\":\"{}\",{}", &text[..1], "x".repeat(10_000_000), &text[1..]);
+        fs::write(&file, &big).expect("written");
+        assert_eq!(store.write(&renewed(&first(store))), Ok(Written::Saved));
+        let after = fs::read_to_string(&file).expect("a file");
+        assert_eq!(subject.blanked(&after), subject.blanked(&big));
+    });
+}
+
+#[test]
+fn an_end_that_is_not_known_is_removed_and_an_old_scope_stays() {
+    check("full", |_, _, store| {
+        let entry = first(store);
+        let mut change = renewed(&entry);
+        change.new.expires_at = None;
+        change.new.scope = None;
+        assert_eq!(store.write(&change), Ok(Written::Saved));
+        let after = first(store);
+        assert_eq!(after.pair.expires_at, None);
+        assert_eq!(after.scope, entry.scope);
+    });
+}
+
+#[test]
+fn two_writers_lose_nothing() {
+    check("full", |subject, home, _| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..60 {
+                    subject.client_writes_elsewhere(home);
+                }
+            });
+            for index in 0..3 {
+                scope.spawn(move || {
+                    let store = subject.store(home);
+                    let entry = store.look().expect("readable").entries.swap_remove(index);
+                    for turn in 0..20 {
+                        let now = store.look().expect("readable");
+                        let now = now.entries.into_iter().find(|e| e.key == entry.key).expect("it");
+                        let mut change = renewed(&now);
+                        change.new.access = Secret::new(format!("a-{index}-{turn}"));
+                        assert_eq!(store.write(&change), Ok(Written::Saved));
+                    }
+                });
+            }
+        });
+        let view = subject.store(home).look().expect("readable");
+        for (index, entry) in view.entries.iter().enumerate() {
+            assert_eq!(entry.pair.access, Some(Secret::new(format!("a-{index}-19"))));
+        }
+    });
+}
+
+#[test]
+fn a_refresh_lock_keeps_others_out_and_says_who() {
+    check("full", |_, _, store| {
+        let key = first(store).key;
+        let held = store.lock(&key, Duration::from_millis(10), false).expect("free");
+        held.still_ours().expect("ours");
+        let busy = store.lock(&key, Duration::from_millis(10), false).err().expect("busy");
+        assert!(matches!(busy, StoreFault::Busy { .. }), "{busy:?}");
+        drop(held);
+        store.lock(&key, Duration::from_millis(10), false).expect("free again");
+    });
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("a file").permissions().mode() & 0o777
+    }
+
+    fn is_root() -> bool {
+        rustix::process::geteuid().is_root()
+    }
+
+    #[test]
+    fn a_file_that_others_could_read_is_the_users_alone_afterwards() {
+        check("full", |subject, home, store| {
+            fs::set_permissions(subject.file(home), fs::Permissions::from_mode(0o644)).expect("set");
+            store.write(&renewed(&first(store))).expect("written");
+            assert_eq!(mode(&subject.file(home)), 0o600);
+        });
+    }
+
+    #[test]
+    fn a_symlink_stays_one_and_the_real_file_is_written() {
+        check("full", |subject, home, store| {
+            let (file, real) = (subject.file(home), home.join("elsewhere.json"));
+            fs::rename(&file, &real).expect("moved");
+            symlink(&real, &file).expect("linked");
+            let key = first(store).key;
+            store.write(&renewed(&first(store))).expect("written");
+            assert!(fs::symlink_metadata(&file).expect("a link").is_symlink());
+            assert!(fs::read_to_string(&real).expect("a file").contains("new-refresh"));
+            assert!(holds_new(store, &key));
+        });
+    }
+
+    #[test]
+    fn another_users_file_is_not_written() {
+        if !is_root() {
+            println!("skipped: only root can give a file away");
+            return;
+        }
+        check("full", |subject, home, store| {
+            let change = renewed(&first(store));
+            chown(subject.file(home), Some(12_345), None).expect("given away");
+            let fault = store.write(&change).expect_err("refused");
+            assert!(matches!(fault, StoreFault::Denied { .. }), "{fault:?}");
+            assert!(!holds_new(store, &change.key));
+        });
+    }
+
+    #[test]
+    fn on_a_full_disk_the_old_file_stays_whole_and_nothing_is_left_behind() {
+        let Some(disk) = TinyDisk::mount() else {
+            println!("skipped: a small file system can only be mounted by root");
+            return;
+        };
+        for subject in subjects() {
+            subject.lay_out(disk.path(), "full");
+            let store = subject.store(disk.path());
+            let change = renewed(&first(store.as_ref()));
+            let before = fs::read_to_string(subject.file(disk.path())).expect("a file");
+            fs::write(disk.path().join("filler"), vec![0; 1_100_000]).expect_err("full by now");
+            let fault = store.write(&change).expect_err("no room");
+            assert!(matches!(fault, StoreFault::DiskFull { .. }), "{fault:?}");
+            assert_eq!(fs::read_to_string(subject.file(disk.path())).expect("a file"), before);
+            fs::remove_file(disk.path().join("filler")).expect("removed");
+            assert_eq!(store.write(&change), Ok(Written::Saved));
+            let folder = subject.file(disk.path());
+            let left = fs::read_dir(folder.parent().expect("a folder")).expect("a folder");
+            let left = left.filter_map(|e| e.ok()?.file_name().into_string().ok());
+            assert!(left.into_iter().all(|name| !name.contains(".lamplighter-")));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_said_and_nothing_changes() {
+        let Some(disk) = TinyDisk::mount() else {
+            println!("skipped: a file system can only be mounted read-only by root");
+            return;
+        };
+        for subject in subjects() {
+            subject.lay_out(disk.path(), "full");
+            let store = subject.store(disk.path());
+            let change = renewed(&first(store.as_ref()));
+            disk.read_only();
+            let fault = store.write(&change).expect_err("read-only");
+            assert!(matches!(fault, StoreFault::Denied { .. }), "{fault:?}");
+            assert!(store.look().is_ok());
+        }
+    }
+
+    /// A file system of one megabyte, unmounted when dropped.
+    struct TinyDisk(tempfile::TempDir);
+
+    impl TinyDisk {
+        fn mount() -> Option<Self> {
+            let place = tempfile::tempdir().ok()?;
+            let mounted = is_root()
+                && std::process::Command::new("mount")
+                    .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
+                    .arg(place.path())
+                    .status()
+                    .is_ok_and(|status| status.success());
+            mounted.then_some(Self(place))
+        }
+
+        fn path(&self) -> &Path {
+            self.0.path()
+        }
+
+        fn read_only(&self) {
+            let status = std::process::Command::new("mount")
+                .args(["-o", "remount,ro"])
+                .arg(self.path())
+                .status()
+                .expect("mount runs");
+            assert!(status.success());
+        }
+    }
+
+    impl Drop for TinyDisk {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("umount").arg(self.path()).status();
+        }
+    }
+}
+
+#[test]
+fn an_emptied_entry_is_seen_as_one() {
+    check("wiped", |_, _, store| {
+        let entry = first(store);
+        assert!(entry.pair.is_wiped());
+        assert_eq!(entry.pair, TokenPair { access: None, refresh: None, expires_at: Some(Wall(0)) });
+    });
+}
