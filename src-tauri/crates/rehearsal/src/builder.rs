@@ -163,10 +163,7 @@ impl Rehearsal {
 
     /// A handle for tests.
     pub fn control(&self) -> Control {
-        Control {
-            shared: self.running.shared.clone(),
-            orders: self.running.orders.clone(),
-        }
+        Control { shared: self.running.shared.clone(), orders: self.running.orders.clone() }
     }
 }
 

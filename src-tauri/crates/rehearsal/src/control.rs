@@ -81,8 +81,7 @@ impl Control {
     pub fn mint(&self, mint: Mint) -> Minted {
         let mut town = self.shared.lock();
         let town = &mut *town;
-        let client_id =
-            mint.client_id.unwrap_or_else(|| town.ledger.source.value("lamp_client_"));
+        let client_id = mint.client_id.unwrap_or_else(|| town.ledger.source.value("lamp_client_"));
         let secret = mint.client_secret;
         let client = town.ledger.clients.entry(client_id.clone()).or_insert_with(|| Client {
             auth: mint.auth.unwrap_or(match secret {

@@ -4,8 +4,8 @@
 //!
 //! Where to read next: [`Dialect`]; `token`, which decides.
 
-use hyper::header;
 use hyper::StatusCode;
+use hyper::header;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 

@@ -156,8 +156,7 @@ impl Ledger {
         now_ms: i64,
         options: &Options,
     ) -> Used {
-        let mut used =
-            Used { pair: None, scope: String::new(), reuse: false, foreign: false };
+        let mut used = Used { pair: None, scope: String::new(), reuse: false, foreign: false };
         let Some((f, p)) = self.find_refresh(refresh) else { return used };
         let presented = self.families[f].pairs[p].clone();
         if self.families[f].client_id != client_id {
@@ -171,8 +170,7 @@ impl Ledger {
             return used;
         }
         // A server that sends no new refresh token can't expect one next time.
-        let rotation =
-            if options.omit_refresh_token { Rotation::None } else { options.rotation };
+        let rotation = if options.omit_refresh_token { Rotation::None } else { options.rotation };
         let good = match presented.standing {
             Standing::Live => true,
             Standing::Previous { until_ms } => now_ms <= until_ms,

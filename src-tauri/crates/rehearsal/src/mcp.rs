@@ -48,10 +48,9 @@ pub(crate) fn mcp(town: &mut Town, call: &Call, process: bool) -> Option<Reply> 
     Some(match call.method {
         Method::POST => match message {
             Ok(message) => post(message),
-            Err(_) => Reply::json(
-                StatusCode::BAD_REQUEST,
-                &failure(&Value::Null, -32700, "Parse error"),
-            ),
+            Err(_) => {
+                Reply::json(StatusCode::BAD_REQUEST, &failure(&Value::Null, -32700, "Parse error"))
+            }
         },
         Method::DELETE => Reply::empty(StatusCode::OK),
         // No stream of its own to offer: the specification wants 405 then.

@@ -222,8 +222,7 @@ async fn answer(
         };
         let process = fault.as_ref().is_none_or(crate::Fault::processes);
         // A slow answer is right in the end.
-        let spoilt =
-            fault.as_ref().map(crate::Fault::name).filter(|name| *name != "Slow");
+        let spoilt = fault.as_ref().map(crate::Fault::name).filter(|name| *name != "Slow");
         let right = match place(town, &call) {
             Place::Token => token::token(town, &call, spoilt, process),
             Place::Mcp => mcp::mcp(town, &call, process),

@@ -25,10 +25,7 @@ pub(crate) fn register(town: &mut Town, call: &Call) -> Reply {
         return Reply::empty(StatusCode::METHOD_NOT_ALLOWED);
     }
     let refuse = |code: &str, why: &str| {
-        Reply::json(
-            StatusCode::BAD_REQUEST,
-            &json!({ "error": code, "error_description": why }),
-        )
+        Reply::json(StatusCode::BAD_REQUEST, &json!({ "error": code, "error_description": why }))
     };
     let asked = match serde_json::from_slice::<Value>(&call.body) {
         Ok(value) if value.is_object() && call.content_type() == "application/json" => value,
@@ -116,8 +113,9 @@ pub(crate) fn authorize(town: &mut Town, call: &Call) -> Reply {
         return Reply::empty(StatusCode::METHOD_NOT_ALLOWED);
     }
     let get = |name: &str| wire::one(&call.query, name);
-    let page =
-        |why: &str| Reply::typed(StatusCode::BAD_REQUEST, "text/plain; charset=utf-8", why.to_owned());
+    let page = |why: &str| {
+        Reply::typed(StatusCode::BAD_REQUEST, "text/plain; charset=utf-8", why.to_owned())
+    };
     // RFC 6749 §4.1.2.1: without a good client and address there is nowhere safe to redirect to.
     let Some(client) = get("client_id").and_then(|id| town.ledger.clients.get(id)) else {
         return page("Unknown client.");

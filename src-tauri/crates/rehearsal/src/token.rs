@@ -226,8 +226,7 @@ fn refresh(
         return refuse("invalid_request", "refresh_token is missing");
     };
     // RFC 6749 §6: not more than was granted. Checked first, so that it spends nothing.
-    if let (Some(asked), Some(family)) =
-        (wire::one(form, "scope"), town.ledger.family_of(token))
+    if let (Some(asked), Some(family)) = (wire::one(form, "scope"), town.ledger.family_of(token))
         && !asked.split(' ').all(|s| family.scope.split(' ').any(|g| g == s))
     {
         return refuse("invalid_scope", "More than was granted");
@@ -245,11 +244,7 @@ fn refresh(
 }
 
 /// RFC 8707 §2. Where the resource publishes nothing, a client can't know what to send.
-fn check_resource(
-    town: &mut Town,
-    form: &[(String, String)],
-    record: bool,
-) -> Result<(), Refusal> {
+fn check_resource(town: &mut Town, form: &[(String, String)], record: bool) -> Result<(), Refusal> {
     let expected = town.mcp_url();
     let sent: Vec<&str> =
         form.iter().filter(|(k, v)| k == "resource" && !v.is_empty()).map(|(_, v)| &**v).collect();
