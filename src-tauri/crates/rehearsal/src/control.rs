@@ -176,7 +176,7 @@ impl Control {
         let (done, wait) = mpsc::channel();
         if self.orders.send(Order::Refuse(refuse, done)).is_ok() {
             // Fails at once when the server stopped meanwhile.
-            drop(wait.recv_timeout(Duration::from_secs(10)));
+            let _ = wait.recv_timeout(Duration::from_secs(10));
         }
     }
 

@@ -172,7 +172,7 @@ async fn run(shared: Shared, mut doors: [Option<Door>; 2], mut inbox: UnboundedR
                         }
                     }
                     // Whoever asked may be gone.
-                    drop(done.send(()));
+                    let _ = done.send(());
                     continue;
                 }
                 Some(Order::Stop) | None => break,

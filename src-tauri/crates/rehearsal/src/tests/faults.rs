@@ -116,7 +116,7 @@ fn faults_wait_their_turn_and_count_down() {
     let (town, control, grant) = minted(Rehearsal::builder());
     control.inject(Fault::Status { status: 502 }, 2);
     control.inject(Fault::Status { status: 503 }, 1);
-    let mut status = || refresh(&town, &grant, &grant.refresh_token).status;
+    let status = || refresh(&town, &grant, &grant.refresh_token).status;
     assert_eq!([status(), status(), status(), status()], [502, 502, 503, 200]);
 }
 

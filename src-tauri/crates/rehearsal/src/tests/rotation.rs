@@ -63,10 +63,10 @@ fn the_previous_token_stays_good_until_the_new_one_is_used() {
     let lost = tokens(&refresh(&town, &grant, &grant.refresh_token));
     let kept = tokens(&refresh(&town, &grant, &grant.refresh_token));
     assert!(!control.is_refresh_live(&lost.1) && control.is_refresh_live(&grant.refresh_token));
-    let last = tokens(&refresh(&town, &grant, &kept.1));
+    let newest = tokens(&refresh(&town, &grant, &kept.1));
     assert!(!control.is_refresh_live(&grant.refresh_token));
     assert_eq!(refresh(&town, &grant, &grant.refresh_token).json()["error"], "invalid_grant");
-    assert!(control.is_refresh_live(&last.1), "reuse ends nothing here");
+    assert!(control.is_refresh_live(&newest.1), "reuse ends nothing here");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_secret_is_held_against_the_registration_and_sent_once() {
     let wrong = refresh(&town, &grant, &grant.refresh_token);
     assert_eq!((wrong.status, &wrong.json()["error"]), (401, &"invalid_client".into()));
     let body = super::refresh_body(&town, &grant, &grant.refresh_token) + "&client_secret=s3cret";
-    // Made of the two halves it is sent as: base64 of "x:s3cret" names another client.
+    // Basic for "x:s3cret": two secrets are refused before anyone asks whose they are.
     let twice = "POST /token HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n\
                  Authorization: Basic eDpzM2NyZXQ=";
     super::send(&town.origin(), twice, &body).unwrap();
