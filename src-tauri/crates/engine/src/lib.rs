@@ -8,8 +8,10 @@
 pub mod clock;
 pub mod driver;
 mod files;
+pub mod history;
 pub mod http;
 pub mod journal;
+pub mod keyring;
 pub mod lock;
 pub mod open;
 pub mod paths;

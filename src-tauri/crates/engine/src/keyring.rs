@@ -1,0 +1,204 @@
+//! The journal's key in the system's keyring, asked for once, when the engine starts.
+//!
+//! It must never bring up a dialog that nobody asked for and never hold anything up: the question is
+//! asked on a thread of its own, a locked keyring is told from an open one before anything is read,
+//! and whatever takes too long is left to itself. The keyring is never asked while a new token
+//! exists in memory only.
+//!
+//! A key that is created goes in under service `dev.lamplighter`, user `journal-key`.
+
+#[cfg(any(target_os = "macos", windows))]
+mod native;
+#[cfg(all(unix, not(target_os = "macos")))]
+mod secret_service;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    paths::Env,
+    seal::Key,
+    settings::{KeyringUse, Settings},
+};
+
+const SERVICE: &str = "dev.lamplighter";
+const USER: &str = "journal-key";
+
+/// What the keyring said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyringAnswer {
+    /// The key was there.
+    Present(Key),
+    /// There was none, and now there is.
+    Created(Key),
+    /// It needs a person to unlock it.
+    Locked,
+    /// There is none to ask, or it would not do; why, in words.
+    Absent(String),
+    /// It did not answer in time.
+    TimedOut,
+    /// The settings say not to ask.
+    Off,
+}
+
+impl KeyringAnswer {
+    /// The key, where there is one.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Present(key) | Self::Created(key) => Some(key),
+            Self::Locked | Self::Absent(_) | Self::TimedOut | Self::Off => None,
+        }
+    }
+}
+
+/// A keyring.
+///
+/// Contract: [`fetch`](Self::fetch) may block as long as it likes, brings up no dialog, reads or
+/// creates the one entry of ours and touches no other.
+pub trait Keyring: Send {
+    /// Reads the key, or makes it where there is none.
+    fn fetch(&self) -> KeyringAnswer;
+}
+
+/// The journal's key, as the settings want it. Blocks for at most the settings' wait.
+pub fn journal_key(settings: &Settings, env: &Env) -> KeyringAnswer {
+    match settings.keyring {
+        KeyringUse::Off => KeyringAnswer::Off,
+        KeyringUse::Auto => ask(SystemKeyring::new(env), settings.keyring_wait),
+    }
+}
+
+/// Asks on a thread of its own and waits at most `patience`.
+pub fn ask(keyring: impl Keyring + 'static, patience: Duration) -> KeyringAnswer {
+    let (tell, told) = mpsc::sync_channel(1);
+    let asking = thread::Builder::new().name("keyring".into()).spawn(move || {
+        // Nobody may be listening any more.
+        let _ = tell.send(keyring.fetch());
+    });
+    match asking.map(|_| told.recv_timeout(patience)) {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(mpsc::RecvTimeoutError::Timeout)) => KeyringAnswer::TimedOut,
+        Ok(Err(mpsc::RecvTimeoutError::Disconnected)) => {
+            KeyringAnswer::Absent("it failed while it was asked".into())
+        }
+        Err(error) => KeyringAnswer::Absent(format!("it can't be asked: {error}")),
+    }
+}
+
+/// The keyring of this desktop.
+#[derive(Debug, Clone)]
+pub struct SystemKeyring {
+    #[cfg_attr(
+        any(target_os = "macos", windows),
+        expect(dead_code, reason = "one per user there")
+    )]
+    env: Env,
+}
+
+impl SystemKeyring {
+    /// The one that `env` leads to.
+    pub fn new(env: &Env) -> Self {
+        Self { env: env.clone() }
+    }
+}
+
+/// A keyring in memory. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct FakeKeyring(Arc<Mutex<Memory>>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    key: Option<Key>,
+    once: Option<KeyringAnswer>,
+}
+
+impl FakeKeyring {
+    /// Empty.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The next question is answered like this; what is kept is not touched.
+    pub fn once(&self, answer: KeyringAnswer) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).once = Some(answer);
+    }
+}
+
+impl Keyring for FakeKeyring {
+    fn fetch(&self) -> KeyringAnswer {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = memory.once.take() {
+            return answer;
+        }
+        match (memory.key.clone(), Key::generate()) {
+            (Some(key), _) => KeyringAnswer::Present(key),
+            (None, Ok(key)) => {
+                memory.key = Some(key.clone());
+                KeyringAnswer::Created(key)
+            }
+            (None, Err(error)) => KeyringAnswer::Absent(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_key_is_made_once_and_found_from_then_on() {
+        let keyring = FakeKeyring::new();
+        let KeyringAnswer::Created(key) = ask(keyring.clone(), LONG) else {
+            panic!("there was one already")
+        };
+        assert_eq!(ask(keyring.clone(), LONG), KeyringAnswer::Present(key.clone()));
+        keyring.once(KeyringAnswer::Locked);
+        assert_eq!(ask(keyring.clone(), LONG), KeyringAnswer::Locked);
+        assert_eq!(ask(keyring, LONG), KeyringAnswer::Present(key));
+    }
+
+    #[test]
+    fn a_keyring_that_hangs_holds_nobody_up() {
+        struct Hanging(Mutex<mpsc::Receiver<()>>);
+        impl Keyring for Hanging {
+            fn fetch(&self) -> KeyringAnswer {
+                let _ = self.0.lock().unwrap().recv();
+                KeyringAnswer::Locked
+            }
+        }
+        let (let_go, held) = mpsc::channel();
+        let answer = ask(Hanging(Mutex::new(held)), Duration::from_millis(20));
+        assert_eq!(answer, KeyringAnswer::TimedOut);
+        drop(let_go);
+    }
+
+    #[test]
+    fn a_keyring_that_fails_is_no_keyring() {
+        struct Failing;
+        impl Keyring for Failing {
+            fn fetch(&self) -> KeyringAnswer {
+                std::panic::resume_unwind(Box::new("on purpose"))
+            }
+        }
+        assert!(matches!(ask(Failing, LONG), KeyringAnswer::Absent(_)));
+    }
+
+    #[test]
+    fn a_keyring_that_is_switched_off_is_not_asked() {
+        let settings = Settings { keyring: KeyringUse::Off, ..Settings::default() };
+        assert_eq!(journal_key(&settings, &Env::Process), KeyringAnswer::Off);
+    }
+
+    #[test]
+    fn no_answer_shows_a_key() {
+        let key = Key::from_bytes(&[7; 32]).unwrap();
+        let shown = format!("{:?} {:?}", KeyringAnswer::Present(key.clone()), FakeKeyring::new());
+        assert!(!shown.contains("7, 7"), "{shown}");
+        assert_eq!(KeyringAnswer::Created(key.clone()).key(), Some(&key));
+    }
+}
