@@ -106,8 +106,7 @@ impl Client {
     pub async fn for_server(&self, url: &str) -> Option<reqwest::Client> {
         let parsed = Url::parse(url).ok()?;
         let written = Reach::of_written(&parsed);
-        let https = parsed.scheme() == "https";
-        if !https && !(parsed.scheme() == "http" && written == Reach::Loopback) {
+        if !may_speak_to(&parsed, written) {
             return None;
         }
         if let Some(proxied) = self.proxy_for(&parsed, written) {
@@ -145,9 +144,7 @@ impl Client {
         request: &Request,
     ) -> Result<Response, Fault> {
         let written = Reach::of_written(url);
-        let scheme_allowed =
-            url.scheme() == "https" || (url.scheme() == "http" && written == Reach::Loopback);
-        if !scheme_allowed {
+        if !may_speak_to(url, written) {
             return Err(Fault::Forbidden);
         }
         let send = async |client: &reqwest::Client| {
@@ -246,6 +243,15 @@ impl Http for Client {
             }
             outcome
         })
+    }
+}
+
+/// HTTPS, or plain HTTP that does not leave this machine.
+fn may_speak_to(url: &Url, written: Reach) -> bool {
+    match url.scheme() {
+        "https" => true,
+        "http" => written == Reach::Loopback,
+        _ => false,
     }
 }
 

@@ -26,7 +26,10 @@ impl Names for Book {
 const NOW: Now = Now { wall: Wall(1_445_412_480_000), boot: Boot(0) };
 
 fn client_with(network: &Network, env: &Env, book: Book) -> Client {
-    let limits = Limits { connect: Duration::from_secs(5), whole: Duration::from_millis(400) };
+    client_within(Limits::default(), network, env, book)
+}
+
+fn client_within(limits: Limits, network: &Network, env: &Env, book: Book) -> Client {
     let clock = Arc::new(FakeClock::at(NOW));
     Client::new(network, env, Arc::new(book), clock, limits).unwrap()
 }
@@ -157,7 +160,10 @@ async fn a_server_that_says_nothing_runs_out_of_time() {
         // Only the client hanging up ends this.
         let _ = stream.read(&mut [0; 1024]).await;
     });
-    assert_eq!(client(Book::default()).fetch(&post(&url)).await, Err(Fault::Timeout));
+    let limits = Limits { whole: Duration::from_millis(300), ..Limits::default() };
+    let none = Env::fixed::<&str, &str>([]);
+    let client = client_within(limits, &Network::default(), &none, Book::default());
+    assert_eq!(client.fetch(&post(&url)).await, Err(Fault::Timeout));
     silent.await.unwrap();
 }
 
@@ -216,6 +222,22 @@ async fn plain_http_goes_to_loopback_only() {
     let client = client(book);
     for url in ["http://plain.example/token", "http://93.184.216.34/token", "ftp://127.0.0.1/"] {
         assert_eq!(client.fetch(&post(url)).await, Err(Fault::Forbidden), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_is_held_to_the_same_addresses() {
+    let book = BTreeMap::from([("plain.example", "127.0.0.1"), ("mcp.corp", "10.0.0.1")]);
+    let client = client(Book(book));
+    for (url, allowed) in [
+        ("http://plain.example/mcp", false),
+        ("ftp://localhost/mcp", false),
+        ("no url", false),
+        ("http://localhost:3000/mcp", true),
+        ("https://mcp.corp/mcp", true),
+        ("https://gone.example/mcp", true),
+    ] {
+        assert_eq!(client.for_server(url).await.is_some(), allowed, "{url}");
     }
 }
 
