@@ -11,16 +11,21 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("lamplighter-engine", &["lamplighter-core"]),
     ("lamplighter", &["lamplighter-core", "lamplighter-engine"]),
     ("lamplighter-rehearsal", &[]),
-    (
-        "lamplighter-tests",
-        &["lamplighter-core", "lamplighter-engine", "lamplighter-rehearsal"],
-    ),
+    ("lamplighter-tests", &["lamplighter-core", "lamplighter-engine", "lamplighter-rehearsal"]),
     ("xtask", &[]),
 ];
 
 /// What core may never name. `no_std` keeps most of it out already; this names the rest.
-const NOT_IN_CORE: &[&str] =
-    &["std::fs", "std::net", "std::process", "std::thread", "std::env", "std::time", "tokio", "async fn"];
+const NOT_IN_CORE: &[&str] = &[
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "std::env",
+    "std::time",
+    "tokio",
+    "async fn",
+];
 
 fn metadata() -> serde_json::Value {
     let output = Command::new(env!("CARGO"))
@@ -68,8 +73,8 @@ fn core_names_nothing_that_does_io() {
     let mut read = 0;
     visit(&core, &mut |path, text| {
         read += 1;
-        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-        for line in code {
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in lines {
             for word in NOT_IN_CORE {
                 assert!(!line.contains(word), "{}: {word} in {line:?}", path.display());
             }

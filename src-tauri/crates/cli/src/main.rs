@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
 
 mod args;
+mod doctor;
 
 mod json;
 mod renew;
@@ -45,7 +46,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Status(args) => status::run(&place, &args),
         Command::Renew(args) => renew::run(place, args),
-        Command::Doctor(_) => anyhow::bail!("soon"),
+        Command::Doctor(args) => doctor::run(&place, &args),
     }
 }
 

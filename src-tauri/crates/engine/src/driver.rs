@@ -23,8 +23,8 @@ use lamplighter_core::{
 use tokio::sync::mpsc;
 
 use crate::{
-    clock::Clock, http::Http, journal::Journal, lock::EngineLock, probe::Probe, state::State,
-    stores::Store,
+    clock::Clock, history::History, http::Http, journal::Journal, lock::EngineLock, probe::Probe,
+    state::State, stores::Store,
 };
 use perform::World;
 
@@ -46,6 +46,8 @@ pub struct Limbs {
     pub journal: Journal,
     /// Our own facts.
     pub state: State,
+    /// What happened, for people; `None` where it can't be kept.
+    pub history: Option<History>,
     /// Says that this is the one engine; held to the end.
     pub lock: EngineLock,
 }
@@ -59,6 +61,7 @@ pub struct Driver {
     clock: Arc<dyn Clock>,
     world: World,
     state: State,
+    history: Option<History>,
     answers: mpsc::UnboundedReceiver<(Ticket, Outcome)>,
     listener: Listener,
     /// Held until everything else is dropped.
@@ -85,6 +88,7 @@ impl Driver {
             clock: limbs.clock,
             world,
             state: limbs.state,
+            history: limbs.history,
             answers,
             listener,
             _lock: limbs.lock,
@@ -153,6 +157,7 @@ impl Driver {
         while let Some(effect) = self.keeper.poll_effect() {
             match effect {
                 Effect::Tell { event } => {
+                    self.record(&event);
                     let snapshot = self.keeper.snapshot();
                     (self.listener)(&event, &snapshot);
                 }
@@ -175,6 +180,13 @@ impl Driver {
                 | Effect::Withdraw { .. }
                 | Effect::Probe { .. } => self.world.perform(effect),
             }
+        }
+    }
+
+    fn record(&mut self, event: &Event) {
+        let Some(history) = &mut self.history else { return };
+        if let Err(fault) = history.record(event, self.clock.now().wall) {
+            tracing::warn!(%fault, "the history can't be kept");
         }
     }
 }

@@ -123,6 +123,16 @@ impl Journal {
         (journal, records, state)
     }
 
+    /// How many records lie at `place` and how they lie there, changing nothing.
+    pub fn peek(place: &Path, key: Option<Key>) -> (usize, JournalState) {
+        match read(place, key.as_ref()) {
+            Ok(found) if found.sealed => (found.records.len(), JournalState::Sealed),
+            Ok(found) => (found.records.len(), JournalState::Unsealed),
+            Err(Unread::Closed(why)) => (0, JournalState::Closed(why)),
+            Err(Unread::Broken) => (0, JournalState::SetAside { to: place.into(), sealed: false }),
+        }
+    }
+
     /// Writes the record down, in place of an older one of the same name. Durable when this returns;
     /// after a fault the journal holds what it held before.
     pub fn keep(&mut self, record: Record) -> Result<(), JournalFault> {

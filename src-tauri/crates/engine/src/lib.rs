@@ -6,6 +6,7 @@
 //! Where to read next: [`stores`] for what belongs to other programs.
 
 pub mod clock;
+pub mod doctor;
 pub mod driver;
 mod files;
 pub mod history;

@@ -16,8 +16,10 @@ use lamplighter_core::{
 use crate::{
     clock::{Clock, SystemClock},
     driver::{Driver, Limbs, Listener},
+    history::History,
     http::{Client, Limits, NetworkFault, SystemNames},
     journal::Journal,
+    keyring,
     lock::{EngineLock, LockFault},
     paths::{Env, Paths, PathsFault},
     probe::McpProbe,
@@ -88,7 +90,7 @@ impl Place {
     pub fn watch(&self) -> Result<Snapshot, OpenFault> {
         let known = State::read(&self.paths.state_file())?;
         let (mark_key, seed, facts) = match known {
-            Some((state, facts)) => (state.mark_key(), state.seed(), facts),
+            Some((remembered, facts)) => (remembered.mark_key(), remembered.seed(), facts),
             // Nothing was ever remembered here, so no mark will be compared with one.
             None => (MarkKey([0; 32]), 0, lamplighter_core::facts::Facts::default()),
         };
@@ -104,8 +106,8 @@ impl Place {
         let clock = SystemClock::new();
         let mut keeper = Keeper::new(opening, clock.now());
         for store in &self.stores {
-            let seen = Input::StoreSeen { store: store.info().id, seen: store.look() };
-            keeper.handle(seen, clock.now());
+            let look = Input::StoreSeen { store: store.info().id, seen: store.look() };
+            keeper.handle(look, clock.now());
         }
         Ok(keeper.snapshot())
     }
@@ -126,9 +128,14 @@ impl Place {
         if let Some(aside) = &opened.set_aside {
             tracing::warn!(to = %aside.display(), "facts could not be read and were set aside");
         }
-        let (journal, records, state) =
-            Journal::open(&self.paths.journal_file(), None, clock.now().wall);
-        tracing::info!(journal = ?state, records = records.len(), "opened");
+        let answer = keyring::journal_key(&self.settings, &self.env);
+        let (journal, records, found) =
+            Journal::open(&self.paths.journal_file(), answer.key().cloned(), clock.now().wall);
+        tracing::info!(journal = ?found, records = records.len(), "opened");
+        // Without a history nothing is lost but the history.
+        let history = History::open(&self.paths.history_file(), clock.now().wall)
+            .inspect_err(|fault| tracing::warn!(%fault, "the history can't be kept"))
+            .ok();
         let opening = Opening {
             stores: self.infos(),
             facts: opened.facts,
@@ -158,6 +165,7 @@ impl Place {
             stores: self.stores,
             journal,
             state: opened.state,
+            history,
             lock,
         };
         Ok(Driver::new(keeper, limbs, listener))

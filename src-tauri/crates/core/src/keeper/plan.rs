@@ -125,7 +125,7 @@ impl Keeper {
         if at > self.now.boot {
             return Next::At(at, why);
         }
-        match self.probation(&target.store) {
+        match self.probation(target) {
             Probation::Over => Next::Now,
             Probation::Until(at) => Next::At(at, Why::FirstWrite),
             Probation::Running => Next::After(Why::FirstWrite),
@@ -153,12 +153,18 @@ impl Keeper {
 
     /// In a store never written before, one server is renewed first and the rest wait for its last
     /// look.
-    fn probation(&self, store: &StoreId) -> Probation {
+    fn probation(&self, target: &Target) -> Probation {
+        let store = &target.store;
         let facts = self.facts.stores.get(store).cloned().unwrap_or_default();
         if facts.proven {
             return Probation::Over;
         }
         let flying = self.flights.values().any(|flight| flight.touches(store));
+        // The one that was written first is not one of the rest.
+        let mut looked_at = self.spares.values().filter(|spare| spare.touches(store)).peekable();
+        if looked_at.peek().is_some() && !flying && looked_at.all(|spare| spare.is_about(target)) {
+            return Probation::Over;
+        }
         if flying || self.spares.values().any(|spare| spare.touches(store)) {
             return Probation::Running;
         }

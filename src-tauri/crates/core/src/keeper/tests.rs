@@ -484,6 +484,20 @@ fn in_a_store_never_written_the_rest_wait_for_the_first_ones_last_look() {
 }
 
 #[test]
+fn the_first_one_itself_is_not_one_of_the_rest() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let mut keeper = world.start();
+    for _ in 0..2 {
+        keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
+        world.settle(&mut keeper);
+        assert!(!keeper.is_busy());
+    }
+    assert_eq!(world.server.presented.len(), 2);
+    assert_eq!(world.journal.len(), 1, "the older record is moot");
+}
+
+#[test]
 fn two_entries_with_one_token_are_one_flight_and_both_are_written() {
     let mut world = World::new();
     world.put(entry("copy", "at-0", "rt-0", world.now.wall.0 + 10 * 60_000));

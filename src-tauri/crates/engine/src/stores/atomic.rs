@@ -46,9 +46,12 @@ impl Ready {
 
 /// Follows symlinks to the file itself, and refuses one that belongs to somebody else.
 fn real_file(path: &Path) -> Result<PathBuf, StoreFault> {
-    let real = fs::canonicalize(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => StoreFault::Absent { place: path.display().to_string() },
-        _ => denied_or_io(path, "finding it", &error),
+    let real = fs::canonicalize(path).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            StoreFault::Absent { place: path.display().to_string() }
+        } else {
+            denied_or_io(path, "finding it", &error)
+        }
     })?;
     own(&real)?;
     Ok(real)

@@ -42,7 +42,7 @@ pub(crate) struct DirLock {
     /// The time we set last. Held while touching, so that a check never sees half of it.
     touched: Arc<Mutex<Option<FileTime>>>,
     stop: Option<mpsc::Sender<()>>,
-    toucher: Option<thread::JoinHandle<()>>,
+    heartbeat: Option<thread::JoinHandle<()>>,
 }
 
 impl DirLock {
@@ -68,7 +68,7 @@ impl DirLock {
     fn held(path: &Path) -> Self {
         let touched = Arc::new(Mutex::new(time_of(path)));
         let (stop, stopped) = mpsc::channel();
-        let toucher = {
+        let heartbeat = {
             let (path, touched) = (path.to_owned(), Arc::clone(&touched));
             thread::Builder::new().name("lock-toucher".into()).spawn(move || {
                 while stopped.recv_timeout(TOUCH) == Err(mpsc::RecvTimeoutError::Timeout) {
@@ -76,7 +76,7 @@ impl DirLock {
                 }
             })
         };
-        Self { path: path.to_owned(), touched, stop: Some(stop), toucher: toucher.ok() }
+        Self { path: path.to_owned(), touched, stop: Some(stop), heartbeat: heartbeat.ok() }
     }
 }
 
@@ -94,9 +94,9 @@ impl RefreshLock for DirLock {
 impl Drop for DirLock {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(toucher) = self.toucher.take() {
+        if let Some(heartbeat) = self.heartbeat.take() {
             // It ends at once: its channel is closed.
-            let _ = toucher.join();
+            let _ = heartbeat.join();
         }
         if self.still_ours().is_ok() {
             // Gone already or not empty any more: somebody else's affair.

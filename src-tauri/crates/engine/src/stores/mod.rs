@@ -74,11 +74,12 @@ pub trait RefreshLock: Send {
 pub(crate) fn denied_or_io(path: &Path, doing: &str, error: &io::Error) -> StoreFault {
     let place = path.display().to_string();
     let what = format!("{doing}: {error}");
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreFault::DiskFull { place },
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            StoreFault::Denied { place, what }
-        }
-        _ => StoreFault::Io { place, what },
+    let kind = error.kind();
+    if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        StoreFault::DiskFull { place }
+    } else if matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {
+        StoreFault::Denied { place, what }
+    } else {
+        StoreFault::Io { place, what }
     }
 }

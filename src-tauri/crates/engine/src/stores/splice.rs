@@ -6,6 +6,7 @@
 
 use std::{borrow::Cow, fmt, ops::Range};
 
+use lamplighter_core::ids::hex;
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
@@ -98,14 +99,14 @@ impl Object {
             return;
         }
         let member = format!("{}:{json}", quoted(key));
-        let (at, text) = match self.members.last() {
-            Some((_, last)) => (last.end, format!(",{member}")),
-            None => {
+        let (at, first) = self.members.last().map_or_else(
+            || {
                 let at = self.span.start + 1;
-                let follows = edits.0.iter().any(|(range, _)| *range == (at..at));
-                (at, if follows { format!(",{member}") } else { member })
-            }
-        };
+                (at, !edits.0.iter().any(|(range, _)| *range == (at..at)))
+            },
+            |(_, last)| (last.end, false),
+        );
+        let text = if first { member } else { format!(",{member}") };
         edits.0.push((at..at, text));
     }
 
@@ -130,12 +131,11 @@ impl Object {
             } else {
                 // Nothing that stays stands before it: with the comma behind it.
                 let comma = text[place.end..].find(',').map_or(place.end, |at| place.end + at + 1);
-                let start = match index {
-                    0 => self.span.start + 1,
-                    _ => {
-                        let before = self.members[index - 1].1.end;
-                        text[before..].find(',').map_or(before, |at| before + at + 1)
-                    }
+                let start = if index == 0 {
+                    self.span.start + 1
+                } else {
+                    let before = self.members[index - 1].1.end;
+                    text[before..].find(',').map_or(before, |at| before + at + 1)
                 };
                 start..comma
             };
@@ -170,7 +170,10 @@ pub(crate) fn quoted(text: &str) -> String {
             Ok(b'"') => out.push_str("\\\""),
             Ok(b'\\') => out.push_str("\\\\"),
             Ok(byte @ 0x20..=0x7e) => out.push(char::from(byte)),
-            _ => out.push_str(&format!("\\u{unit:04x}")),
+            _ => {
+                out.push_str("\\u");
+                out.push_str(&hex(&unit.to_be_bytes()));
+            }
         }
     }
     out.push('"');

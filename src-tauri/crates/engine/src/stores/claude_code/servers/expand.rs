@@ -42,7 +42,7 @@ impl Expander<'_> {
         let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !is_name {
-            out.text.push_str(&format!("${{{inner}}}"));
+            out.text.extend(["${", inner, "}"]);
             return;
         }
         if BLANKED.contains(&name) {
@@ -57,7 +57,7 @@ impl Expander<'_> {
             }
             (None, None) => {
                 out.known = false;
-                out.text.push_str(&format!("${{{inner}}}"));
+                out.text.extend(["${", inner, "}"]);
             }
         }
     }

@@ -1,0 +1,329 @@
+//! Looks at everything around the grants and says what is wrong and what to do: for people, and for
+//! bug reports. Nothing it finds is a secret.
+//!
+//! It must not take a lock, send anything, or change a file. The keyring is asked the way the engine
+//! asks it, which never brings up a dialog.
+
+use std::{fs, path::Path};
+
+use lamplighter_core::store::StoreFault;
+use serde::Serialize;
+
+use crate::{
+    clock::{Clock, SystemClock},
+    journal::{Journal, JournalState},
+    keyring::{self, KeyringAnswer},
+    lock::{EngineLock, LockFault},
+    open::Place,
+    state::State,
+};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grade {
+    /// As it should be.
+    Fine,
+    /// Worth knowing.
+    Note,
+    /// Something does not work until somebody acts.
+    Wrong,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// A stable name for scripts: `store`, `keyring`, …
+    pub about: &'static str,
+    /// How much it matters.
+    pub grade: Grade,
+    /// What was found.
+    pub found: String,
+    /// What to do, where there is something to do.
+    pub advice: Option<String>,
+    /// The exit code it gives: 0, 1, or 12 for a store.
+    #[serde(skip)]
+    pub exit: u8,
+}
+
+impl Finding {
+    fn fine(about: &'static str, found: impl Into<String>) -> Self {
+        Self { about, grade: Grade::Fine, found: found.into(), advice: None, exit: 0 }
+    }
+
+    fn note(about: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        let advice = Some(advice.into());
+        Self { about, grade: Grade::Note, found: found.into(), advice, exit: 0 }
+    }
+
+    fn wrong(about: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        let advice = Some(advice.into());
+        Self { about, grade: Grade::Wrong, found: found.into(), advice, exit: 1 }
+    }
+
+    fn of_store(mut self) -> Self {
+        if self.exit != 0 {
+            self.exit = lamplighter_core::health::EXIT_STORE;
+        }
+        self
+    }
+}
+
+/// Looks at everything, in the order a person would ask.
+pub fn examine(place: &Place) -> Vec<Finding> {
+    let mut findings = vec![Finding::fine("version", env!("CARGO_PKG_VERSION"))];
+    findings.extend(folders(place));
+    findings.extend(place.stores.iter().flat_map(|store| store_findings(store.as_ref())));
+    findings.extend(place.offered.iter().map(|folder| {
+        Finding::note(
+            "store",
+            format!("{} holds another store, which is not looked at", folder.display()),
+            format!("add it to [stores.claude-code] folders in {}", place.paths.settings.display()),
+        )
+    }));
+    if place.stores.is_empty() {
+        findings.push(Finding::note(
+            "store",
+            "no client's store is looked at",
+            format!("see [stores.claude-code] in {}", place.paths.settings.display()),
+        ));
+    }
+    findings.push(engine(place));
+    let answer = keyring::journal_key(&place.settings, &place.env);
+    findings.push(keyring_finding(&answer));
+    findings.push(journal(place, &answer));
+    findings.push(facts(place));
+    findings.push(clock(place));
+    findings.extend(network(place));
+    findings
+}
+
+fn folders(place: &Place) -> Vec<Finding> {
+    let settings = &place.paths.settings;
+    let settings = if settings.exists() {
+        format!("{}", settings.display())
+    } else {
+        format!("{} (not there, so everything is as shipped)", settings.display())
+    };
+    vec![
+        Finding::fine("settings", settings),
+        Finding::fine("state folder", place.paths.state.display().to_string()),
+    ]
+}
+
+fn store_findings(store: &dyn crate::stores::Store) -> Vec<Finding> {
+    let info = store.info();
+    let name = format!("{} in {}", info.client, info.place);
+    let mut findings = Vec::new();
+    match store.look() {
+        Ok(view) => {
+            let renewable = view.entries.iter().filter(|e| e.pair.refresh.is_some()).count();
+            findings.push(Finding::fine(
+                "store",
+                format!(
+                    "{name}: {} sign-ins, {renewable} with a refresh token, {} servers without one",
+                    view.entries.len(),
+                    view.servers.len()
+                ),
+            ));
+            if !view.verdicts.is_empty() {
+                let names: Vec<_> =
+                    view.verdicts.iter().map(|verdict| verdict.server_name.as_str()).collect();
+                findings.push(Finding::note(
+                    "verdicts",
+                    format!("{} hides from new sessions: {}", info.client, names.join(", ")),
+                    "`lamplighter renew` withdraws the ones that are stale",
+                ));
+            }
+            match view.client_version {
+                Some(version) => {
+                    findings.push(Finding::fine("client", format!("{} {version}", info.client)));
+                }
+                None => findings.push(Finding::fine(
+                    "client",
+                    format!("no {} was found on the path", info.client),
+                )),
+            }
+            for advice in view.advice {
+                findings.push(Finding::note("client", info.client.clone(), advice));
+            }
+        }
+        Err(fault @ StoreFault::Absent { .. }) => {
+            findings.push(Finding::fine("store", format!("{name}: nobody signed in ({fault})")));
+        }
+        Err(fault @ StoreFault::Unsupported { .. }) => findings.push(Finding::note(
+            "store",
+            format!("{name}: {fault}"),
+            "this version leaves it to the client",
+        )),
+        Err(fault) => findings.push(
+            Finding::wrong("store", format!("{name}: {fault}"), store_advice(&fault)).of_store(),
+        ),
+    }
+    findings.extend(store.watched().first().into_iter().filter_map(|file| permissions(file)));
+    findings
+}
+
+const fn store_advice(fault: &StoreFault) -> &'static str {
+    match fault {
+        StoreFault::Broken { .. } => {
+            "nothing was changed; mend the file or restore a backup of it, then sign in where needed"
+        }
+        StoreFault::Locked { .. } => "unlock it; renewals go on by themselves then",
+        StoreFault::Denied { .. } => "run Lamplighter as the user who owns the file",
+        StoreFault::DiskFull { .. } => "make room on that disk",
+        StoreFault::Busy { .. } | StoreFault::LockLost { .. } => {
+            "another program is at work there; try again in a minute"
+        }
+        StoreFault::Absent { .. } | StoreFault::Unsupported { .. } | StoreFault::Io { .. } => {
+            "see what the system says"
+        }
+    }
+}
+
+#[cfg(unix)]
+fn permissions(file: &Path) -> Option<Finding> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = fs::metadata(file).ok()?.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then(|| {
+        Finding::note(
+            "permissions",
+            format!("{} can be read by others (mode {mode:o})", file.display()),
+            format!("chmod 600 {}; the next renewal does it by itself", file.display()),
+        )
+    })
+}
+
+#[cfg(not(unix))]
+fn permissions(file: &Path) -> Option<Finding> {
+    // Windows keeps a user's profile from others by itself.
+    fs::metadata(file).err().and(None)
+}
+
+fn engine(place: &Place) -> Finding {
+    match EngineLock::holder(&place.paths) {
+        None => Finding::fine("engine", "no other Lamplighter is at work"),
+        Some(held @ LockFault::Held { .. }) => Finding::fine("engine", held.to_string()),
+        Some(fault @ LockFault::Io { .. }) => Finding::wrong(
+            "engine",
+            fault.to_string(),
+            "Lamplighter needs its state folder for itself",
+        ),
+    }
+}
+
+fn keyring_finding(answer: &KeyringAnswer) -> Finding {
+    let unsealed = "until then the journal, which holds new tokens for about a minute, is a plain \
+                    file that only you can read";
+    match answer {
+        KeyringAnswer::Present(_) | KeyringAnswer::Created(_) => {
+            Finding::fine("keyring", "it holds the journal's key")
+        }
+        KeyringAnswer::Locked => {
+            Finding::note("keyring", "it is locked", format!("unlock it; {unsealed}"))
+        }
+        KeyringAnswer::Absent(why) => Finding::note(
+            "keyring",
+            format!("there is none to ask: {why}"),
+            format!("fine on a server; {unsealed}"),
+        ),
+        KeyringAnswer::TimedOut => Finding::note(
+            "keyring",
+            "it did not answer in time",
+            format!("see whether it hangs; {unsealed}"),
+        ),
+        KeyringAnswer::Off => Finding::note(
+            "keyring",
+            "the settings say not to ask it",
+            format!("keyring = \"auto\"; {unsealed}"),
+        ),
+    }
+}
+
+fn journal(place: &Place, answer: &KeyringAnswer) -> Finding {
+    let file = place.paths.journal_file();
+    if !file.exists() {
+        return Finding::fine("journal", format!("{}: empty", file.display()));
+    }
+    // Only read: a file that would be set aside is told about, and left.
+    match Journal::peek(&file, answer.key().cloned()) {
+        (count, JournalState::Sealed) => {
+            Finding::fine("journal", format!("{}: {count} records, sealed", file.display()))
+        }
+        (count, JournalState::Unsealed) => {
+            Finding::fine("journal", format!("{}: {count} records, not sealed", file.display()))
+        }
+        (_, JournalState::SetAside { .. }) => Finding::wrong(
+            "journal",
+            format!("{} can't be read", file.display()),
+            "the next run sets it aside untouched and begins a new one",
+        ),
+        (_, JournalState::Closed(why)) => Finding::wrong(
+            "journal",
+            format!("{}: {why}", file.display()),
+            "nothing is renewed until it can be opened",
+        ),
+    }
+}
+
+fn facts(place: &Place) -> Finding {
+    let file = place.paths.state_file();
+    match State::read(&file) {
+        Ok(Some((_, facts))) => Finding::fine(
+            "facts",
+            format!("{}: {} grants remembered", file.display(), facts.grants.len()),
+        ),
+        Ok(None) => Finding::fine("facts", format!("{}: nothing yet", file.display())),
+        Err(fault) => Finding::wrong(
+            "facts",
+            fault.to_string(),
+            "the next run sets it aside and starts afresh",
+        ),
+    }
+}
+
+/// A clock that is far off makes every end look wrong. The store's own file was written by now, by
+/// somebody: a time after now is a clock that was set back.
+fn clock(place: &Place) -> Finding {
+    let now = SystemClock::new().now().wall;
+    let newest = place
+        .stores
+        .iter()
+        .flat_map(|store| store.watched())
+        .filter_map(|file| fs::metadata(file).ok()?.modified().ok())
+        .filter_map(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
+        .filter_map(|since| i64::try_from(since.as_millis()).ok())
+        .max();
+    match newest.filter(|newest| *newest > now.0 + 60_000) {
+        Some(newest) => Finding::wrong(
+            "clock",
+            format!("a store was written {} s after now", (newest - now.0) / 1_000),
+            "set this machine's clock; ends of tokens are told by it",
+        ),
+        None => Finding::fine("clock", "nothing speaks against it"),
+    }
+}
+
+fn network(place: &Place) -> Vec<Finding> {
+    let clock = std::sync::Arc::new(SystemClock::new());
+    let client = crate::http::Client::new(
+        &place.settings.network,
+        &place.env,
+        std::sync::Arc::new(crate::http::SystemNames),
+        clock,
+        crate::http::Limits::default(),
+    );
+    match client {
+        Ok(client) => client
+            .advice()
+            .map(|advice| Finding::note("network", "it can be used", advice))
+            .into_iter()
+            .collect(),
+        Err(fault) => vec![Finding::wrong(
+            "network",
+            fault.to_string(),
+            format!("see [network] in {}", place.paths.settings.display()),
+        )],
+    }
+}

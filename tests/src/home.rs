@@ -1,0 +1,119 @@
+//! A home folder of a test's own, and the only environment that a program under test may see.
+//!
+//! It must not leak: every command starts from an empty environment, so neither the developer's
+//! home nor a proxy, a token or a desktop of theirs can be reached.
+//! Where to read next: `claude` and `program`, which run programs in it.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// The folder; removed when dropped.
+#[derive(Debug)]
+pub struct Home {
+    root: TempDir,
+}
+
+impl Home {
+    /// An empty home with a project folder in it.
+    pub fn new() -> Self {
+        let root =
+            tempfile::Builder::new().prefix("lamplighter-").tempdir().expect("a temp folder");
+        for name in ["home", "project", "tmp", "run", "state", "config", "cache", "data"] {
+            let path = root.path().join(name);
+            fs::create_dir(&path).expect("a new folder");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("mode 0700");
+        }
+        Self { root }
+    }
+
+    /// `$HOME`.
+    pub fn path(&self) -> PathBuf {
+        self.root.path().join("home")
+    }
+
+    /// Where commands are run.
+    pub fn project(&self) -> PathBuf {
+        self.root.path().join("project")
+    }
+
+    /// A file in `~/.claude`.
+    pub fn claude(&self, name: &str) -> PathBuf {
+        self.path().join(".claude").join(name)
+    }
+
+    /// A command that knows this home and nothing else of the machine but where programs are.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        let root = self.root.path();
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path())
+            .env("USER", "lamp")
+            .env("LANG", "C.UTF-8")
+            .env("TMPDIR", root.join("tmp"))
+            .env("XDG_RUNTIME_DIR", root.join("run"))
+            .env("XDG_STATE_HOME", root.join("state"))
+            .env("XDG_CONFIG_HOME", root.join("config"))
+            .env("XDG_CACHE_HOME", root.join("cache"))
+            .env("XDG_DATA_HOME", root.join("data"))
+            .current_dir(self.project())
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+impl Default for Home {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// The exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+    /// From start to end.
+    pub took: Duration,
+}
+
+impl Ran {
+    /// Itself, if the command succeeded; otherwise the test ends with all that was printed.
+    pub fn succeeded(self) -> Self {
+        assert_eq!(self.code, Some(0), "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+}
+
+/// Runs a command to its end.
+pub fn run(mut command: Command) -> Ran {
+    let name = command.get_program().to_owned();
+    let start = Instant::now();
+    let output = command.output();
+    let took = start.elapsed();
+    let output = output.unwrap_or_else(|error| not_started(&name, &error));
+    let Output { status, stdout, stderr } = output;
+    Ran { code: status.code(), out: text(stdout), err: text(stderr), took }
+}
+
+/// Ends the test: this program is not there.
+pub(crate) fn not_started(name: &OsStr, error: &std::io::Error) -> ! {
+    panic!("{} could not be started: {error}", name.display())
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8_lossy(&bytes).into_owned()
+}
