@@ -1,0 +1,84 @@
+//! The help of every command, with examples that can be pasted.
+//!
+//! It must not be longer than what a person reads. Where to read next: `main`.
+
+/// What `cargo xtask` alone says.
+pub(crate) const ALL: &str = "\
+cargo xtask COMMAND
+
+  run     build lamplighter and try it on this machine; without sign-ins, the demo
+  demo    the demo: a server and sign-ins of its own, on loopback, in a temporary home
+  test    everything that CI runs
+  lint    formatting, clippy, documentation, licences
+  bench   figures
+
+`cargo xtask COMMAND --help` says more.";
+
+pub(crate) const RUN: &str = "\
+cargo xtask run [--no-install]
+
+Builds `lamplighter`, shows the MCP sign-ins of this machine and renews those that are due.
+Where there is none, it says so and starts the demo, which touches nothing of yours.
+
+  --no-install   never install system packages; name what is missing and stop
+
+Examples:
+  cargo xtask run
+  cargo xtask run --no-install";
+
+pub(crate) const TEST: &str = "\
+cargo xtask test [PART…] [--no-install] [--list] [--long]
+
+Without names: every part that CI runs, in order. One that fails does not stop the others.
+The last line is `N passed, N failed, N skipped`; the exit code is 1 if any failed.
+
+  --list         say which parts there are, and run nothing
+  --long         more cases where a part has any (LAMPLIGHTER_LONG=1)
+  --no-install   never install system packages; name what is missing and stop
+
+Examples:
+  cargo xtask test
+  cargo xtask test fmt clippy unit
+  cargo xtask test claude-code --no-install
+  cargo xtask test weather --long";
+
+pub(crate) const BENCH: &str = "\
+cargo xtask bench [NAME…]
+
+Prints figures and asserts nothing. Without names: all of them.
+
+  status        a cold `lamplighter status` on a store of 50 servers, beside `claude mcp list`
+  renewal       a whole `lamplighter renew`, beside one durable write on the same disk
+  store-write   writing a store back (the engine's own bench)
+
+Examples:
+  cargo xtask bench
+  cargo xtask bench renewal";
+
+pub(crate) const LINT: &str = "\
+cargo xtask lint [--fix] [--no-install]
+
+Formatting, clippy, documentation, licences: the first parts of `cargo xtask test`.
+
+  --fix          first let rustfmt and clippy change what they can
+  --no-install   never install system packages; name what is missing and stop
+
+Examples:
+  cargo xtask lint
+  cargo xtask lint --fix";
+
+pub(crate) const DEMO: &str = "\
+cargo xtask demo
+
+Starts a server on loopback, writes three sign-ins that are nearly over into a temporary home,
+and lets `lamplighter` renew them. Ends by itself and removes that home. Reads and writes nothing
+of yours.
+
+Examples:
+  cargo xtask demo";
+
+/// Prints a help; that is always a success.
+pub(crate) fn show(help: &str) -> bool {
+    println!("{help}");
+    true
+}

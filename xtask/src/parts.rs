@@ -1,0 +1,180 @@
+//! What CI runs, in order: one table.
+//!
+//! A part must not depend on another having run. To add one, add a line to `PARTS`.
+//! Where to read next: `test`, which runs them and counts.
+
+use std::cell::OnceCell;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::cargo::{self, Programs, cargo};
+use crate::namespace::Namespace;
+use crate::system::{self, IP, NODE, NPM, PIP, Tool, UNSHARE};
+use crate::{deny, peers};
+
+/// How a part ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Passed,
+    Failed,
+    /// It could not run here, for this reason.
+    Skipped(String),
+}
+
+/// One part of what CI runs.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) name: &'static str,
+    /// What it examines, in a few words.
+    pub(crate) about: &'static str,
+    /// The commands from system packages that it cannot do without.
+    tools: &'static [&'static Tool],
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// `cargo` with these words, and with this in the environment.
+    Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
+    /// The licences, by `cargo-deny`.
+    Deny,
+    /// A test binary of `tests/tests`.
+    Binary(&'static str),
+    /// A test binary that runs real peers, and therefore without any network.
+    Isolated(&'static str),
+}
+
+const fn part(
+    name: &'static str,
+    about: &'static str,
+    tools: &'static [&'static Tool],
+    what: What,
+) -> Part {
+    Part { name, about, tools, what }
+}
+
+const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+const DOC: &[&str] = &["doc", "--workspace", "--no-deps", "--document-private-items"];
+const DENY_WARNINGS: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
+const PEERS: &[&Tool] = &[&NODE, &NPM, &IP, &UNSHARE];
+
+/// Everything, in the order in which it runs.
+#[rustfmt::skip]
+pub(crate) const PARTS: &[Part] = &[
+    part("fmt", "every file is formatted", &[], What::Cargo(&["fmt", "--all", "--check"], &[])),
+    part("clippy", "no lint speaks", &[], What::Cargo(CLIPPY, &[])),
+    part("doc", "the documentation builds, private items too", &[], What::Cargo(DOC, DENY_WARNINGS)),
+    part("deny", "licences and sources of all dependencies", &[&PIP], What::Deny),
+    part("unit", "the tests inside the crates", &[], What::Cargo(&["test"], &[])),
+    part("layering", "nothing points up", &[], What::Binary("layering")),
+    part("contract", "every store keeps the contract", &[], What::Binary("contract")),
+    part("scenarios", "whole stories against the honest server", &[], What::Binary("scenarios")),
+    part("cli", "the command line: words, documents, exit codes", &[], What::Binary("cli")),
+    part("weather", "bad networks, disks and clocks", &[], What::Binary("weather")),
+    part("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),
+    part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code")),
+];
+
+/// The parts that `cargo xtask lint` runs.
+pub(crate) const LINT: [&str; 4] = ["fmt", "clippy", "doc", "deny"];
+
+/// What all parts of one call share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Whether system packages may be installed.
+    install: bool,
+    /// Whether more cases are wanted.
+    long: bool,
+    programs: OnceCell<Programs>,
+}
+
+impl Shared {
+    /// What a call asks for.
+    pub(crate) fn new(install: bool, long: bool) -> Self {
+        Self { install, long, programs: OnceCell::new() }
+    }
+
+    /// What the tests run, built once a call and never before it.
+    fn programs(&self) -> Result<&Programs> {
+        if let Some(programs) = self.programs.get() {
+            return Ok(programs);
+        }
+        let programs = Programs::build(&[])?;
+        Ok(self.programs.get_or_init(|| programs))
+    }
+
+    /// Adds what every test binary is told.
+    fn tell(&self, command: &mut Command) -> Result<()> {
+        let programs = self.programs()?;
+        command.env("LAMPLIGHTER_BIN", &programs.lamplighter);
+        command.env("LAMPLIGHTER_REHEARSAL_BIN", &programs.rehearsal);
+        command.env("LAMPLIGHTER_PEERS", peers::folder());
+        if self.long {
+            command.env("LAMPLIGHTER_LONG", "1");
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    /// What has to be there before any part starts; nothing if this one will be skipped anyway.
+    pub(crate) fn tools(&self) -> &'static [&'static Tool] {
+        if self.cannot().is_some() { &[] } else { self.tools }
+    }
+
+    /// Runs it, with its output shown.
+    pub(crate) fn run(&self, shared: &Shared) -> Result<Outcome> {
+        if let Some(why) = self.cannot() {
+            return Ok(Outcome::Skipped(why));
+        }
+        let passed = match self.what {
+            What::Cargo(args, env) => {
+                let mut command = cargo(args);
+                command.envs(env.iter().copied());
+                if shared.long {
+                    command.env("LAMPLIGHTER_LONG", "1");
+                }
+                cargo::succeeds(&mut command)
+            }
+            What::Deny => deny::check(),
+            What::Binary(file) => {
+                let mut command = cargo(&["test", "-p", "lamplighter-tests", "--test", file]);
+                shared.tell(&mut command)?;
+                cargo::succeeds(&mut command)
+            }
+            What::Isolated(file) => return isolated(file, shared),
+        };
+        Ok(if passed? { Outcome::Passed } else { Outcome::Failed })
+    }
+
+    /// Why it can't run here whatever is installed, if so.
+    fn cannot(&self) -> Option<String> {
+        let (What::Binary(file) | What::Isolated(file)) = self.what else { return None };
+        let source = cargo::root().join("tests/tests").join(format!("{file}.rs"));
+        if !source.exists() {
+            return Some("not written yet".to_owned());
+        }
+        let elsewhere = matches!(self.what, What::Isolated(_)) && !cfg!(target_os = "linux");
+        elsewhere.then(|| "network namespaces need Linux".to_owned())
+    }
+}
+
+/// Runs a test binary where there is only loopback; peers are installed before, with the network.
+fn isolated(file: &str, shared: &Shared) -> Result<Outcome> {
+    system::ensure(PEERS, shared.install)?;
+    let namespace = match Namespace::find() {
+        Ok(namespace) => namespace,
+        Err(why) => return Ok(Outcome::Skipped(why)),
+    };
+    peers::install()?;
+    let built = cargo::build(&["test", "-p", "lamplighter-tests", "--test", file, "--no-run"])?;
+    let mut command = namespace.command(&cargo::pick(&built, file)?);
+    command.args(["--test-threads=2", "--nocapture"]);
+    shared.tell(&mut command)?;
+    // As cargo would start it.
+    command.current_dir(cargo::root().join("tests"));
+    command.env("CARGO_MANIFEST_DIR", cargo::root().join("tests"));
+    let passed = cargo::succeeds(&mut command)?;
+    Ok(if passed { Outcome::Passed } else { Outcome::Failed })
+}

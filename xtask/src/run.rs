@@ -1,0 +1,28 @@
+//! `cargo xtask run`: the program on this machine.
+//!
+//! It must not touch anything of its own accord: what is read and written, `lamplighter` does.
+//! Where to read next: `demo`.
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::cargo::{self, Programs};
+use crate::demo;
+
+/// Builds the command line; shows and renews what is here, or gives the demo.
+pub(crate) fn run(install: bool) -> Result<bool> {
+    // The command line needs no system package; the tray will.
+    let _: bool = install;
+    let programs = Programs::build(&[])?;
+    let mut status = cargo::program(&programs.lamplighter, &["status", "--json"]);
+    let output = status.output().context("cannot start lamplighter")?;
+    // Its exit code speaks of the servers' health; the document is what counts here.
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let servers = document.get("servers").and_then(Value::as_array).map_or(0, Vec::len);
+    if servers == 0 {
+        println!("No MCP sign-in was found on this machine, so here is the demo.");
+        return demo::show(&programs);
+    }
+    cargo::succeeds(&mut cargo::program(&programs.lamplighter, &["status"]))?;
+    cargo::succeeds(&mut cargo::program(&programs.lamplighter, &["renew"]))
+}

@@ -1,0 +1,167 @@
+//! What must come from the operating system: found by looking for the commands, and installed
+//! where that needs no question.
+//!
+//! It must not install anything without saying so first, and nothing at all with `--no-install`.
+//! Where to read next: `parts`, which says what each part needs.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::cargo;
+
+/// A command from a system package, with the package's name for each kind of system.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    /// What has to run.
+    probe: &'static [&'static str],
+    debian: &'static str,
+    fedora: &'static str,
+    arch: &'static str,
+    brew: &'static str,
+}
+
+/// `node`.
+pub(crate) const NODE: Tool = Tool {
+    probe: &["node", "--version"],
+    debian: "nodejs",
+    fedora: "nodejs",
+    arch: "nodejs",
+    brew: "node",
+};
+/// `npm`.
+pub(crate) const NPM: Tool = Tool {
+    probe: &["npm", "--version"],
+    debian: "npm",
+    fedora: "nodejs-npm",
+    arch: "npm",
+    brew: "node",
+};
+/// `pip`, as a module of `python3`.
+pub(crate) const PIP: Tool = Tool {
+    probe: &["python3", "-m", "pip", "--version"],
+    debian: "python3-pip",
+    fedora: "python3-pip",
+    arch: "python-pip",
+    brew: "python",
+};
+/// `ip`.
+pub(crate) const IP: Tool = Tool {
+    probe: &["ip", "-V"],
+    debian: "iproute2",
+    fedora: "iproute",
+    arch: "iproute2",
+    brew: "(Linux only)",
+};
+/// `unshare`.
+pub(crate) const UNSHARE: Tool = Tool {
+    probe: &["unshare", "--version"],
+    debian: "util-linux",
+    fedora: "util-linux-core",
+    arch: "util-linux",
+    brew: "(Linux only)",
+};
+
+impl Tool {
+    /// Whether the command is there and runs.
+    fn is_there(&self) -> bool {
+        let [name, args @ ..] = self.probe else { return false };
+        found(name) && quiet(Command::new(name).args(args))
+    }
+}
+
+/// Whether the path has such a program.
+fn found(name: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder: PathBuf| folder.join(name).is_file())
+}
+
+/// Runs it with no output at all, and says whether it succeeded.
+pub(crate) fn quiet(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Sees to it that these commands are there.
+pub(crate) fn ensure(tools: &[&Tool], install: bool) -> Result<()> {
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| !tool.is_there()).copied().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let commands = names(&missing, |tool| tool.debian);
+    let advice = advice(&missing);
+    if !install {
+        bail!("missing system packages: {commands}\n{advice}");
+    }
+    let Some(prefix) = apt() else {
+        bail!("missing system packages: {commands}\n{advice}");
+    };
+    println!("Installing system packages: {commands}");
+    apt_get(prefix, &["update"], &[])?;
+    let packages: Vec<&str> = missing.iter().map(|tool| tool.debian).collect();
+    apt_get(prefix, &["install", "-y", "--no-install-recommends"], &packages)?;
+    match missing.iter().find(|tool| !tool.is_there()) {
+        Some(tool) => bail!("{} is installed, but {:?} still fails", tool.debian, tool.probe),
+        None => Ok(()),
+    }
+}
+
+/// How packages are installed here without a question: the words before `apt-get`.
+fn apt() -> Option<&'static [&'static str]> {
+    if !found("apt-get") {
+        return None;
+    }
+    let id = Command::new("id").arg("-u").stdin(Stdio::null()).output();
+    if id.is_ok_and(|id| id.stdout.trim_ascii() == b"0") {
+        return Some(&[]);
+    }
+    let sudo = found("sudo") && quiet(Command::new("sudo").args(["-n", "true"]));
+    sudo.then_some(&["sudo", "-n"])
+}
+
+fn apt_get(prefix: &[&str], args: &[&str], packages: &[&str]) -> Result<()> {
+    let words = [prefix, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"], args, packages];
+    let words = words.concat();
+    let Some((name, args)) = words.split_first() else { return Ok(()) };
+    cargo::must(&mut cargo::program(OsStr::new(name), args))
+}
+
+/// The names of some packages, each once.
+fn names(tools: &[&Tool], name: impl Fn(&Tool) -> &'static str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for tool in tools {
+        let name = name(tool);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(" ")
+}
+
+/// What a person can type instead.
+fn advice(tools: &[&Tool]) -> String {
+    format!(
+        "  Debian, Ubuntu: apt-get install --no-install-recommends {}\n  \
+           Fedora:         dnf install {}\n  \
+           Arch:           pacman -S {}\n  \
+           Homebrew:       brew install {}",
+        names(tools, |tool| tool.debian),
+        names(tools, |tool| tool.fedora),
+        names(tools, |tool| tool.arch),
+        names(tools, |tool| tool.brew),
+    )
+}
+
+/// Node must also be young enough for the peers.
+pub(crate) fn require_node(least: u32) -> Result<()> {
+    let output = Command::new("node").arg("--version").output()?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let major = version.trim_start_matches('v').split('.').next().and_then(|it| it.parse().ok());
+    match major {
+        Some(major) if major >= least => Ok(()),
+        Some::<u32>(_) | None => bail!("Node {least} or later is needed, this is {version:?}"),
+    }
+}
