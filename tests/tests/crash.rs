@@ -1,0 +1,157 @@
+//! A process that is killed at the worst moment loses nothing: SIGKILL after the intent, after the
+//! journal, and after the write. The in-process form, at every single step, is in core's own tests.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use lamplighter_rehearsal::{Fault, GraceAnswer, Rehearsal, Rotation};
+use lamplighter_tests::{
+    stage::Stage,
+    store::{self, CREDENTIALS},
+};
+
+fn strict() -> lamplighter_rehearsal::Builder {
+    Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict)
+}
+
+/// `lamplighter renew`, running.
+fn start(stage: &Stage) -> Child {
+    let program = PathBuf::from(std::env::var_os("LAMPLIGHTER_BIN").expect("set by xtask"));
+    let mut command: Command = stage.home.command(&program);
+    command.arg("renew").stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("started")
+}
+
+/// SIGKILL: no handler runs, nothing is flushed.
+fn kill(mut child: Child) {
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn journal(stage: &Stage) -> PathBuf {
+    let state = stage.home.path().with_file_name("state").join("lamplighter");
+    let entries = fs::read_dir(&state).expect("our folder").flatten();
+    let mut named = entries.map(|entry| entry.path()).filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.starts_with("journal") && !name.contains("reserve")
+    });
+    named.next().unwrap_or_else(|| state.join("journal"))
+}
+
+#[test]
+fn killed_after_the_intent_before_the_server_acted() {
+    let (stage, _) = Stage::with_rig(strict());
+    stage.control.inject(Fault::Hang { after: false }, 1);
+    let child = start(&stage);
+    until("the token was presented", || !stage.control.refreshes().is_empty());
+    assert!(journal(&stage).exists(), "the intent is durable before anything is sent");
+    kill(child);
+    // A lost answer as far as anybody knows; the token has ended, so little is left to lose.
+    let ran = stage.run(&["renew"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert!(stage.holds_live_pair("rig"));
+}
+
+#[test]
+fn killed_after_the_server_acted_before_the_answer_came() {
+    let grace = Rotation::Grace { ms: 60_000, answer: GraceAnswer::SamePair };
+    let (stage, _) = Stage::with_rig(strict().rotation(grace));
+    stage.control.inject(Fault::Hang { after: true }, 1);
+    let child = start(&stage);
+    until("the token was presented", || !stage.control.refreshes().is_empty());
+    kill(child);
+    let ran = stage.run(&["renew"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert!(stage.holds_live_pair("rig"));
+}
+
+#[test]
+fn killed_after_the_journal_the_next_run_saves_the_tokens_and_spends_nothing() {
+    let (stage, minted) = Stage::with_rig(strict());
+    // The client's write lock is held, so the answer gets as far as the journal and no further.
+    let lock = stage.home.claude(".storage-write.lock");
+    fs::create_dir(&lock).expect("a lock");
+    let child = start(&stage);
+    until("the answer was given", || {
+        let (_, newest) = stage.control.newest_pair_of(&minted.refresh_token);
+        newest != minted.refresh_token
+    });
+    let (access, _) = stage.control.newest_pair_of(&minted.refresh_token);
+    until("the answer is in the journal", || {
+        fs::read_to_string(journal(&stage)).is_ok_and(|text| text.contains(&access))
+    });
+    assert_eq!(stage.pair("rig").1, minted.refresh_token, "nothing was written yet");
+    kill(child);
+    fs::remove_dir(&lock).expect("let go");
+    let ran = stage.run(&["renew"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert_eq!(stage.pair("rig").0, access, "the very tokens that were received");
+    assert!(stage.holds_live_pair("rig"));
+    assert_eq!(stage.refreshes().len(), 1);
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn killed_after_the_write_the_next_run_finds_everything_in_place() {
+    let (stage, minted) = Stage::with_rig(strict());
+    let child = start(&stage);
+    until("the store was written", || stage.pair("rig").1 != minted.refresh_token);
+    kill(child);
+    assert!(stage.holds_live_pair("rig"));
+    let ran = stage.run(&["renew"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert!(stage.holds_live_pair("rig"));
+    assert_eq!(stage.refreshes().len(), 1);
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn killed_after_the_journal_and_signed_out_before_the_next_run_nothing_comes_back() {
+    let (stage, minted) = Stage::with_rig(strict());
+    let lock = stage.home.claude(".storage-write.lock");
+    fs::create_dir(&lock).expect("a lock");
+    let child = start(&stage);
+    until("the answer was given", || {
+        stage.control.newest_pair_of(&minted.refresh_token).1 != minted.refresh_token
+    });
+    let (access, refresh) = stage.control.newest_pair_of(&minted.refresh_token);
+    until("the answer is in the journal", || {
+        fs::read_to_string(journal(&stage)).is_ok_and(|text| text.contains(&access))
+    });
+    kill(child);
+    fs::remove_dir(&lock).expect("let go");
+    store::write(&stage.home, CREDENTIALS, r#"{"mcpOAuth":{}}"#);
+    stage.run(&["renew"]).succeeded();
+    assert_eq!(store::read(&stage.home, CREDENTIALS), r#"{"mcpOAuth":{}}"#);
+    assert!(!journal(&stage).exists(), "nothing of the grant is kept");
+    // No entry is left that says which client it was, so its server hears nothing of it.
+    let _ = refresh;
+}
+
+#[test]
+fn a_polite_end_brings_the_answer_home_first() {
+    let (stage, minted) = Stage::with_rig(strict());
+    stage.control.inject(Fault::Slow { ms: 2_000 }, 1);
+    let child = start(&stage);
+    until("the token was presented", || {
+        stage.control.newest_pair_of(&minted.refresh_token).1 != minted.refresh_token
+    });
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+    let output = child.wait_with_output().expect("ended");
+    assert!(output.status.code().is_some(), "it ends by itself");
+    assert!(stage.holds_live_pair("rig"));
+    stage.nothing_was_broken();
+}
