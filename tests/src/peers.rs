@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 /// Set by `cargo xtask test` once it has made a network namespace that has only loopback.
-pub const ISOLATED: &str = "LAMPLIGHTER_TEST_ISOLATED";
+pub const ISOLATED: &str = "LAMPLIGHTER_IN_NAMESPACE";
 
 /// Where peers lie, if not in the workspace's own target folder.
 const FOLDER: &str = "LAMPLIGHTER_PEERS";

@@ -71,9 +71,24 @@ fn the_status_document_has_the_members_that_the_readme_names() {
     let mut names: Vec<&str> = server.keys().map(String::as_str).collect();
     names.sort_unstable();
     let expected = [
-        "actions", "client", "expires_at", "has_refresh_token", "health", "id", "issuer",
-        "last_renewal_at", "name", "next_renewal_at", "phrase", "profile", "reason", "renewed_by",
-        "scopes", "sign_in_ends_at", "tools", "url",
+        "actions",
+        "client",
+        "expires_at",
+        "has_refresh_token",
+        "health",
+        "id",
+        "issuer",
+        "last_renewal_at",
+        "name",
+        "next_renewal_at",
+        "phrase",
+        "profile",
+        "reason",
+        "renewed_by",
+        "scopes",
+        "sign_in_ends_at",
+        "tools",
+        "url",
     ];
     assert_eq!(names, expected);
     assert_eq!(server["id"], "claude-code/rig");
@@ -115,7 +130,8 @@ fn usage_errors_are_2_and_every_help_has_examples() {
     let home = Home::new();
     assert_eq!(lamplighter(&home, &["stauts"]).code, Some(2));
     assert_eq!(lamplighter(&home, &["status", "--json", "--line"]).code, Some(2));
-    for command in [&["--help"][..], &["status", "--help"], &["renew", "--help"], &["doctor", "--help"]]
+    for command in
+        [&["--help"][..], &["status", "--help"], &["renew", "--help"], &["doctor", "--help"]]
     {
         let ran = lamplighter(&home, command).succeeded();
         assert!(ran.out.contains("Examples:"), "{command:?}: {}", ran.out);
@@ -136,7 +152,8 @@ fn a_name_that_several_have_must_be_said_in_full() {
     let ran = stage.run(&["renew", "rig"]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("several servers"), "{}", ran.err);
-    let ids: Vec<_> = ran.err.split_whitespace().filter(|w| w.starts_with("claude-code/rig~")).collect();
+    let ids: Vec<_> =
+        ran.err.split_whitespace().filter(|w| w.starts_with("claude-code/rig~")).collect();
     assert_eq!(ids.len(), 2, "{}", ran.err);
     stage.run(&["renew", ids[0].trim_end_matches(',')]).succeeded();
 }
@@ -321,13 +338,8 @@ fn no_secret_is_printed_logged_or_kept_in_plain_sight() {
         told.push_str(&ran.err);
     }
     let (access, refresh) = stage.pair("rig");
-    let secrets = [
-        minted.access_token.as_str(),
-        &minted.refresh_token,
-        &access,
-        &refresh,
-        "own-login",
-    ];
+    let secrets =
+        [minted.access_token.as_str(), &minted.refresh_token, &access, &refresh, "own-login"];
     for secret in secrets {
         assert!(!told.contains(secret), "{told}");
     }
@@ -338,7 +350,8 @@ fn no_secret_is_printed_logged_or_kept_in_plain_sight() {
     for entry in walk(&state) {
         files += 1;
         let text = String::from_utf8_lossy(&std::fs::read(&entry).expect("a file")).into_owned();
-        let is_journal = entry.file_name().is_some_and(|n| n.to_string_lossy().starts_with("journal"));
+        let is_journal =
+            entry.file_name().is_some_and(|n| n.to_string_lossy().starts_with("journal"));
         assert!(is_journal || secrets.iter().all(|s| !text.contains(s)), "{entry:?}");
         assert_eq!(mode(&entry), 0o600, "{entry:?}");
     }

@@ -122,7 +122,8 @@ fn what_changed_meanwhile_is_left_and_told() {
         let entry = first(store);
         store.write(&renewed(&entry)).expect("written");
         // Our knowledge is old now, in any one of the three fields.
-        for (access, refresh, expires) in [(true, false, false), (false, true, false), (false, false, true)]
+        for (access, refresh, expires) in
+            [(true, false, false), (false, true, false), (false, false, true)]
         {
             let now = first(store);
             let mut change = renewed(&now);
@@ -177,7 +178,8 @@ fn an_unreadable_store_is_broken_said_without_content_and_never_written() {
         check("full", |subject, home, store| {
             let change = renewed(&first(store));
             fs::write(subject.file(home), text).expect("written");
-            for fault in [store.look().expect_err("broken"), store.write(&change).expect_err("broken")]
+            for fault in
+                [store.look().expect_err("broken"), store.write(&change).expect_err("broken")]
             {
                 assert!(matches!(fault, StoreFault::Broken { .. }), "{fault:?}");
                 assert!(!format!("{fault} {fault:?}").contains("tok_secret"), "{fault}");
@@ -274,7 +276,8 @@ mod unix {
     #[test]
     fn a_file_that_others_could_read_is_the_users_alone_afterwards() {
         check("full", |subject, home, store| {
-            fs::set_permissions(subject.file(home), fs::Permissions::from_mode(0o644)).expect("set");
+            fs::set_permissions(subject.file(home), fs::Permissions::from_mode(0o644))
+                .expect("set");
             store.write(&renewed(&first(store))).expect("written");
             assert_eq!(mode(&subject.file(home)), 0o600);
         });
@@ -391,6 +394,9 @@ fn an_emptied_entry_is_seen_as_one() {
     check("wiped", |_, _, store| {
         let entry = first(store);
         assert!(entry.pair.is_wiped());
-        assert_eq!(entry.pair, TokenPair { access: None, refresh: None, expires_at: Some(Wall(0)) });
+        assert_eq!(
+            entry.pair,
+            TokenPair { access: None, refresh: None, expires_at: Some(Wall(0)) }
+        );
     });
 }

@@ -217,7 +217,8 @@ fn two_folders_that_hold_the_same_token_are_renewed_once_and_both_written() {
     fs::copy(stage.home.claude(CREDENTIALS), other.join(CREDENTIALS)).expect("copied");
     let settings = stage.home.path().with_file_name("config").join("lamplighter/settings.toml");
     fs::create_dir_all(settings.parent().expect("a folder")).expect("a folder");
-    fs::write(&settings, format!("[stores.claude-code]\nfolders = [{:?}]\n", other)).expect("written");
+    fs::write(&settings, format!("[stores.claude-code]\nfolders = [{:?}]\n", other))
+        .expect("written");
     let ran = stage.run(&["renew"]).succeeded();
     assert!(ran.out.contains("claude-code@~/other/rig"), "{}", ran.out);
     assert_eq!(stage.refreshes().len(), 1);
@@ -252,7 +253,8 @@ fn a_live_lock_is_waited_for_and_its_holders_tokens_adopted() {
             assert!(status.success());
             std::thread::sleep(Duration::from_millis(200));
         }
-        let text = serde_json::json!({"mcpOAuth": {stage.key("rig"): stage.entry_for("rig", &fresh)}});
+        let text =
+            serde_json::json!({"mcpOAuth": {stage.key("rig"): stage.entry_for("rig", &fresh)}});
         store::write(&stage.home, CREDENTIALS, &text.to_string());
         fs::remove_dir(&lock).expect("let go");
         run.join().expect("ran")
@@ -429,11 +431,8 @@ fn bad_settings_are_said_with_their_place_and_nothing_runs() {
 }
 
 fn refresh_lock(stage: &Stage) -> std::path::PathBuf {
-    let safe: String = stage
-        .key("rig")
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .collect();
+    let safe: String =
+        stage.key("rig").chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     stage.home.claude(&format!("mcp-refresh-{safe}.lock.lock"))
 }
 

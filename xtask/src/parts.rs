@@ -69,7 +69,6 @@ pub(crate) const PARTS: &[Part] = &[
     part("unit", "the tests inside the crates", &[], What::Cargo(&["test"], &[])),
     part("layering", "nothing points up", &[], What::Binary("layering")),
     part("contract", "every store keeps the contract", &[], What::Binary("contract")),
-    part("scenarios", "whole stories against the honest server", &[], What::Binary("scenarios")),
     part("cli", "the command line: words, documents, exit codes", &[], What::Binary("cli")),
     part("weather", "bad networks, disks and clocks", &[], What::Binary("weather")),
     part("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),
