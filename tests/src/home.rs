@@ -92,6 +92,7 @@ pub struct Ran {
 
 impl Ran {
     /// Itself, if the command succeeded; otherwise the test ends with all that was printed.
+    #[expect(clippy::return_self_not_must_use, reason = "often only the judgement is wanted")]
     pub fn succeeded(self) -> Self {
         assert_eq!(self.code, Some(0), "stdout:\n{}\nstderr:\n{}", self.out, self.err);
         self

@@ -1,6 +1,8 @@
 //! The commands as a person and a script meet them: what they print, their exit codes, and that no
 //! secret is ever among it.
 
+#![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
+
 use lamplighter_rehearsal::{Dialect, ExpiresIn, Fault, Layout, Rehearsal, Rotation};
 use lamplighter_tests::{
     home::Home,
@@ -345,9 +347,9 @@ fn no_secret_is_printed_logged_or_kept_in_plain_sight() {
     }
     // Our own files: facts and history hold no secret at all; the journal alone may, and only until
     // the last look, readable by nobody else.
-    let state = stage.home.path().with_file_name("state");
+    let ours = stage.home.path().with_file_name("state");
     let mut files = 0;
-    for entry in walk(&state) {
+    for entry in walk(&ours) {
         files += 1;
         let text = String::from_utf8_lossy(&std::fs::read(&entry).expect("a file")).into_owned();
         let is_journal =

@@ -4,6 +4,8 @@
 //! A new client joins by one more `Subject` in [`subjects`]. Nothing outside a temporary folder is
 //! touched.
 
+#![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
+
 mod claude_code_subject;
 
 use std::{fs, path::Path, time::Duration};

@@ -1,6 +1,8 @@
 //! A process that is killed at the worst moment loses nothing: SIGKILL after the intent, after the
 //! journal, and after the write. The in-process form, at every single step, is in core's own tests.
 
+#![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
+
 use std::{
     fs,
     path::PathBuf,
@@ -41,13 +43,13 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn journal(stage: &Stage) -> PathBuf {
-    let state = stage.home.path().with_file_name("state").join("lamplighter");
-    let entries = fs::read_dir(&state).expect("our folder").flatten();
+    let ours = stage.home.path().with_file_name("state").join("lamplighter");
+    let entries = fs::read_dir(&ours).expect("our folder").flatten();
     let mut named = entries.map(|entry| entry.path()).filter(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         name.starts_with("journal") && !name.contains("reserve")
     });
-    named.next().unwrap_or_else(|| state.join("journal"))
+    named.next().unwrap_or_else(|| ours.join("journal"))
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Direction: ui → src-tauri → engine → core; cli → engine → core. Nothing points up, and rehearsal
 //! stands apart so that no mistake is shared by the program and its examiner.
 
+#![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
+
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 /// Crates of this workspace, and which of the others each may depend on outside its own tests.

@@ -3,6 +3,8 @@
 //! The server misbehaves in every way it knows, the store and the disk in every way they can. What a
 //! store by itself must keep is in `contract`; what a killed process must keep is in `crash`.
 
+#![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
+
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
@@ -217,7 +219,7 @@ fn two_folders_that_hold_the_same_token_are_renewed_once_and_both_written() {
     fs::copy(stage.home.claude(CREDENTIALS), other.join(CREDENTIALS)).expect("copied");
     let settings = stage.home.path().with_file_name("config").join("lamplighter/settings.toml");
     fs::create_dir_all(settings.parent().expect("a folder")).expect("a folder");
-    fs::write(&settings, format!("[stores.claude-code]\nfolders = [{:?}]\n", other))
+    fs::write(&settings, format!("[stores.claude-code]\nfolders = [{other:?}]\n"))
         .expect("written");
     let ran = stage.run(&["renew"]).succeeded();
     assert!(ran.out.contains("claude-code@~/other/rig"), "{}", ran.out);
@@ -339,12 +341,12 @@ fn while_sending(stage: &Stage, act: impl FnOnce(&Stage) + Send) {
 fn without_a_writable_journal_nothing_is_sent_and_it_is_said() {
     let (stage, minted) = Stage::with_rig(strict());
     stage.run(&["renew", "no-such-server"]);
-    let state = stage.home.path().with_file_name("state").join("lamplighter");
+    let ours = stage.home.path().with_file_name("state").join("lamplighter");
     // A folder where the journal's new file would be written: refused also to root.
-    let journal = fs::read_dir(&state).expect("our folder").count();
+    let journal = fs::read_dir(&ours).expect("our folder").count();
     assert!(journal > 0, "the state folder is made by the first run");
     for name in ["journal", "journal.new", "journal.tmp"] {
-        let _ = fs::create_dir_all(state.join(name).join("in-the-way"));
+        let _ = fs::create_dir_all(ours.join(name).join("in-the-way"));
     }
     let ran = stage.run(&["renew"]);
     assert_ne!(ran.code, Some(0), "{}{}", ran.out, ran.err);
