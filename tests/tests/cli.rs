@@ -222,7 +222,7 @@ fn a_dead_grant_is_asked_about_twice_and_then_needs_a_person() {
 fn every_dialect_and_every_shape_of_an_end_is_understood() {
     let dialects = [Dialect::Standard, Dialect::GitHub, Dialect::Created201];
     for dialect in dialects {
-        let (stage, _) = Stage::with_rig(strict().dialect(dialect.clone()));
+        let (stage, _) = Stage::with_rig(strict().dialect(dialect));
         stage.run(&["renew"]).succeeded();
         assert!(stage.holds_live_pair("rig"), "{dialect:?}");
     }
@@ -233,7 +233,7 @@ fn every_dialect_and_every_shape_of_an_end_is_understood() {
         ExpiresIn::Float,
         ExpiresIn::Text,
     ] {
-        let (stage, _) = Stage::with_rig(strict().expires_in(shape.clone()));
+        let (stage, _) = Stage::with_rig(strict().expires_in(shape));
         stage.run(&["renew"]).succeeded();
         let known = matches!(shape, ExpiresIn::Float | ExpiresIn::Text);
         assert_eq!(stage.entry("rig")["expiresAt"].is_i64(), known, "{shape:?}");
@@ -258,7 +258,7 @@ fn an_answer_without_scope_or_refresh_token_keeps_the_old_ones() {
 #[test]
 fn the_token_endpoint_is_found_in_every_layout() {
     for layout in [Layout::Inserted, Layout::OidcInserted, Layout::OidcAppended, Layout::Nothing] {
-        let (stage, _) = Stage::with_rig(strict().layout(layout.clone()));
+        let (stage, _) = Stage::with_rig(strict().layout(layout));
         let ran = stage.run(&["renew"]);
         assert_eq!(ran.code, Some(0), "{layout:?}: {}{}", ran.out, ran.err);
         assert!(stage.holds_live_pair("rig"));
@@ -300,7 +300,7 @@ fn a_confidential_client_proves_itself_as_the_server_wants() {
             Mint {
                 access_life_seconds: -1,
                 client_secret: Some("s3cret+/=".into()),
-                auth: Some(auth.clone()),
+                auth: Some(auth),
                 ..Mint::default()
             },
         );
