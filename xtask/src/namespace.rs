@@ -10,7 +10,7 @@ use crate::cargo;
 /// Loopback goes up, then the words after `sh` become the process.
 const SCRIPT: &str = "ip link set lo up && exec \"$@\"";
 /// Says to a test that it is in such a namespace.
-const MARKS: [&str; 2] = ["LAMPLIGHTER_IN_NAMESPACE", "LAMPLIGHTER_TEST_ISOLATED"];
+const MARK: &str = "LAMPLIGHTER_IN_NAMESPACE";
 
 /// A way to make one: as root, or as a user who is root only in there.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +40,7 @@ impl Namespace {
     /// A command that runs `program` in a namespace of its own; arguments can be appended.
     pub(crate) fn command(self, program: &Path) -> Command {
         let mut command = cargo::program("unshare", &[self.flags, "sh", "-c", SCRIPT, "sh"]);
-        command.arg(program);
-        for mark in MARKS {
-            command.env(mark, "1");
-        }
+        command.arg(program).env(MARK, "1");
         command
     }
 }

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use crate::cargo::{self, Programs, cargo};
 use crate::namespace::Namespace;
-use crate::system::{self, IP, NODE, NPM, PIP, Tool, UNSHARE};
+use crate::system::{self, DBUS, IP, KEYRING, NODE, NPM, PIP, Tool, UNSHARE};
 use crate::{deny, peers};
 
 /// How a part ended.
@@ -57,6 +57,8 @@ const fn part(
 const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
 const DOC: &[&str] = &["doc", "--workspace", "--no-deps", "--document-private-items"];
 const DENY_WARNINGS: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
+/// A real keyring, where the system has the one that the tests know.
+const UNIT: &[&Tool] = if cfg!(target_os = "linux") { &[&DBUS, &KEYRING] } else { &[] };
 const PEERS: &[&Tool] = &[&NODE, &NPM, &IP, &UNSHARE];
 
 /// Everything, in the order in which it runs.
@@ -66,7 +68,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("clippy", "no lint speaks", &[], What::Cargo(CLIPPY, &[])),
     part("doc", "the documentation builds, private items too", &[], What::Cargo(DOC, DENY_WARNINGS)),
     part("deny", "licences and sources of all dependencies", &[&PIP], What::Deny),
-    part("unit", "the tests inside the crates", &[], What::Cargo(&["test"], &[])),
+    part("unit", "the tests inside the crates", UNIT, What::Cargo(&["test"], &[])),
     part("layering", "nothing points up", &[], What::Binary("layering")),
     part("contract", "every store keeps the contract", &[], What::Binary("contract")),
     part("cli", "the command line: words, documents, exit codes", &[], What::Binary("cli")),

@@ -18,8 +18,9 @@ pub(crate) fn run(install: bool) -> Result<bool> {
     let output = status.output().context("cannot start lamplighter")?;
     // Its exit code speaks of the servers' health; the document is what counts here.
     let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let servers = document.get("servers").and_then(Value::as_array).map_or(0, Vec::len);
-    if servers == 0 {
+    let servers = document.get("servers").and_then(Value::as_array);
+    let signed_in = servers.into_iter().flatten().filter(|s| s["health"] != "not_signed_in");
+    if signed_in.count() == 0 {
         println!("No MCP sign-in was found on this machine, so here is the demo.");
         return demo::show(&programs);
     }

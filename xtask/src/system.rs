@@ -65,6 +65,23 @@ pub(crate) const UNSHARE: Tool = Tool {
     brew: "(Linux only)",
 };
 
+/// `dbus-daemon`, for a session bus of a test's own.
+pub(crate) const DBUS: Tool = Tool {
+    probe: &["dbus-daemon", "--version"],
+    debian: "dbus",
+    fedora: "dbus-daemon",
+    arch: "dbus",
+    brew: "(Linux only)",
+};
+/// `gnome-keyring-daemon`, a real keyring on that bus.
+pub(crate) const KEYRING: Tool = Tool {
+    probe: &["gnome-keyring-daemon", "--version"],
+    debian: "gnome-keyring",
+    fedora: "gnome-keyring",
+    arch: "gnome-keyring",
+    brew: "(Linux only)",
+};
+
 impl Tool {
     /// Whether the command is there and runs.
     fn is_there(&self) -> bool {

@@ -160,8 +160,33 @@ fn store_findings(store: &dyn crate::stores::Store) -> Vec<Finding> {
             Finding::wrong("store", format!("{name}: {fault}"), store_advice(&fault)).of_store(),
         ),
     }
-    findings.extend(store.watched().first().into_iter().filter_map(|file| permissions(file)));
+    let file = store.watched().into_iter().next();
+    findings.extend(file.iter().filter_map(|file| permissions(file)));
+    findings.extend(file.iter().filter_map(|file| file.parent()).flat_map(locks));
     findings
+}
+
+/// Locks that stand in a store's folder: held now, or left behind by a process that was killed.
+fn locks(folder: &Path) -> Vec<Finding> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let standing = entries.flatten().filter_map(|entry| {
+        let path = entry.path();
+        let is_lock = path.is_dir() && path.extension().is_some_and(|ending| ending == "lock");
+        let touched = entry.metadata().ok()?.modified().ok()?;
+        let age = touched.elapsed().unwrap_or_default().as_secs();
+        is_lock.then(|| {
+            Finding::note(
+                "lock",
+                format!("{} stands, last touched {age} s ago", path.display()),
+                if age < 60 {
+                    "a renewal is under way; it goes by itself"
+                } else {
+                    "its holder is gone; the next renewal takes it over"
+                },
+            )
+        })
+    });
+    standing.collect()
 }
 
 const fn store_advice(fault: &StoreFault) -> &'static str {

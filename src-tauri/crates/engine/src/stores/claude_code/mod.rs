@@ -31,6 +31,7 @@ use lamplighter_core::{
     },
     time::{Millis, Wall},
 };
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
@@ -81,7 +82,7 @@ impl ClaudeCode {
     fn unsupported(&self) -> Option<StoreFault> {
         let what = if cfg!(target_os = "macos") {
             "the macOS keychain form is not supported yet; nothing is touched"
-        } else if self.env.get("CLAUDE_CODE_FORCE_WINDOWS_CREDMAN").is_some_and(|on| on == "1") {
+        } else if cfg!(windows) && credential_manager(&self.env, &self.folder.servers) {
             "Windows Credential Manager is in use, which is not supported; nothing is touched"
         } else {
             return None;
@@ -285,6 +286,19 @@ impl Store for ClaudeCode {
     }
 }
 
+/// Whether Claude Code on Windows keeps its secrets in the Credential Manager: told to, or by a gate
+/// in its own file (2.1.330).
+fn credential_manager(env: &Env, servers: &Path) -> bool {
+    if env.get("CLAUDE_CODE_FORCE_WINDOWS_CREDMAN").is_some_and(|on| on == "1") {
+        return true;
+    }
+    let main = fs::read(servers).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    let features = main.as_ref().and_then(|main| {
+        main.get("cachedGrowthBookFeatures").or_else(|| main.get("cachedFeatureFlags"))
+    });
+    features.and_then(|features| features.get("tengu_windows_credman")) == Some(&Value::Bool(true))
+}
+
 fn name_and_url(key: &str, value: &str) -> (String, String) {
     let entry = entry::read(key, value, None, None);
     (entry.server_name, entry.server_url)
@@ -297,3 +311,6 @@ fn read_fault(path: &Path, error: &io::Error) -> StoreFault {
         denied_or_io(path, "reading it", error)
     }
 }
+
+#[cfg(test)]
+mod tests;
