@@ -62,7 +62,8 @@ fn status() -> Result<()> {
     figures(&format!("lamplighter status, {SERVERS} servers"), took);
 
     let peer = peers::program(peers::NEWEST);
-    let label = format!("claude {} mcp list, the same home", peers::NEWEST);
+    let label =
+        format!("claude {} mcp list, the same home (it also tries each server)", peers::NEWEST);
     if !peer.exists() {
         println!("{label}: not installed; `cargo xtask test claude-code` does it");
         return Ok(());

@@ -74,6 +74,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("cli", "the command line: words, documents, exit codes", &[], What::Binary("cli")),
     part("weather", "bad networks, disks and clocks", &[], What::Binary("weather")),
     part("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),
+    part("keep", "the keeper in the foreground", &[], What::Binary("keep")),
     part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code")),
 ];
 

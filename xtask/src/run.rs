@@ -24,6 +24,9 @@ pub(crate) fn run(install: bool) -> Result<bool> {
         println!("No MCP sign-in was found on this machine, so here is the demo.");
         return demo::show(&programs);
     }
-    cargo::succeeds(&mut cargo::program(&programs.lamplighter, &["status"]))?;
+    let well = cargo::succeeds(&mut cargo::program(&programs.lamplighter, &["status"]))?;
+    if servers == 0 {
+        return Ok(well);
+    }
     cargo::succeeds(&mut cargo::program(&programs.lamplighter, &["renew"]))
 }
