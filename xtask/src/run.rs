@@ -16,16 +16,17 @@ pub(crate) fn run(install: bool) -> Result<bool> {
     let programs = Programs::build(&[])?;
     let mut status = cargo::program(&programs.lamplighter, &["status", "--json"]);
     let output = status.output().context("cannot start lamplighter")?;
-    // Its exit code speaks of the servers' health; the document is what counts here.
     let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let servers = document.get("servers").and_then(Value::as_array);
-    let signed_in = servers.into_iter().flatten().filter(|s| s["health"] != "not_signed_in");
-    if signed_in.count() == 0 {
+    let mut signed_in = servers.into_iter().flatten().filter(|s| s["health"] != "not_signed_in");
+    let some = signed_in.next().is_some();
+    // With nothing listed, only a success means that nothing is there: a store may be unreadable.
+    if !some && output.status.success() {
         println!("No MCP sign-in was found on this machine, so here is the demo.");
         return demo::show(&programs);
     }
     let well = cargo::succeeds(&mut cargo::program(&programs.lamplighter, &["status"]))?;
-    if servers == 0 {
+    if !some {
         return Ok(well);
     }
     cargo::succeeds(&mut cargo::program(&programs.lamplighter, &["renew"]))
