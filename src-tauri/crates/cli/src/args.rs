@@ -7,6 +7,7 @@ Examples:
   lamplighter status                 every server's sign-in, at a glance
   lamplighter renew                  renew what is due, withdraw stale verdicts
   lamplighter renew slack            renew one server now
+  lamplighter keep                   stay, and renew everything before it ends
   lamplighter doctor                 what is where, what is wrong, what to do
 
 Exit codes:
@@ -48,6 +49,44 @@ A name is an id from `lamplighter status`, or the server's name where only one h
 refuses its refresh token is asked once more a minute later before that is called final."
     )]
     Renew(Renew),
+    /// Stay in the foreground and keep every server signed in; one line per event.
+    #[command(
+        alias = "watch",
+        after_help = "\
+Examples:
+  lamplighter keep
+  lamplighter keep --json >> keeper.jsonl
+
+It renews each token before its client would have to, sees at once when a client renews by itself or
+a sign-in is ended, and plans everything anew when the machine has slept. Ctrl-C and SIGTERM end it
+cleanly: an answer that is on its way still comes home."
+    )]
+    Keep(Keep),
+    /// Ask servers whether they accept their tokens. Renews nothing.
+    #[command(
+        alias = "probe",
+        after_help = "\
+Examples:
+  lamplighter check slack"
+    )]
+    Check(Names),
+    /// Leave servers to their client until `resume`.
+    #[command(after_help = "\
+Examples:
+  lamplighter pause slack")]
+    Pause(Names),
+    /// Take paused servers up again.
+    #[command(after_help = "\
+Examples:
+  lamplighter resume slack")]
+    Resume(Names),
+    /// Show what happened: who renewed what and when, and what went wrong.
+    #[command(after_help = "\
+Examples:
+  lamplighter log
+  lamplighter log slack --last 5
+  lamplighter log --json")]
+    Log(Log),
     /// Say what is where, what is wrong, and what to do about it.
     #[command(after_help = "\
 Examples:
@@ -76,6 +115,39 @@ pub(crate) struct Renew {
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// One JSON event a line, then the status document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `keep`.
+#[derive(Debug, Args)]
+pub(crate) struct Keep {
+    /// One JSON event a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Commands that take one or more servers.
+#[derive(Debug, Args)]
+pub(crate) struct Names {
+    /// Which servers.
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+    /// One JSON event a line, then the status document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `log`.
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    /// Only this server: an id as `status` shows it, or a name.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// How many lines at most.
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub last: usize,
+    /// One JSON object a line.
     #[arg(long)]
     pub json: bool,
 }

@@ -6,10 +6,13 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
 
 mod args;
+mod ask;
 mod doctor;
 
+mod events;
 mod json;
-mod renew;
+mod keep;
+mod log;
 mod status;
 mod words;
 
@@ -17,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use jiff::tz::TimeZone;
+use lamplighter_core::keeper::Action;
 use lamplighter_engine::{
     clock::{Clock, SystemClock},
     open::Place,
@@ -31,7 +35,7 @@ const EXIT_OTHER: u8 = 1;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    log(cli.verbose);
+    start_log(cli.verbose);
     match run(cli.command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -45,7 +49,12 @@ fn run(command: Command) -> anyhow::Result<u8> {
     let place = Place::find(Env::Process)?;
     match command {
         Command::Status(args) => status::run(&place, &args),
-        Command::Renew(args) => renew::run(place, args),
+        Command::Renew(args) => ask::run(place, Action::Renew, &args.names, args.json),
+        Command::Keep(args) => keep::run(place, args.json),
+        Command::Check(args) => ask::run(place, Action::Check, &args.names, args.json),
+        Command::Pause(args) => ask::run(place, Action::Pause, &args.names, args.json),
+        Command::Resume(args) => ask::run(place, Action::Resume, &args.names, args.json),
+        Command::Log(args) => log::run(&place, &args),
         Command::Doctor(args) => doctor::run(&place, &args),
     }
 }
@@ -56,7 +65,7 @@ fn reader() -> Reader {
 }
 
 /// Lines to standard error; silent unless asked for.
-fn log(verbose: u8) {
+fn start_log(verbose: u8) {
     let level = match verbose {
         0 => return,
         1 => "lamplighter=info,lamplighter_engine=info",

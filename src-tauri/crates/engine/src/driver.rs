@@ -23,8 +23,16 @@ use lamplighter_core::{
 use tokio::sync::mpsc;
 
 use crate::{
-    clock::Clock, history::History, http::Http, journal::Journal, lock::EngineLock, probe::Probe,
-    state::State, stores::Store,
+    clock::Clock,
+    history::History,
+    http::Http,
+    journal::Journal,
+    lock::EngineLock,
+    probe::Probe,
+    state::State,
+    stores::Store,
+    wake::{Drift, clock_set},
+    watch::Watch,
 };
 use perform::World;
 
@@ -143,6 +151,41 @@ impl Driver {
             }
         }
         rest
+    }
+
+    /// Keeps every grant fresh until `stop` resolves; what is in the air then still comes home.
+    ///
+    /// Looks again at a store that changed, and plans everything anew when the machine slept or its
+    /// clock was set.
+    pub async fn keep(&mut self, stop: impl Future<Output = ()> + Send) {
+        let mut stop = std::pin::pin!(stop);
+        let mut watch = Watch::over(&self.world.stores());
+        let mut drift = Drift::since(self.clock.now());
+        let mut clock_alarm = Box::pin(clock_set());
+        let mut stopping = false;
+        while !stopping || self.keeper.is_in_the_air() {
+            let sleep = self.until_wake();
+            tokio::select! {
+                Some((ticket, outcome)) = self.answers.recv() => {
+                    self.handle(Input::Done(ticket, outcome));
+                }
+                () = tokio::time::sleep(sleep) => self.handle(Input::Tick),
+                Some(store) = watch.changed.recv(), if !stopping => {
+                    if let Some(seen) = self.world.look_at(&store).await {
+                        self.handle(Input::StoreSeen { store, seen });
+                    }
+                }
+                () = &mut clock_alarm => clock_alarm = Box::pin(clock_set()),
+                () = &mut stop, if !stopping => {
+                    stopping = true;
+                    self.handle(Input::Stopping);
+                }
+            }
+            if let Some(why) = drift.passed(self.clock.now()) {
+                tracing::info!(?why, "time passed unseen; everything is planned anew");
+                self.handle(Input::Woke(why));
+            }
+        }
     }
 
     fn until_wake(&self) -> Duration {

@@ -23,3 +23,5 @@ pub mod state;
 pub mod stores;
 #[cfg(test)]
 mod testing;
+pub mod wake;
+pub mod watch;

@@ -69,6 +69,10 @@ impl Keeper {
             for grant in self.grants.values_mut() {
                 grant.asked = Asked::No;
             }
+            // Nothing new starts, but tokens that are nowhere else are still brought home.
+            if self.spares.values().any(|spare| spare.only_here) {
+                self.plan_spares();
+            }
             return;
         }
         self.plan_spares();
@@ -160,20 +164,16 @@ impl Keeper {
             return Probation::Over;
         }
         let flying = self.flights.values().any(|flight| flight.touches(store));
+        let Some(first) = facts.first_write_at else {
+            return if flying { Probation::Running } else { Probation::Over };
+        };
         // The one that was written first is not one of the rest.
         let mut looked_at = self.spares.values().filter(|spare| spare.touches(store)).peekable();
-        if looked_at.peek().is_some() && !flying && looked_at.all(|spare| spare.is_about(target)) {
+        let is_first = looked_at.peek().is_some() && looked_at.all(|spare| spare.is_about(target));
+        if self.now.wall >= first + LAST_LOOK || (is_first && !flying) {
             return Probation::Over;
         }
-        if flying || self.spares.values().any(|spare| spare.touches(store)) {
-            return Probation::Running;
-        }
-        match facts.first_write_at {
-            Some(at) if self.now.wall < at + LAST_LOOK => {
-                Probation::Until(self.now.boot_at(at + LAST_LOOK))
-            }
-            _ => Probation::Over,
-        }
+        Probation::Until(self.now.boot_at(first + LAST_LOOK))
     }
 
     /// Somebody asked and it is not time: they wait for what is short, and are told what is not.
@@ -266,8 +266,14 @@ impl Keeper {
 
     /// When the keeper wants to be woken, for whom and why. `None`: only something new can matter.
     pub fn poll_wake(&self) -> Option<Wake> {
-        if self.mode == Mode::WatchOnly || self.stopping {
+        if self.mode == Mode::WatchOnly {
             return None;
+        }
+        if self.stopping {
+            let unsaved = self.spares.values().filter(|spare| spare.only_here);
+            let at = unsaved.filter_map(super::spare::Spare::next_at).min()?;
+            let at = at.max(Boot(self.now.boot.0.saturating_add(1)));
+            return Some(Wake { at, grant: None, why: "what is nowhere else is saved" });
         }
         let grants = self.grants.iter().filter_map(|(target, grant)| {
             let wanted = self.mode == Mode::Keep || grant.asked != Asked::No;

@@ -484,6 +484,17 @@ fn in_a_store_never_written_the_rest_wait_for_the_first_ones_last_look() {
 }
 
 #[test]
+fn a_first_one_that_is_renewed_all_the_time_does_not_keep_the_rest_waiting() {
+    let mut world = World::new();
+    world.server.life_seconds = Some(40);
+    world.server.live.insert("rt-b".into());
+    world.put(entry("notion", "at-b", "rt-b", world.now.wall.0 + 60_000));
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 70_000);
+    assert!(world.server.presented.iter().any(|(_, token)| token == "rt-b"));
+}
+
+#[test]
 fn the_first_one_itself_is_not_one_of_the_rest() {
     let mut world = World::new();
     world.mode = Mode::OnRequest;

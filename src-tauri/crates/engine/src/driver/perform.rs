@@ -79,6 +79,18 @@ impl World {
         look.await.unwrap_or_default()
     }
 
+    /// Looks at one store, outside any flight. `None`: there is no such store.
+    pub(super) async fn look_at(&self, store: &StoreId) -> Option<Result<StoreView, StoreFault>> {
+        let (places, ids) = (Arc::clone(&self.places), vec![store.clone()]);
+        let look = tokio::task::spawn_blocking(move || read(&places, &ids));
+        look.await.ok()?.pop().map(|(_, seen)| seen)
+    }
+
+    /// Every store.
+    pub(super) fn stores(&self) -> Vec<Arc<dyn Store>> {
+        self.places.values().map(|place| Arc::clone(&place.store)).collect()
+    }
+
     /// Starts an effect; its outcome comes by the channel.
     pub(super) fn perform(&self, effect: Effect) {
         let (places, held) = (Arc::clone(&self.places), Arc::clone(&self.held));

@@ -1,0 +1,80 @@
+//! `renew`, `check`, `pause` and `resume`: asks the engine, shows its progress, ends with the picture.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use lamplighter_core::{
+    health::{EXIT_FINE, worse},
+    ids::GrantId,
+    keeper::{Action, Event, Mode},
+    snapshot::Snapshot,
+};
+use lamplighter_engine::{driver::Rest, open::Place};
+
+use crate::{
+    EXIT_OTHER,
+    events::{choose, print_json, print_line, stopped},
+    json::Document,
+    reader, words,
+};
+
+/// How long another Lamplighter is waited for.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than any wait core plans for somebody who asked: a refusal confirmed a minute later, and
+/// the first write to a store looked at for as long, one after the other.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// What is asked for each server named.
+pub(crate) type Ask = fn(GrantId) -> Action;
+
+/// Asks; without names, for all that is due. The exit code is the worst of what was asked for.
+pub(crate) fn run(place: Place, ask: Ask, names: &[String], json: bool) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = Box::new(
+        move |event: &Event, _: &Snapshot| {
+            if json { print_json(event) } else { print_line(event) }
+        },
+    );
+    runtime.block_on(async {
+        let mut driver =
+            place.open(Mode::OnRequest, "a lamplighter command", ENGINE_PATIENCE, listener)?;
+        driver.look().await;
+        let asked = choose(&driver.snapshot(), names)?;
+        if asked.is_empty() {
+            driver.act(Action::RenewDue);
+        }
+        for id in &asked {
+            driver.act(ask(id.clone()));
+        }
+        let rest = driver.settle(stopped(), PATIENCE).await;
+        let snapshot = driver.snapshot();
+        finish(&snapshot, &asked, json)?;
+        let code = snapshot
+            .rows
+            .iter()
+            .filter(|row| asked.is_empty() || asked.contains(&row.id))
+            .fold(EXIT_FINE, |code, row| worse(code, row.exit));
+        let code = if asked.is_empty() { worse(code, snapshot.exit) } else { code };
+        Ok(if rest == Rest::Stopped && code == EXIT_FINE { EXIT_OTHER } else { code })
+    })
+}
+
+fn finish(snapshot: &Snapshot, asked: &BTreeSet<GrantId>, json: bool) -> anyhow::Result<()> {
+    let reader = reader();
+    if json {
+        println!("{}", serde_json::to_string(&Document::of(snapshot, &reader))?);
+        return Ok(());
+    }
+    if asked.is_empty() {
+        for line in words::picture(snapshot, &reader) {
+            println!("{line}");
+        }
+        return Ok(());
+    }
+    for row in snapshot.rows.iter().filter(|row| asked.contains(&row.id)) {
+        println!("{} {}  {}", words::lamp(row.shape), row.id, reader.phrase(&row.phrase));
+        if let Some(reason) = &row.reason {
+            println!("  {reason}");
+        }
+    }
+    Ok(())
+}

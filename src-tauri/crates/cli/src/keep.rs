@@ -1,0 +1,41 @@
+//! `lamplighter keep`: the keeper in the foreground, one line per event.
+
+use std::time::Duration;
+
+use lamplighter_core::{
+    keeper::{Event, Mode},
+    snapshot::Snapshot,
+};
+use lamplighter_engine::open::Place;
+
+use crate::{
+    events::{line, print_json, stopped},
+    reader, words,
+};
+
+/// How long a command that is just ending is waited for.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Keeps until told to end.
+pub(crate) fn run(place: Place, json: bool) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = Box::new(move |event: &Event, _: &Snapshot| {
+        let reader = reader();
+        if json {
+            print_json(event);
+        } else if let Some(line) = line(event, &reader) {
+            println!("{} {line}", reader.time(reader.now));
+        }
+    });
+    runtime.block_on(async {
+        let mut driver = place.open(Mode::Keep, "lamplighter keep", ENGINE_PATIENCE, listener)?;
+        driver.look().await;
+        if !json {
+            for line in words::picture(&driver.snapshot(), &reader()) {
+                println!("{line}");
+            }
+        }
+        driver.keep(stopped()).await;
+        Ok(0)
+    })
+}

@@ -1,0 +1,184 @@
+//! The keeper in the foreground: it renews before the client would, sees what others do to the
+//! store, and ends cleanly.
+
+#![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use lamplighter_rehearsal::{Fault, Mint, Rehearsal, Rotation};
+use lamplighter_tests::{
+    stage::Stage,
+    store::{self, CREDENTIALS},
+};
+use serde_json::Value;
+
+/// `lamplighter keep --json`, with every line it printed; ended when dropped.
+struct Keeper {
+    child: Child,
+    lines: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Keeper {
+    fn start(stage: &Stage) -> Self {
+        let program = PathBuf::from(std::env::var_os("LAMPLIGHTER_BIN").expect("set by xtask"));
+        let mut command: Command = stage.home.command(&program);
+        command.args(["keep", "--json"]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("started");
+        let out = BufReader::new(child.stdout.take().expect("piped"));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                heard.lock().unwrap_or_else(PoisonError::into_inner).push(value);
+            }
+        });
+        Self { child, lines }
+    }
+
+    fn events(&self, name: &str) -> Vec<Value> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter(|line| line["event"] == name).cloned().collect()
+    }
+
+    fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        while !holds(self) {
+            let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            assert!(Instant::now() < deadline, "waited in vain until {what}: {lines:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn terminate(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+        self.child.wait().expect("ended").code()
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn short_tokens_are_renewed_in_time_for_several_servers_and_none_is_forgotten() {
+    let builder = Rehearsal::builder().life_seconds(40).rotation(Rotation::Strict);
+    let mut stage = Stage::new(builder);
+    for name in ["one", "two", "three"] {
+        stage.sign_in(name, 3600);
+    }
+    // Ends soon, so all are due; the first write is looked at for 65 s before the others follow.
+    for name in ["one", "two", "three"] {
+        stage.edit(name, |entry| entry["expiresAt"] = (store::now_ms() + 100_000).into());
+    }
+    let keeper = Keeper::start(&stage);
+    keeper.until("every server was renewed", |keeper| {
+        let renewed = keeper.events("renewed");
+        ["one", "two", "three"]
+            .iter()
+            .all(|name| renewed.iter().any(|e| e["grant"] == format!("claude-code/{name}")))
+    });
+    for name in ["one", "two", "three"] {
+        assert!(stage.holds_live_pair(name), "{name}");
+    }
+    assert!(keeper.events("notice").is_empty());
+    assert_eq!(keeper.terminate(), Some(0));
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn what_others_do_to_the_store_is_seen_at_once() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let (stage, _) = Stage::with_rig(builder);
+    let keeper = Keeper::start(&stage);
+    keeper.until("it is renewed", |keeper| keeper.events("renewed").len() == 1);
+    // A verdict older than the renewal is stale; it goes without asking anybody.
+    let stale = serde_json::json!({"rig": {"timestamp": store::now_ms() - 600_000}});
+    store::write(&stage.home, store::VERDICTS, &stale.to_string());
+    keeper.until("the verdict is withdrawn", |_| store::verdicts(&stage.home).is_empty());
+    assert!(stage.control.mcp_calls().is_empty(), "a stale one needs no probe");
+    // The client renews by itself.
+    let theirs = stage.control.mint(Mint::default());
+    let text = serde_json::json!({"mcpOAuth": {stage.key("rig"): stage.entry_for("rig", &theirs)}});
+    store::write(&stage.home, CREDENTIALS, &text.to_string());
+    keeper.until("it is adopted", |keeper| {
+        keeper.events("renewed").iter().any(|event| event["by"] == "client")
+    });
+    // The user signs out.
+    store::write(&stage.home, CREDENTIALS, r#"{"mcpOAuth":{}}"#);
+    keeper.until("the sign-out is respected", |keeper| !keeper.events("signed_out").is_empty());
+    assert_eq!(store::read(&stage.home, CREDENTIALS), r#"{"mcpOAuth":{}}"#);
+    assert_eq!(keeper.terminate(), Some(0));
+    assert_eq!(stage.refreshes().len(), 1);
+    stage.nothing_was_broken();
+    let log = stage.run(&["log"]).succeeded().out;
+    for words in ["renewed by Lamplighter", "renewed by its client", "withdrawn", "signed out"] {
+        assert!(log.contains(words), "{words}: {log}");
+    }
+}
+
+#[test]
+fn an_old_copy_that_a_client_writes_back_is_replaced_again() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let (stage, _) = Stage::with_rig(builder);
+    let old = store::read(&stage.home, CREDENTIALS);
+    let keeper = Keeper::start(&stage);
+    keeper.until("it is renewed", |keeper| keeper.events("renewed").len() == 1);
+    let new = stage.pair("rig");
+    store::write(&stage.home, CREDENTIALS, &old);
+    keeper.until("it is restored", |keeper| keeper.events("restored").len() == 1);
+    assert_eq!(stage.pair("rig"), new);
+    assert_eq!(stage.refreshes().len(), 1, "a spent token is never presented again");
+}
+
+#[test]
+fn terminated_in_mid_refresh_the_answer_still_comes_home() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let (stage, minted) = Stage::with_rig(builder);
+    stage.control.inject(Fault::Slow { ms: 2_000 }, 1);
+    let keeper = Keeper::start(&stage);
+    keeper.until("the token is presented", |_| {
+        stage.control.newest_pair_of(&minted.refresh_token).1 != minted.refresh_token
+    });
+    assert_eq!(keeper.terminate(), Some(0));
+    assert!(stage.holds_live_pair("rig"));
+}
+
+#[test]
+fn there_is_one_engine_a_user_and_the_second_is_told_who() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let (stage, _) = Stage::with_rig(builder);
+    let keeper = Keeper::start(&stage);
+    keeper.until("it is renewed", |keeper| keeper.events("renewed").len() == 1);
+    let ran = stage.run(&["renew", "rig"]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("lamplighter keep is already running"), "{}", ran.err);
+    assert!(ran.err.contains(&keeper.child.id().to_string()), "{}", ran.err);
+    stage.run(&["status"]).succeeded();
+}
+
+#[test]
+fn checking_asks_and_pausing_leaves_alone() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let (stage, _) = Stage::with_rig(builder);
+    stage.run(&["pause", "rig"]).succeeded();
+    stage.run(&["renew"]).succeeded();
+    assert!(stage.refreshes().is_empty());
+    assert_eq!(stage.server("rig")["health"], "paused");
+    stage.run(&["resume", "rig"]);
+    stage.run(&["renew"]).succeeded();
+    let ran = stage.run(&["check", "rig"]).succeeded();
+    assert!(ran.err.contains("the server accepts its token, 2 tools"), "{}", ran.err);
+    assert_eq!(stage.server("rig")["tools"], 2);
+    assert_eq!(stage.refreshes().len(), 1, "a check renews nothing");
+}
