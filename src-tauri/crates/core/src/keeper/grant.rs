@@ -7,6 +7,7 @@ use super::{failure::Failure, schedule};
 use crate::{
     facts::{GrantFacts, Refusal},
     ids::{FlightId, GrantId, MarkKey, TokenMark},
+    oauth::discovery::DiscoveryFault,
     profile::Profile,
     store::{Entry, LeftAlone},
     time::{Boot, Millis, Now, Wall},
@@ -142,8 +143,14 @@ impl Grant {
         if facts.spent.contains(&mark) {
             return self.cannot_renew(now, "an older copy of the sign-in came back");
         }
-        if let Some(Failure::Approval { known, now }) = &self.failure {
-            return Standing::Approval { known: known.clone(), now: now.clone() };
+        match &self.failure {
+            Some(Failure::Approval { known, now }) => {
+                return Standing::Approval { known: known.clone(), now: now.clone() };
+            }
+            Some(Failure::Discovery(DiscoveryFault::Elsewhere { server, other })) => {
+                return Standing::Approval { known: server.clone(), now: other.clone() };
+            }
+            Some(_) | None => {}
         }
         Standing::Renewable
     }

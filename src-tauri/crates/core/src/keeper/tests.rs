@@ -326,6 +326,10 @@ impl World {
             self.server.revoked.push(form["token"].clone());
             return answer(200, String::new());
         }
+        if request.url.contains("oauth-protected-resource") {
+            let named = r#"{"authorization_servers":["https://as.example"]}"#;
+            return answer(200, named.into());
+        }
         let origin = self.server.moved_to.unwrap_or("https://as.example");
         answer(
             200,
@@ -684,6 +688,20 @@ fn a_token_endpoint_that_moved_gets_nothing_before_a_person_agrees() {
     keeper.handle(Input::Act(Action::Trust(GrantId::from("claude-code/slack"))), world.now);
     world.settle(&mut keeper);
     assert_eq!(world.server.presented.len(), before + 1);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn a_server_that_names_another_one_without_a_record_waits_for_a_person_too() {
+    let mut world = World::new();
+    let mut bare = entry("slack", "at-0", "rt-0", world.now.wall.0 + 60_000);
+    bare.authorization_server = None;
+    world.put(bare);
+    let mut keeper = world.start();
+    assert_eq!(world.health(&keeper), Health::ApprovalRequired);
+    assert!(world.server.presented.is_empty());
+    keeper.handle(Input::Act(Action::Trust(GrantId::from("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
     assert_eq!(world.health(&keeper), Health::Healthy);
 }
 

@@ -87,12 +87,14 @@ pub struct Discovery {
     server_url: String,
     queue: VecDeque<(String, Document)>,
     vouched: Vec<String>,
+    approved: bool,
     saw_unwell: bool,
 }
 
 impl Discovery {
-    /// A search for the token endpoint of an existing grant.
-    pub fn for_refresh(anchor: Anchor<'_>, profile: &Profile) -> Self {
+    /// A search for the token endpoint of an existing grant. `approved`: a person has seen where the
+    /// server signs in now, so its word on that is taken.
+    pub fn for_refresh(anchor: Anchor<'_>, profile: &Profile, approved: bool) -> Self {
         let queue = if let Some(url) = anchor.metadata_url {
             VecDeque::from([(url.into(), Document::Server { asked: None })])
         } else if let Some(issuer) = anchor.authorization_server {
@@ -104,6 +106,7 @@ impl Discovery {
             server_url: anchor.server_url.into(),
             queue,
             vouched: profile.issuers.iter().chain(&profile.token_origins).cloned().collect(),
+            approved,
             saw_unwell: false,
         }
     }
@@ -165,7 +168,10 @@ impl Discovery {
     /// for another.
     fn follow(&mut self, named: &str) -> Result<(), DiscoveryFault> {
         let own = origin(named).is_some() && origin(named) == origin(&self.server_url);
-        if own || self.vouched.iter().any(|v| v == named || origin(v) == origin(named)) {
+        if own
+            || self.approved
+            || self.vouched.iter().any(|v| v == named || origin(v) == origin(named))
+        {
             self.queue = server_documents(named);
             return Ok(());
         }
@@ -343,7 +349,7 @@ mod tests {
         anchor: Anchor<'_>,
         site: impl Fn(&str) -> (u16, String),
     ) -> (Result<Found, DiscoveryFault>, Vec<String>) {
-        let mut discovery = Discovery::for_refresh(anchor, &Profile::default());
+        let mut discovery = Discovery::for_refresh(anchor, &Profile::default(), false);
         let mut asked = vec![];
         while let Some(request) = discovery.request() {
             let (status, body) = site(&request.url);
@@ -400,7 +406,8 @@ mod tests {
     fn an_unwell_server_is_not_taken_for_an_old_one() {
         let (end, _) = search(at("https://as.example"), |_| (502, String::new()));
         assert_eq!(end, Err(DiscoveryFault::Unreachable));
-        let mut discovery = Discovery::for_refresh(at("https://as.example"), &Profile::default());
+        let mut discovery =
+            Discovery::for_refresh(at("https://as.example"), &Profile::default(), false);
         let end = discovery.answer(Err(Fault::Dns));
         assert_eq!(end, Some(Err(DiscoveryFault::Unreachable)));
     }

@@ -31,7 +31,7 @@ impl Keeper {
             authorization_server: entry.authorization_server.as_deref(),
             metadata_url: entry.metadata_url.as_deref(),
         };
-        let search = Discovery::for_refresh(anchor, profile);
+        let search = Discovery::for_refresh(anchor, profile, facts.approved);
         self.search(flight, search);
     }
 
