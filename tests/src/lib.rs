@@ -9,6 +9,7 @@
 pub mod claude;
 pub mod home;
 mod http;
+pub mod keeper;
 pub mod model_api;
 pub mod peers;
 pub mod program;

@@ -3,72 +3,12 @@
 
 #![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
 
-use std::{
-    io::{BufRead, BufReader},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
-
 use lamplighter_rehearsal::{Fault, Mint, Rehearsal, Rotation};
 use lamplighter_tests::{
+    keeper::Keeper,
     stage::Stage,
     store::{self, CREDENTIALS},
 };
-use serde_json::Value;
-
-/// `lamplighter keep --json`, with every line it printed; ended when dropped.
-struct Keeper {
-    child: Child,
-    lines: Arc<Mutex<Vec<Value>>>,
-}
-
-impl Keeper {
-    fn start(stage: &Stage) -> Self {
-        let program = PathBuf::from(std::env::var_os("LAMPLIGHTER_BIN").expect("set by xtask"));
-        let mut command: Command = stage.home.command(&program);
-        command.args(["keep", "--json"]).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("started");
-        let out = BufReader::new(child.stdout.take().expect("piped"));
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&lines);
-        std::thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                heard.lock().unwrap_or_else(PoisonError::into_inner).push(value);
-            }
-        });
-        Self { child, lines }
-    }
-
-    fn events(&self, name: &str) -> Vec<Value> {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().filter(|line| line["event"] == name).cloned().collect()
-    }
-
-    fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(90);
-        while !holds(self) {
-            let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            assert!(Instant::now() < deadline, "waited in vain until {what}: {lines:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn terminate(mut self) -> Option<i32> {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
-        self.child.wait().expect("ended").code()
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[test]
 fn short_tokens_are_renewed_in_time_for_several_servers_and_none_is_forgotten() {
@@ -81,7 +21,7 @@ fn short_tokens_are_renewed_in_time_for_several_servers_and_none_is_forgotten() 
     for name in ["one", "two", "three"] {
         stage.edit(name, |entry| entry["expiresAt"] = (store::now_ms() + 100_000).into());
     }
-    let keeper = Keeper::start(&stage);
+    let keeper = Keeper::start(&stage.home);
     keeper.until("every server was renewed", |keeper| {
         let renewed = keeper.events("renewed");
         ["one", "two", "three"]
@@ -100,7 +40,7 @@ fn short_tokens_are_renewed_in_time_for_several_servers_and_none_is_forgotten() 
 fn what_others_do_to_the_store_is_seen_at_once() {
     let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
     let (stage, _) = Stage::with_rig(builder);
-    let keeper = Keeper::start(&stage);
+    let keeper = Keeper::start(&stage.home);
     keeper.until("it is renewed", |keeper| keeper.events("renewed").len() == 1);
     // A verdict older than the renewal is stale; it goes without asking anybody.
     let verdict = serde_json::json!({"rig": {"timestamp": store::now_ms() - 600_000}});
@@ -132,7 +72,7 @@ fn an_old_copy_that_a_client_writes_back_is_replaced_again() {
     let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
     let (stage, _) = Stage::with_rig(builder);
     let old = store::read(&stage.home, CREDENTIALS);
-    let keeper = Keeper::start(&stage);
+    let keeper = Keeper::start(&stage.home);
     keeper.until("it is renewed", |keeper| keeper.events("renewed").len() == 1);
     let new = stage.pair("rig");
     store::write(&stage.home, CREDENTIALS, &old);
@@ -146,7 +86,7 @@ fn terminated_in_mid_refresh_the_answer_still_comes_home() {
     let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
     let (stage, minted) = Stage::with_rig(builder);
     stage.control.inject(Fault::Slow { ms: 2_000 }, 1);
-    let keeper = Keeper::start(&stage);
+    let keeper = Keeper::start(&stage.home);
     keeper.until("the token is presented", |_| {
         stage.control.newest_pair_of(&minted.refresh_token).1 != minted.refresh_token
     });
@@ -158,12 +98,12 @@ fn terminated_in_mid_refresh_the_answer_still_comes_home() {
 fn there_is_one_engine_a_user_and_the_second_is_told_who() {
     let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
     let (stage, _) = Stage::with_rig(builder);
-    let keeper = Keeper::start(&stage);
+    let keeper = Keeper::start(&stage.home);
     keeper.until("it is renewed", |keeper| keeper.events("renewed").len() == 1);
     let ran = stage.run(&["renew", "rig"]);
     assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
     assert!(ran.err.contains("lamplighter keep is already running"), "{}", ran.err);
-    assert!(ran.err.contains(&keeper.child.id().to_string()), "{}", ran.err);
+    assert!(ran.err.contains(&keeper.id().to_string()), "{}", ran.err);
     stage.run(&["status"]).succeeded();
 }
 

@@ -76,6 +76,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),
     part("keep", "the keeper in the foreground", &[], What::Binary("keep")),
     part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code")),
+    part("beside", "the real Claude Code beside the keeper", PEERS, What::Isolated("beside")),
 ];
 
 /// The parts that `cargo xtask lint` runs.
