@@ -1,11 +1,9 @@
-//! The real Claude Code beside a running keeper: a session that calls a tool every second while both
-//! renew tokens that live 40 seconds.
+//! The real Claude Code beside a running keeper: a session that calls a tool every second.
 //!
-//! Such tokens are always within the client's own margin, so client and keeper meet all the time,
-//! under the client's own lock, at a server where a token used twice kills the sign-in. Where to read
+//! With tokens of ten minutes the session never has to renew, however often the keeper does. Tokens of
+//! 40 seconds are always within the client's own margin, so client and keeper meet all the time, under
+//! the client's own lock. Both at a server where a token used twice kills the sign-in. Where to read
 //! next: `claude_code`, for one renewal at a time.
-
-#![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
 
 use std::{
     io::Write as _,
@@ -20,10 +18,18 @@ const ECHO: &str = "mcp__rig__lamp_echo";
 /// As long as a token lives; longer with `--long`.
 const SPAN: Duration = Duration::from_secs(40);
 
-fn no_call_fails_and_no_sign_in_dies(version: &str) {
-    let builder = Rehearsal::builder().life_seconds(40).rotation(Rotation::Strict);
+/// What happened in one span.
+struct Beside {
+    stage: Stage,
+    by_session: usize,
+}
+
+/// A session calls the tool every second beside a keeper; with `asked_every`, the keeper is asked to
+/// renew that often, whether or not it is due.
+fn run_beside(version: &str, life_seconds: i64, asked_every: Option<Duration>) -> Beside {
+    let builder = Rehearsal::builder().life_seconds(life_seconds).rotation(Rotation::Strict);
     let mut stage = Stage::new(builder);
-    let minted = stage.sign_in("rig", 40);
+    let minted = stage.sign_in("rig", life_seconds);
     let model = ModelApi::start();
     let claude = Claude::new(version, &stage.home, &model);
     claude.add_server("rig", &stage.town.mcp_url());
@@ -31,11 +37,18 @@ fn no_call_fails_and_no_sign_in_dies(version: &str) {
     let mut session = claude.session(ECHO);
     let long = std::env::var_os("LAMPLIGHTER_LONG").is_some();
     let end = Instant::now() + SPAN * if long { 3 } else { 1 };
+    let mut next_asked = asked_every.map(|every| Instant::now() + every);
     let mut calls = 0;
     while Instant::now() < end {
         let turn = session.call(ECHO, &json!({"text": "a light"}));
         assert_eq!(turn.answer, "The tool said: a light", "call {calls}: {turn:?}");
         calls += 1;
+        if let (Some(at), Some(every)) = (next_asked, asked_every)
+            && Instant::now() >= at
+        {
+            stage.run(&["renew", "rig"]).succeeded();
+            next_asked = Some(Instant::now() + every);
+        }
         std::thread::sleep(Duration::from_secs(1));
     }
     session.end();
@@ -48,35 +61,66 @@ fn no_call_fails_and_no_sign_in_dies(version: &str) {
     let all = stage.control.refreshes();
     let reused = all.iter().filter(|seen| seen.reuse).count();
     assert_eq!(reused, 0, "somebody presented a spent token: {all:?}");
+    let by_session = all.len() - stage.refreshes().len();
     let _ = writeln!(
         std::io::stderr().lock(),
-        "Claude Code {version}: {calls} calls, {} refreshes by the keeper, {} by the session",
+        "Claude Code {version}, tokens of {life_seconds} s: {calls} calls, {} refreshes by the \
+         keeper, {by_session} by the session",
         stage.refreshes().len(),
-        all.len() - stage.refreshes().len()
     );
+    Beside { stage, by_session }
 }
 
-fn check(version: &str) {
+/// Tokens of ten minutes, renewed every seven seconds: the session never has to.
+fn the_session_never_renews(version: &str) {
+    let every = Duration::from_secs(7);
+    let beside = run_beside(version, 600, Some(every));
+    assert_eq!(beside.by_session, 0, "the session renewed by itself");
+    assert!(beside.stage.refreshes().len() >= 4);
+}
+
+/// Tokens of 40 seconds: both renew all the time.
+fn both_renew_all_the_time(version: &str) {
+    let beside = run_beside(version, 40, None);
+    assert!(beside.by_session > 0, "they never met");
+}
+
+fn check(version: &str, test: fn(&str)) {
     if std::env::var_os(peers::ISOLATED).is_none_or(|value| value != "1") {
         let said = "SKIPPED: real programs run only where nothing but loopback exists";
         let _ = writeln!(std::io::stderr().lock(), "{said} ({version})");
         return;
     }
     peers::require_isolation();
-    no_call_fails_and_no_sign_in_dies(version);
+    test(version);
+}
+
+#[test]
+fn beside_2_1_119_no_call_fails_and_the_session_never_renews() {
+    check("2.1.119", the_session_never_renews);
 }
 
 #[test]
 fn beside_2_1_119_no_call_fails_and_no_sign_in_dies() {
-    check("2.1.119");
+    check("2.1.119", both_renew_all_the_time);
+}
+
+#[test]
+fn beside_2_1_220_no_call_fails_and_the_session_never_renews() {
+    check("2.1.220", the_session_never_renews);
 }
 
 #[test]
 fn beside_2_1_220_no_call_fails_and_no_sign_in_dies() {
-    check("2.1.220");
+    check("2.1.220", both_renew_all_the_time);
+}
+
+#[test]
+fn beside_2_1_330_no_call_fails_and_the_session_never_renews() {
+    check("2.1.330", the_session_never_renews);
 }
 
 #[test]
 fn beside_2_1_330_no_call_fails_and_no_sign_in_dies() {
-    check("2.1.330");
+    check("2.1.330", both_renew_all_the_time);
 }

@@ -1,8 +1,6 @@
 //! The keeper in the foreground: it renews before the client would, sees what others do to the
 //! store, and ends cleanly.
 
-#![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
-
 use lamplighter_rehearsal::{Fault, Mint, Rehearsal, Rotation};
 use lamplighter_tests::{
     keeper::Keeper,
@@ -95,16 +93,75 @@ fn terminated_in_mid_refresh_the_answer_still_comes_home() {
 }
 
 #[test]
-fn there_is_one_engine_a_user_and_the_second_is_told_who() {
+fn commands_beside_a_keeper_are_done_by_it() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let (stage, minted) = Stage::with_rig(builder);
+    let keeper = Keeper::start(&stage.home);
+    keeper.until("it is renewed", |keeper| keeper.events("renewed").len() == 1);
+    let ran = stage.run(&["renew", "rig"]).succeeded();
+    assert!(ran.err.contains("claude-code/rig: renewed"), "{}", ran.err);
+    assert!(ran.out.contains("renews in"), "{}", ran.out);
+    assert!(ran.took.as_secs() < 5, "{:?}", ran.took);
+    assert_eq!(keeper.events("renewed").len(), 2);
+    let ran = stage.run(&["renew", "--json"]).succeeded();
+    assert!(ran.out.contains(r#""event":"unchanged""#), "{}", ran.out);
+    assert!(stage.run(&["check", "rig"]).succeeded().err.contains("2 tools"));
+    stage.run(&["pause", "rig"]).succeeded();
+    assert_eq!(stage.server("rig")["health"], "paused");
+    assert_eq!(stage.run(&["renew", "no-such-server"]).code, Some(1));
+    stage.run(&["resume", "rig"]).succeeded();
+    assert_eq!(stage.refreshes().len(), 2);
+    assert!(stage.holds_live_pair("rig"));
+    // What travelled over the socket, and what was printed, holds no secret.
+    let (access, refresh) = stage.pair("rig");
+    for secret in [&minted.access_token, &minted.refresh_token, &access, &refresh] {
+        assert!(!ran.out.contains(secret.as_str()) && !ran.err.contains(secret.as_str()));
+    }
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn the_socket_is_the_users_alone_and_takes_no_nonsense() {
+    use std::{io::Read, io::Write, os::unix::fs::PermissionsExt, os::unix::net::UnixStream};
     let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
     let (stage, _) = Stage::with_rig(builder);
     let keeper = Keeper::start(&stage.home);
     keeper.until("it is renewed", |keeper| keeper.events("renewed").len() == 1);
-    let ran = stage.run(&["renew", "rig"]);
+    let socket = stage.home.path().with_file_name("run").join("lamplighter/keeper.sock");
+    let mode = |path: &std::path::Path| {
+        std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+    };
+    assert_eq!(mode(&socket), 0o600);
+    assert_eq!(mode(socket.parent().expect("a folder")), 0o700);
+    let hello = "{\"lamplighter\":1}\n";
+    let long = format!("{hello}{}", "x".repeat(200_000));
+    let other_version = "{\"lamplighter\":2}\n".to_owned();
+    let unknown = format!("{hello}{{\"act\":\"format_disk\"}}\n");
+    for nonsense in [long, other_version, unknown, "GET / HTTP/1.1\r\n\r\n".to_owned()] {
+        let mut stream = UnixStream::connect(&socket).expect("connected");
+        let _ = stream.write_all(nonsense.as_bytes());
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut heard = String::new();
+        let _ = stream.read_to_string(&mut heard);
+        assert!(heard.is_empty() || heard == hello, "{heard}");
+    }
+    stage.run(&["renew", "rig"]).succeeded();
+    assert_eq!(keeper.terminate(), Some(0));
+}
+
+#[test]
+fn a_second_keeper_is_told_who_runs() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let (stage, _) = Stage::with_rig(builder);
+    let keeper = Keeper::start(&stage.home);
+    keeper.until("it is renewed", |keeper| keeper.events("renewed").len() == 1);
+    let ran = stage.run(&["keep"]);
     assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
     assert!(ran.err.contains("lamplighter keep is already running"), "{}", ran.err);
     assert!(ran.err.contains(&keeper.id().to_string()), "{}", ran.err);
-    stage.run(&["status"]).succeeded();
+    // A keeper that was killed leaves its socket behind, which keeps nobody from working.
+    drop(keeper);
+    stage.run(&["renew", "rig"]).succeeded();
 }
 
 #[test]

@@ -173,7 +173,8 @@ fn isolated(file: &str, shared: &Shared) -> Result<Outcome> {
     peers::install()?;
     let built = cargo::build(&["test", "-p", "lamplighter-tests", "--test", file, "--no-run"])?;
     let mut command = namespace.command(&cargo::pick(&built, file)?);
-    command.args(["--test-threads=2", "--nocapture"]);
+    // Most of their time they wait, so more of them than there are cores may run at once.
+    command.args(["--test-threads=3", "--nocapture"]);
     shared.tell(&mut command)?;
     // As cargo would start it.
     command.current_dir(cargo::root().join("tests"));

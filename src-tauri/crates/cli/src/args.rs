@@ -62,6 +62,12 @@ a sign-in is ended, and plans everything anew when the machine has slept. Ctrl-C
 cleanly: an answer that is on its way still comes home."
     )]
     Keep(Keep),
+    /// Print every event of the keeper that runs, until it ends.
+    #[command(after_help = "\
+Examples:
+  lamplighter events
+  lamplighter events --json | jq 'select(.event == \"failed\")'")]
+    Events(Keep),
     /// Ask servers whether they accept their tokens. Renews nothing.
     #[command(
         alias = "probe",
@@ -106,6 +112,9 @@ pub(crate) struct Status {
     /// One line: empty while all is well.
     #[arg(long)]
     pub line: bool,
+    /// Stay beside the keeper that runs and show the picture again each time it changes.
+    #[arg(long, conflicts_with_all = ["json", "line"])]
+    pub watch: bool,
 }
 
 /// `renew`.

@@ -14,7 +14,9 @@ use crate::{
     EXIT_OTHER,
     events::{choose, print_json, print_line, stopped},
     json::Document,
-    reader, words,
+    reader,
+    remote::{self, Remote},
+    words,
 };
 
 /// How long another Lamplighter is waited for.
@@ -28,6 +30,9 @@ pub(crate) type Ask = fn(GrantId) -> Action;
 
 /// Asks; without names, for all that is due. The exit code is the worst of what was asked for.
 pub(crate) fn run(place: Place, ask: Ask, names: &[String], json: bool) -> anyhow::Result<u8> {
+    if let Some(remote) = remote::join(&place)? {
+        return beside(remote, ask, names, json);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = Box::new(
         move |event: &Event, _: &Snapshot| {
@@ -48,14 +53,34 @@ pub(crate) fn run(place: Place, ask: Ask, names: &[String], json: bool) -> anyho
         let rest = driver.settle(stopped(), PATIENCE).await;
         let snapshot = driver.snapshot();
         finish(&snapshot, &asked, json)?;
-        let code = snapshot
-            .rows
-            .iter()
-            .filter(|row| asked.is_empty() || asked.contains(&row.id))
-            .fold(EXIT_FINE, |code, row| worse(code, row.exit));
-        let code = if asked.is_empty() { worse(code, snapshot.exit) } else { code };
+        let code = code_of(&snapshot, &asked);
         Ok(if rest == Rest::Stopped && code == EXIT_FINE { EXIT_OTHER } else { code })
     })
+}
+
+/// The same by the keeper that runs: one wish after the other, each waited for.
+fn beside(mut remote: Remote, ask: Ask, names: &[String], json: bool) -> anyhow::Result<u8> {
+    let asked = choose(&remote.snapshot()?, names)?;
+    let actions: Vec<Action> = if asked.is_empty() {
+        vec![Action::RenewDue]
+    } else {
+        asked.iter().cloned().map(ask).collect()
+    };
+    for action in actions {
+        remote.act(action, |event| if json { print_json(event) } else { print_line(event) })?;
+    }
+    let snapshot = remote.snapshot()?;
+    finish(&snapshot, &asked, json)?;
+    Ok(code_of(&snapshot, &asked))
+}
+
+/// The worst of what was asked for; of everything, where all was.
+fn code_of(snapshot: &Snapshot, asked: &BTreeSet<GrantId>) -> u8 {
+    if asked.is_empty() {
+        return snapshot.exit;
+    }
+    let rows = snapshot.rows.iter().filter(|row| asked.contains(&row.id));
+    rows.fold(EXIT_FINE, |code, row| worse(code, row.exit))
 }
 
 fn finish(snapshot: &Snapshot, asked: &BTreeSet<GrantId>, json: bool) -> anyhow::Result<()> {

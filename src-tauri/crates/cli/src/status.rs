@@ -2,10 +2,13 @@
 
 use lamplighter_engine::open::Place;
 
-use crate::{args, json::Document, reader, words};
+use crate::{args, json::Document, reader, remote, words};
 
 /// Prints the picture; the exit code is the worst row's.
 pub(crate) fn run(place: &Place, args: &args::Status) -> anyhow::Result<u8> {
+    if args.watch {
+        return follow(place);
+    }
     let snapshot = place.watch()?;
     let reader = reader();
     if args.json {
@@ -21,4 +24,26 @@ pub(crate) fn run(place: &Place, args: &args::Status) -> anyhow::Result<u8> {
         }
     }
     Ok(snapshot.exit)
+}
+
+/// Prints the picture again each time it changes, for as long as a keeper runs.
+fn follow(place: &Place) -> anyhow::Result<u8> {
+    let Some(remote) = remote::join(place)? else {
+        anyhow::bail!("nothing to watch: no keeper runs; start one with `lamplighter keep`");
+    };
+    let mut last = Vec::new();
+    let mut exit = 0;
+    remote.watch(|snapshot| {
+        let reader = reader();
+        let picture = words::picture(snapshot, &reader);
+        exit = snapshot.exit;
+        if picture != last {
+            println!("{}", reader.time(reader.now));
+            for line in &picture {
+                println!("{line}");
+            }
+            last = picture;
+        }
+    })?;
+    Ok(exit)
 }

@@ -6,12 +6,12 @@
 
 use alloc::{format, string::String, vec, vec::Vec};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::time::Wall;
 
 /// A grant's health, for scripts and views.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// It works, and will be renewed.
@@ -49,7 +49,7 @@ pub enum Health {
 }
 
 /// The lamp's shape, told apart in one colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
     /// Outline only.
@@ -63,7 +63,7 @@ pub enum Shape {
 }
 
 /// What a row's buttons do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Button {
     /// Renew now.
@@ -122,22 +122,35 @@ impl Phrase {
     }
 }
 
+/// A part on the wire: a text, `{"in": ms}` or `{"at": ms}`, milliseconds since 1970.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WirePart {
+    In(Wall),
+    At(Wall),
+    #[serde(untagged)]
+    Text(String),
+}
+
 impl Serialize for Phrase {
-    /// A list: texts as texts, times as `{"in": ms}` and `{"at": ms}`, milliseconds since 1970.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "snake_case")]
-        enum Wire<'a> {
-            In(Wall),
-            At(Wall),
-            #[serde(untagged)]
-            Text(&'a str),
-        }
         serializer.collect_seq(self.0.iter().map(|part| match part {
-            Part::Text(text) => Wire::Text(text),
-            Part::In(at) => Wire::In(*at),
-            Part::At(at) => Wire::At(*at),
+            Part::Text(text) => WirePart::Text(text.clone()),
+            Part::In(at) => WirePart::In(*at),
+            Part::At(at) => WirePart::At(*at),
         }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Phrase {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let parts = Vec::<WirePart>::deserialize(deserializer)?;
+        let parts = parts.into_iter().map(|part| match part {
+            WirePart::Text(text) => Part::Text(text),
+            WirePart::In(at) => Part::In(at),
+            WirePart::At(at) => Part::At(at),
+        });
+        Ok(Self(parts.collect()))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use alloc::{string::String, vec::Vec};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     facts::Renewer,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Everything there is to show.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// One row a server, needing a person first, then by name.
     pub rows: Vec<Row>,
@@ -29,7 +29,7 @@ pub struct Snapshot {
 }
 
 /// One server in one store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// What people call it.
     pub id: GrantId,
@@ -78,7 +78,7 @@ pub struct Row {
 }
 
 /// One store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreRow {
     /// Its name.
     pub id: StoreId,

@@ -10,6 +10,8 @@
 mod perform;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -29,6 +31,7 @@ use crate::{
     journal::Journal,
     lock::EngineLock,
     probe::Probe,
+    socket::{Asked, Guest, Reply, Request, Said},
     state::State,
     stores::Store,
     wake::{Drift, clock_set},
@@ -56,6 +59,8 @@ pub struct Limbs {
     pub state: State,
     /// What happened, for people; `None` where it can't be kept.
     pub history: Option<History>,
+    /// Where commands reach this engine while it keeps.
+    pub socket: PathBuf,
     /// Says that this is the one engine; held to the end.
     pub lock: EngineLock,
 }
@@ -70,6 +75,8 @@ pub struct Driver {
     world: World,
     state: State,
     history: Option<History>,
+    guests: BTreeMap<u64, Guest>,
+    socket: PathBuf,
     answers: mpsc::UnboundedReceiver<(Ticket, Outcome)>,
     listener: Listener,
     /// Held until everything else is dropped.
@@ -97,6 +104,8 @@ impl Driver {
             world,
             state: limbs.state,
             history: limbs.history,
+            guests: BTreeMap::new(),
+            socket: limbs.socket,
             answers,
             listener,
             _lock: limbs.lock,
@@ -163,6 +172,7 @@ impl Driver {
         let mut drift = Drift::since(self.clock.now());
         let mut clock_alarm = Box::pin(clock_set());
         let mut stopping = false;
+        let mut asked = self.open_door();
         while !stopping || self.keeper.is_in_the_air() {
             let sleep = self.until_wake();
             tokio::select! {
@@ -175,6 +185,7 @@ impl Driver {
                         self.handle(Input::StoreSeen { store, seen });
                     }
                 }
+                Some(asked) = asked.recv(), if !stopping => self.hear(asked),
                 () = &mut clock_alarm => clock_alarm = Box::pin(clock_set()),
                 () = &mut stop, if !stopping => {
                     stopping = true;
@@ -184,6 +195,64 @@ impl Driver {
             if let Some(why) = drift.passed(self.clock.now()) {
                 tracing::info!(?why, "time passed unseen; everything is planned anew");
                 self.handle(Input::Woke(why));
+            }
+        }
+    }
+
+    /// Lets commands in. Without a socket they wait for this engine to end.
+    fn open_door(&self) -> mpsc::UnboundedReceiver<Asked> {
+        #[cfg(unix)]
+        match crate::socket::serve(&self.socket) {
+            Ok(asked) => return asked,
+            Err(fault) => tracing::warn!(%fault, "commands can't reach this keeper"),
+        }
+        mpsc::unbounded_channel().1
+    }
+
+    /// Somebody came, asked or left.
+    fn hear(&mut self, asked: Asked) {
+        match asked.what {
+            Said::Came(answer) => {
+                let guest = Guest { answer, listens: false, open: BTreeSet::new(), owed: false };
+                self.guests.insert(asked.guest, guest);
+            }
+            Said::Left => {
+                self.guests.remove(&asked.guest);
+            }
+            Said::Asks(Request::Snapshot) => {
+                let snapshot = Reply::Snapshot(Box::new(self.keeper.snapshot()));
+                if let Some(guest) = self.guests.get(&asked.guest) {
+                    // A guest that has gone is seen to leave.
+                    let _ = guest.answer.send(snapshot);
+                }
+            }
+            Said::Asks(Request::Events) => {
+                if let Some(guest) = self.guests.get_mut(&asked.guest) {
+                    guest.listens = true;
+                }
+            }
+            Said::Asks(Request::Act(action)) => {
+                let about = action.grant().cloned();
+                let all = || self.keeper.snapshot().rows.into_iter().map(|row| row.id).collect();
+                let open = about.map_or_else(all, |grant| BTreeSet::from([grant]));
+                if let Some(guest) = self.guests.get_mut(&asked.guest) {
+                    guest.open.extend(open);
+                    guest.owed = true;
+                }
+                self.handle(Input::Act(action));
+            }
+        }
+        self.settle_guests();
+    }
+
+    /// Tells guests whose wishes are settled.
+    fn settle_guests(&mut self) {
+        let keeper = &self.keeper;
+        for guest in self.guests.values_mut().filter(|guest| guest.owed) {
+            guest.open.retain(|grant| !keeper.is_settled(grant));
+            if guest.open.is_empty() {
+                guest.owed = false;
+                let _ = guest.answer.send(Reply::Settled);
             }
         }
     }
@@ -203,6 +272,9 @@ impl Driver {
                     self.record(&event);
                     let snapshot = self.keeper.snapshot();
                     (self.listener)(&event, &snapshot);
+                    for guest in self.guests.values().filter(|g| g.listens || g.owed) {
+                        let _ = guest.answer.send(Reply::Event(Box::new(event.clone())));
+                    }
                 }
                 Effect::Remember { facts } => {
                     if let Err(fault) = self.state.remember(&facts) {
@@ -224,6 +296,7 @@ impl Driver {
                 | Effect::Probe { .. } => self.world.perform(effect),
             }
         }
+        self.settle_guests();
     }
 
     fn record(&mut self, event: &Event) {

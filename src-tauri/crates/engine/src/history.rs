@@ -83,11 +83,9 @@ impl Happening {
             Event::Renewed { grant, by, expires_at } => {
                 Some(Self::Renewed { grant: grant.clone(), by: *by, expires_at: *expires_at })
             }
-            Event::Failed { grant, code, why, next: _ } => Some(Self::Failed {
-                grant: grant.clone(),
-                code: (*code).to_owned(),
-                why: why.clone(),
-            }),
+            Event::Failed { grant, code, why, next: _ } => {
+                Some(Self::Failed { grant: grant.clone(), code: code.clone(), why: why.clone() })
+            }
             Event::VerdictWithdrawn { store, server } => {
                 Some(Self::VerdictWithdrawn { store: store.clone(), server: server.clone() })
             }
@@ -247,7 +245,7 @@ mod tests {
         };
         let failed = Event::Failed {
             grant: slack.clone(),
-            code: "server_unreachable",
+            code: "server_unreachable".into(),
             why: "Slack could not be reached".into(),
             next: None,
         };

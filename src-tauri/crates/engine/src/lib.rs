@@ -19,6 +19,7 @@ pub mod paths;
 pub mod probe;
 pub mod seal;
 pub mod settings;
+pub mod socket;
 pub mod state;
 pub mod stores;
 #[cfg(test)]

@@ -166,6 +166,7 @@ impl Place {
             journal,
             state: opened.state,
             history,
+            socket: self.paths.socket_file(),
             lock,
         };
         Ok(Driver::new(keeper, limbs, listener))

@@ -171,6 +171,11 @@ impl Paths {
         self.state.join("journal")
     }
 
+    /// Where commands reach the keeper that runs.
+    pub fn socket_file(&self) -> PathBuf {
+        self.runtime.join("keeper.sock")
+    }
+
     /// What happened, as JSON lines.
     pub fn history_file(&self) -> PathBuf {
         self.state.join("history.jsonl")

@@ -2,7 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     facts::{Facts, Renewer},
@@ -112,7 +112,7 @@ pub enum SendFault {
 }
 
 /// What a person can do.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "action", content = "grant")]
 pub enum Action {
     /// Renew this grant now.
@@ -131,8 +131,23 @@ pub enum Action {
     Reconnect(GrantId),
 }
 
+impl Action {
+    /// The grant it is about; `None` where it is about all.
+    pub const fn grant(&self) -> Option<&GrantId> {
+        match self {
+            Self::Renew(id)
+            | Self::Check(id)
+            | Self::Pause(id)
+            | Self::Resume(id)
+            | Self::Trust(id)
+            | Self::Reconnect(id) => Some(id),
+            Self::RenewDue => None,
+        }
+    }
+}
+
 /// News for whoever listens: the command line, the log, `on_change`. Holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum Event {
     /// A refresh was planned and waits for something first.
@@ -172,7 +187,7 @@ pub enum Event {
         /// The grant.
         grant: GrantId,
         /// A stable code.
-        code: &'static str,
+        code: String,
         /// In words, without content.
         why: String,
         /// When it is tried again by itself; `None` if a person is needed or nothing is planned.

@@ -175,6 +175,14 @@ impl Keeper {
             || self.spares.values().any(Spare::is_owed)
     }
 
+    /// Whether nothing that was asked for this grant is still open.
+    pub fn is_settled(&self, id: &GrantId) -> bool {
+        self.target_of(id).is_none_or(|target| {
+            let asked = self.grants.get(&target).is_some_and(|g| g.asked != grant::Asked::No);
+            !asked && !self.is_weighing(&target)
+        })
+    }
+
     /// Whether a step is under way whose answer must still come home. What is owed to a store does
     /// not count once the journal holds it.
     pub fn is_in_the_air(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::grant::Grant;
 use crate::{
@@ -17,7 +17,7 @@ const DEFINITE_AFTER: Millis = Millis::minutes(30);
 const GIVE_UP_AFTER: Millis = Millis::hours(6);
 
 /// What a person should know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// Names the cause, so that it is raised once and can be withdrawn: code and grant.
     pub cause: String,
@@ -36,7 +36,7 @@ pub struct Notice {
 }
 
 /// The causes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoticeCode {
     /// Only a new sign-in helps.
@@ -54,7 +54,7 @@ pub enum NoticeCode {
 }
 
 /// What a notice's button does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoticeAction {
     /// Sign in again.
@@ -66,7 +66,7 @@ pub enum NoticeAction {
 }
 
 /// How much a notice matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// It can wait.

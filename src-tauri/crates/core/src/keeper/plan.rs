@@ -204,7 +204,7 @@ impl Keeper {
             Event::Unchanged { grant: id, why: "it is not due yet".into(), next: until }
         } else {
             let why = String::from(why.words());
-            let code = grant.failure.as_ref().map_or("answer_lost", Failure::code);
+            let code = grant.failure.as_ref().map_or("answer_lost", Failure::code).into();
             Event::Failed { grant: id, code, why, next: until }
         };
         self.settle(target, event);
@@ -222,7 +222,10 @@ impl Keeper {
         }
         let id = grant.id.clone();
         let facts = self.facts_of(target);
-        let failed = |code, why| Event::Failed { grant: id.clone(), code, why, next: None };
+        let failed = |code: &str, why| {
+            let code = code.into();
+            Event::Failed { grant: id.clone(), code, why, next: None }
+        };
         let unchanged =
             |why: &str| Event::Unchanged { grant: id.clone(), why: why.into(), next: None };
         let event = if let Some(Err(fault)) = self.stores.get(&target.store) {

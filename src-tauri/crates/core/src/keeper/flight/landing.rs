@@ -118,8 +118,12 @@ impl Keeper {
             return;
         }
         let next = (failure.verdict() != Verdict::Person).then(|| now + wait);
-        let event =
-            Event::Failed { grant: id, code: failure.code(), why: failure.told(&server), next };
+        let event = Event::Failed {
+            grant: id,
+            code: failure.code().into(),
+            why: failure.told(&server),
+            next,
+        };
         self.settle(target, event);
     }
 }

@@ -1,0 +1,244 @@
+//! How commands reach the keeper that runs: one JSON value a line over a local socket.
+//!
+//! Three verbs: `{"act": …}`, `"snapshot"` and `"events"`. Each side checks that the other is the
+//! same user; the socket lies in a folder of ours that nobody else may enter, never in `/tmp`. It
+//! must not carry a secret: it only ever sends what any view may show.
+//!
+//! The first line of either side names the protocol's version, so that a newer command meets an older
+//! keeper with a clear word. On systems without local sockets there is none, and commands wait for
+//! the keeper to end.
+
+use std::collections::BTreeSet;
+
+use lamplighter_core::{
+    ids::GrantId,
+    keeper::{Action, Event},
+    snapshot::Snapshot,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// The protocol's version. A change of meaning changes it.
+pub const VERSION: u32 = 1;
+/// The longest line that is read, in bytes.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// The first line of both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`VERSION`].
+    pub lamplighter: u32,
+}
+
+/// What a command asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Do this; events follow until it is settled.
+    Act(Action),
+    /// Send the whole truth once.
+    Snapshot,
+    /// Send every event from now on.
+    Events,
+}
+
+/// What the keeper sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// Something happened.
+    Event(Box<Event>),
+    /// The whole truth.
+    Snapshot(Box<Snapshot>),
+    /// All that was asked for on this connection is settled.
+    Settled,
+}
+
+/// One connection as the loop sees it.
+pub(crate) struct Guest {
+    pub answer: UnboundedSender<Reply>,
+    /// Whether every event is wanted, or only those up to a settlement.
+    pub listens: bool,
+    /// What was asked for on it and is not settled.
+    pub open: BTreeSet<GrantId>,
+    /// Something was asked for, so a settlement is owed.
+    pub owed: bool,
+}
+
+/// A request with the connection it came by.
+pub(crate) struct Asked {
+    pub guest: u64,
+    pub what: Said,
+}
+
+/// What happens on a connection.
+pub(crate) enum Said {
+    Came(UnboundedSender<Reply>),
+    Asks(Request),
+    Left,
+}
+
+#[cfg(unix)]
+pub use unix::Remote;
+#[cfg(unix)]
+pub(crate) use unix::serve;
+
+#[cfg(unix)]
+mod unix {
+    use std::{
+        fs, io,
+        io::{BufRead, BufReader, Read, Write},
+        os::unix::{fs::PermissionsExt, net::UnixStream as StdStream},
+        path::Path,
+    };
+
+    use tokio::{
+        io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader as AsyncReader},
+        net::{UnixListener, UnixStream},
+        sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    };
+
+    use super::{Asked, Hello, LONGEST_LINE, Reply, Request, Said, VERSION};
+
+    /// Listens at `place` until the returned receiver is dropped. The engine's lock is held, so a
+    /// socket that lies there already was left by a process that is gone.
+    pub(crate) fn serve(place: &Path) -> io::Result<UnboundedReceiver<Asked>> {
+        match fs::remove_file(place) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let listener = UnixListener::bind(place)?;
+        fs::set_permissions(place, fs::Permissions::from_mode(0o600))?;
+        let (send, receive) = unbounded_channel();
+        tokio::spawn(async move {
+            let mut guest = 0;
+            while let Ok((stream, _)) = listener.accept().await {
+                let ours = rustix::process::geteuid().as_raw();
+                if !stream.peer_cred().is_ok_and(|peer| peer.uid() == ours) {
+                    continue;
+                }
+                guest += 1;
+                tokio::spawn(welcome(guest, stream, send.clone()));
+                if send.is_closed() {
+                    return;
+                }
+            }
+        });
+        Ok(receive)
+    }
+
+    /// One connection, from its first line to its last.
+    async fn welcome(guest: u64, stream: UnixStream, send: UnboundedSender<Asked>) {
+        let (read, mut write) = stream.into_split();
+        let (answer, mut answers) = unbounded_channel();
+        if send.send(Asked { guest, what: Said::Came(answer) }).is_err() {
+            return;
+        }
+        let writer = tokio::spawn(async move {
+            let hello = line(&Hello { lamplighter: VERSION });
+            if write.write_all(&hello).await.is_err() {
+                return;
+            }
+            while let Some(reply) = answers.recv().await {
+                if write.write_all(&line::<Reply>(&reply)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let mut lines = AsyncReader::new(read);
+        let mut first = true;
+        loop {
+            let mut text = Vec::new();
+            let limit = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
+            let got = (&mut lines).take(limit).read_until(b'\n', &mut text).await;
+            if !got.is_ok_and(|count| count > 0) || text.last() != Some(&b'\n') {
+                break;
+            }
+            let understood = if std::mem::take(&mut first) {
+                serde_json::from_slice::<Hello>(&text).is_ok_and(|h| h.lamplighter == VERSION)
+            } else if let Ok(request) = serde_json::from_slice::<Request>(&text) {
+                send.send(Asked { guest, what: Said::Asks(request) }).is_ok()
+            } else {
+                false
+            };
+            if !understood {
+                break;
+            }
+        }
+        let _ = send.send(Asked { guest, what: Said::Left });
+        // What was still to be said is said; then the channel is closed by the loop.
+        let _ = writer.await;
+    }
+
+    fn line<T: serde::Serialize>(value: &T) -> Vec<u8> {
+        let mut line = serde_json::to_vec(value).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+
+    /// A command's side: blocking, one request after another.
+    #[derive(Debug)]
+    pub struct Remote {
+        write: StdStream,
+        lines: BufReader<StdStream>,
+    }
+
+    impl Remote {
+        /// Joins the keeper that listens at `place`. `Ok(None)`: none does.
+        pub fn join(place: &Path) -> io::Result<Option<Self>> {
+            let stream = match StdStream::connect(place) {
+                Ok(stream) => stream,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                    ) =>
+                {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            };
+            let owner = rustix::net::sockopt::socket_peercred(&stream)?;
+            if owner.uid != rustix::process::geteuid() {
+                let what = "the socket belongs to another user";
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+            }
+            let mut remote = Self { write: stream.try_clone()?, lines: BufReader::new(stream) };
+            remote.write.write_all(&line(&Hello { lamplighter: VERSION }))?;
+            let hello: Hello = remote.read()?;
+            if hello.lamplighter == VERSION {
+                return Ok(Some(remote));
+            }
+            let what = format!(
+                "the keeper that runs speaks version {} of the protocol and this command {VERSION}; \
+                 end it and start it again",
+                hello.lamplighter
+            );
+            Err(io::Error::new(io::ErrorKind::Unsupported, what))
+        }
+
+        /// Asks for something.
+        pub fn ask(&mut self, request: &Request) -> io::Result<()> {
+            self.write.write_all(&line(request))
+        }
+
+        /// The next thing that the keeper says; an error of kind `UnexpectedEof` when it has ended.
+        pub fn hear(&mut self) -> io::Result<Reply> {
+            self.read()
+        }
+
+        fn read<T: serde::de::DeserializeOwned>(&mut self) -> io::Result<T> {
+            let mut text = Vec::new();
+            // A snapshot of many servers is longer than any request may be.
+            let limit = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX).saturating_mul(256);
+            (&mut self.lines).take(limit).read_until(b'\n', &mut text)?;
+            if text.is_empty() {
+                let what = "the keeper has ended";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+            }
+            let broken =
+                |_| io::Error::new(io::ErrorKind::InvalidData, "the keeper was not understood");
+            serde_json::from_slice(&text).map_err(broken)
+        }
+    }
+}
