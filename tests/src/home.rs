@@ -49,6 +49,11 @@ impl Home {
         self.path().join(".claude").join(name)
     }
 
+    /// Where the system's bus is for programs in this home: nobody listens there unless a test does.
+    pub fn system_bus(&self) -> String {
+        format!("unix:path={}", self.root.path().join("run/system_bus").display())
+    }
+
     /// A command that knows this home and nothing else of the machine but where programs are.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
@@ -61,6 +66,7 @@ impl Home {
             .env("LANG", "C.UTF-8")
             .env("TMPDIR", root.join("tmp"))
             .env("XDG_RUNTIME_DIR", root.join("run"))
+            .env("DBUS_SYSTEM_BUS_ADDRESS", self.system_bus())
             .env("XDG_STATE_HOME", root.join("state"))
             .env("XDG_CONFIG_HOME", root.join("config"))
             .env("XDG_CACHE_HOME", root.join("cache"))

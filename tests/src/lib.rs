@@ -10,6 +10,8 @@ pub mod claude;
 pub mod home;
 mod http;
 pub mod keeper;
+#[cfg(target_os = "linux")]
+pub mod logind;
 pub mod model_api;
 pub mod peers;
 pub mod program;

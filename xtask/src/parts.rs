@@ -43,6 +43,8 @@ enum What {
     Binary(&'static str),
     /// A test binary that runs real peers, and therefore without any network.
     Isolated(&'static str),
+    /// A test binary that makes and takes away routes, and therefore has a network of its own.
+    Unconnected(&'static str),
 }
 
 const fn part(
@@ -59,6 +61,7 @@ const DOC: &[&str] = &["doc", "--workspace", "--no-deps", "--document-private-it
 const DENY_WARNINGS: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
 /// A real keyring, where the system has the one that the tests know.
 const UNIT: &[&Tool] = if cfg!(target_os = "linux") { &[&DBUS, &KEYRING] } else { &[] };
+const NETWORK: &[&Tool] = &[&DBUS, &IP, &UNSHARE];
 const PEERS: &[&Tool] = &[&NODE, &NPM, &IP, &UNSHARE];
 
 /// Everything, in the order in which it runs.
@@ -75,6 +78,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("weather", "bad networks, disks and clocks", &[], What::Binary("weather")),
     part("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),
     part("keep", "the keeper in the foreground", &[], What::Binary("keep")),
+    part("network", "no network, a network that comes back, sleep and wake", NETWORK, What::Unconnected("network")),
     part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code")),
     part("beside", "the real Claude Code beside the keeper", PEERS, What::Isolated("beside")),
 ];
@@ -146,31 +150,38 @@ impl Part {
                 shared.tell(&mut command)?;
                 cargo::succeeds(&mut command)
             }
-            What::Isolated(file) => return isolated(file, shared),
+            What::Isolated(file) => return isolated(file, shared, Some(peers::install)),
+            What::Unconnected(file) => return isolated(file, shared, None),
         };
         Ok(if passed? { Outcome::Passed } else { Outcome::Failed })
     }
 
     /// Why it can't run here whatever is installed, if so.
     fn cannot(&self) -> Option<String> {
-        let (What::Binary(file) | What::Isolated(file)) = self.what else { return None };
+        let (What::Binary(file) | What::Isolated(file) | What::Unconnected(file)) = self.what
+        else {
+            return None;
+        };
         let source = cargo::root().join("tests/tests").join(format!("{file}.rs"));
         if !source.exists() {
             return Some("not written yet".to_owned());
         }
-        let elsewhere = matches!(self.what, What::Isolated(_)) && !cfg!(target_os = "linux");
+        let elsewhere = !matches!(self.what, What::Binary(_)) && !cfg!(target_os = "linux");
         elsewhere.then(|| "network namespaces need Linux".to_owned())
     }
 }
 
-/// Runs a test binary where there is only loopback; peers are installed before, with the network.
-fn isolated(file: &str, shared: &Shared) -> Result<Outcome> {
-    system::ensure(PEERS, shared.install)?;
+/// Runs a test binary where there is only loopback; what it needs is installed before, with the
+/// network.
+fn isolated(file: &str, shared: &Shared, install: Option<fn() -> Result<()>>) -> Result<Outcome> {
+    system::ensure(if install.is_some() { PEERS } else { NETWORK }, shared.install)?;
     let namespace = match Namespace::find() {
         Ok(namespace) => namespace,
         Err(why) => return Ok(Outcome::Skipped(why)),
     };
-    peers::install()?;
+    if let Some(install) = install {
+        install()?;
+    }
     let built = cargo::build(&["test", "-p", "lamplighter-tests", "--test", file, "--no-run"])?;
     let mut command = namespace.command(&cargo::pick(&built, file)?);
     // Most of their time they wait, so more of them than there are cores may run at once.

@@ -67,6 +67,8 @@ pub struct GrantFacts {
     pub metadata: Option<(ServerMetadata, Wall)>,
     /// Refresh tokens answered with success: never presented again. Oldest first.
     pub spent: Vec<TokenMark>,
+    /// When the server was last asked whether it accepts the access token.
+    pub probed_at: Option<Wall>,
     /// How many tools the server offered when it was last asked.
     pub tools: Option<u32>,
     /// A definite refusal, once or confirmed.

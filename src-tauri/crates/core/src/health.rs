@@ -178,6 +178,10 @@ pub(crate) enum Situation {
     Due {
         ended: Option<Wall>,
     },
+    /// There is no network, and that is why renewals fail.
+    Offline {
+        ended: bool,
+    },
     SignInRequired,
     /// The server refuses a token that should be good; whether this program renewed it.
     Refused {
@@ -291,6 +295,13 @@ pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
             };
             shown(Health::RetryingEnded, Shape::Half, parts, everyday(), EXIT_WAITING)
         }
+        Situation::Offline { ended } => shown(
+            Health::Offline,
+            if *ended { Shape::Half } else { Shape::Lit },
+            vec![text("No network · renews when it is back")],
+            vec![],
+            if *ended { EXIT_WAITING } else { EXIT_FINE },
+        ),
         Situation::SignInRequired => shown(
             Health::SignInRequired,
             Shape::Alert,

@@ -18,11 +18,11 @@ use std::{
 
 use lamplighter_core::{
     ids::Ticket,
-    keeper::{Action, Effect, Event, Input, Keeper, Outcome},
+    keeper::{Action, Effect, Event, Input, Keeper, Outcome, WokeWhy},
     snapshot::Snapshot,
     time::Boot,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     clock::Clock,
@@ -30,11 +30,12 @@ use crate::{
     http::Http,
     journal::Journal,
     lock::EngineLock,
+    paths::Env,
     probe::Probe,
     socket::{Asked, Guest, Reply, Request, Said},
     state::State,
     stores::Store,
-    wake::{Drift, clock_set},
+    wake::{Alarms, Drift, Leave, News, has_route},
     watch::Watch,
 };
 use perform::World;
@@ -42,6 +43,9 @@ use perform::World;
 /// The longest the loop sleeps without looking at the clock: no timer of any system can be trusted
 /// across a suspend.
 const LONGEST_SLEEP: Duration = Duration::from_secs(37);
+
+/// Containers and tunnels change routes all the time; one move in this time is enough.
+const MOVES_APART: Duration = Duration::from_secs(10);
 
 /// What the driver acts with.
 pub struct Limbs {
@@ -61,6 +65,8 @@ pub struct Limbs {
     pub history: Option<History>,
     /// Where commands reach this engine while it keeps.
     pub socket: PathBuf,
+    /// The environment, which leads to the system's bus.
+    pub env: Env,
     /// Says that this is the one engine; held to the end.
     pub lock: EngineLock,
 }
@@ -77,6 +83,11 @@ pub struct Driver {
     history: Option<History>,
     guests: BTreeMap<u64, Guest>,
     socket: PathBuf,
+    env: Env,
+    /// Whether there was a way out when it was last asked; `None` before that.
+    network: Option<bool>,
+    /// When a move from network to network was last told to core.
+    moved_at: Option<Instant>,
     answers: mpsc::UnboundedReceiver<(Ticket, Outcome)>,
     listener: Listener,
     /// Held until everything else is dropped.
@@ -106,6 +117,9 @@ impl Driver {
             history: limbs.history,
             guests: BTreeMap::new(),
             socket: limbs.socket,
+            env: limbs.env,
+            network: None,
+            moved_at: None,
             answers,
             listener,
             _lock: limbs.lock,
@@ -114,6 +128,7 @@ impl Driver {
 
     /// Looks at every store once and lets core start what is due.
     pub async fn look(&mut self) {
+        self.ask_for_a_route();
         for (store, seen) in self.world.look_at_all().await {
             self.handle(Input::StoreSeen { store, seen });
         }
@@ -170,7 +185,8 @@ impl Driver {
         let mut stop = std::pin::pin!(stop);
         let mut watch = Watch::over(&self.world.stores());
         let mut drift = Drift::since(self.clock.now());
-        let mut clock_alarm = Box::pin(clock_set());
+        let mut alarms = Alarms::listen(&self.env);
+        let mut leave: Option<Leave> = None;
         let mut stopping = false;
         let mut asked = self.open_door();
         while !stopping || self.keeper.is_in_the_air() {
@@ -186,16 +202,70 @@ impl Driver {
                     }
                 }
                 Some(asked) = asked.recv(), if !stopping => self.hear(asked),
-                () = &mut clock_alarm => clock_alarm = Box::pin(clock_set()),
+                Some(news) = alarms.news.recv() => match news {
+                    News::FallingAsleep(until_ready) => {
+                        tracing::info!("the machine is about to sleep");
+                        leave = Some(until_ready);
+                        self.handle(Input::FallingAsleep);
+                    }
+                    News::Awake => {
+                        leave = None;
+                        drift = Drift::since(self.clock.now());
+                        self.woke(WokeWhy::Resumed);
+                    }
+                    // The clocks are compared below in any case.
+                    News::ClockSet => {}
+                    News::Routes => self.routes_changed(),
+                },
                 () = &mut stop, if !stopping => {
                     stopping = true;
                     self.handle(Input::Stopping);
                 }
             }
-            if let Some(why) = drift.passed(self.clock.now()) {
-                tracing::info!(?why, "time passed unseen; everything is planned anew");
-                self.handle(Input::Woke(why));
+            if !self.keeper.is_in_the_air() {
+                // All is home: the machine may sleep.
+                leave = None;
             }
+            if let Some(why) = drift.passed(self.clock.now()) {
+                self.woke(why);
+            }
+            self.ask_for_a_route();
+        }
+        drop(leave);
+    }
+
+    /// Time passed unseen: everything is planned anew.
+    fn woke(&mut self, why: WokeWhy) {
+        tracing::info!(?why, "everything is planned anew");
+        if why == WokeWhy::Resumed {
+            self.world.just_woke();
+        }
+        self.handle(Input::Woke(why));
+    }
+
+    /// Some route came or went. Where there was a way out before and after, it may be another network:
+    /// what failed there may work here.
+    fn routes_changed(&mut self) {
+        let before = self.network;
+        self.ask_for_a_route();
+        let moment = Instant::now();
+        let lately = self.moved_at.is_some_and(|at| moment.duration_since(at) < MOVES_APART);
+        if before == Some(true) && self.network == Some(true) && !lately {
+            self.moved_at = Some(moment);
+            self.woke(WokeWhy::RouteChanged);
+        }
+    }
+
+    /// Asks whether there is a way out; a way that is back clears every backoff.
+    fn ask_for_a_route(&mut self) {
+        let up = has_route();
+        let before = self.network.replace(up);
+        if before == Some(up) {
+            return;
+        }
+        self.handle(Input::Network(up));
+        if before == Some(false) {
+            self.woke(WokeWhy::RouteChanged);
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
     keyring,
     lock::{EngineLock, LockFault},
     paths::{Env, Paths, PathsFault},
-    probe::McpProbe,
+    probe::{McpProbe, NoProbe, Probe},
     settings::{Settings, SettingsFault},
     state::{State, StateFault},
     stores::{
@@ -102,6 +102,7 @@ impl Place {
             mark_key,
             seed,
             mode: Mode::WatchOnly,
+            probes: false,
         };
         let clock = SystemClock::new();
         let mut keeper = Keeper::new(opening, clock.now());
@@ -144,6 +145,7 @@ impl Place {
             mark_key: opened.state.mark_key(),
             seed: opened.state.seed(),
             mode,
+            probes: self.settings.probe,
         };
         let client = Arc::new(Client::new(
             &self.settings.network,
@@ -153,20 +155,25 @@ impl Place {
             Limits::default(),
         )?);
         let for_probe = Arc::clone(&client);
-        let probe = McpProbe::new(Box::new(move |url| {
-            let (client, url) = (Arc::clone(&for_probe), url.to_owned());
-            Box::pin(async move { client.for_server(&url).await })
-        }));
+        let probe: Arc<dyn Probe> = if self.settings.probe {
+            Arc::new(McpProbe::new(Box::new(move |url| {
+                let (client, url) = (Arc::clone(&for_probe), url.to_owned());
+                Box::pin(async move { client.for_server(&url).await })
+            })))
+        } else {
+            Arc::new(NoProbe)
+        };
         let keeper = Keeper::new(opening, clock.now());
         let limbs = Limbs {
             clock,
             http: client,
-            probe: Arc::new(probe),
+            probe,
             stores: self.stores,
             journal,
             state: opened.state,
             history,
             socket: self.paths.socket_file(),
+            env: self.env,
             lock,
         };
         Ok(Driver::new(keeper, limbs, listener))

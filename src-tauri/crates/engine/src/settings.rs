@@ -72,6 +72,8 @@ pub struct Settings {
     pub consent: Option<Consent>,
     /// Whether notices are shown.
     pub notices: bool,
+    /// Whether servers are asked if they accept their tokens.
+    pub probe: bool,
     /// The Claude Code store.
     pub claude_code: ClaudeCodeSettings,
     /// The way out.
@@ -87,6 +89,7 @@ impl Default for Settings {
             keyring_wait: Duration::from_secs(2),
             consent: None,
             notices: true,
+            probe: true,
             claude_code: ClaudeCodeSettings { enabled: true, folders: Vec::new() },
             network: Network::default(),
             profiles: Profiles::default(),
@@ -133,6 +136,7 @@ impl Settings {
             keyring_wait: Duration::from_secs(wire.keyring_wait_seconds),
             consent: wire.consent,
             notices: wire.notices,
+            probe: wire.probe,
             claude_code: ClaudeCodeSettings {
                 enabled: wire.stores.claude_code.enabled,
                 folders: folders("stores.claude-code.folders", wire.stores.claude_code.folders)?,
@@ -184,6 +188,7 @@ struct Wire {
     keyring_wait_seconds: u64,
     consent: Option<Consent>,
     notices: bool,
+    probe: bool,
     stores: WireStores,
     network: WireNetwork,
     profiles: toml::Table,
@@ -191,12 +196,13 @@ struct Wire {
 
 impl Default for Wire {
     fn default() -> Self {
-        let Settings { keyring, keyring_wait, consent, notices, .. } = Settings::default();
+        let Settings { keyring, keyring_wait, consent, notices, probe, .. } = Settings::default();
         Self {
             keyring,
             keyring_wait_seconds: keyring_wait.as_secs(),
             consent,
             notices,
+            probe,
             stores: WireStores::default(),
             network: WireNetwork::default(),
             profiles: toml::Table::new(),

@@ -1,12 +1,24 @@
-//! Notices time that passed unseen: a resume from sleep, or a wall clock that was set.
+//! Notices what makes every plan stale: a sleep about to begin, a resume, a wall clock that was set, a
+//! way to the network that came or went.
 //!
-//! Two clocks that drift apart tell both, on every system, whenever the loop looks. On Linux a timer
-//! that the kernel cancels when the clock is set (which a resume does too) tells it at once.
+//! [`Drift`] and [`has_route`] tell all but the first on every system, whenever the loop looks. On
+//! Linux the kernel and logind say it at once ([`Alarms`]). Nothing here decides what follows, and
+//! nothing here sends a packet.
 
-use std::time::Duration;
+#[cfg(target_os = "linux")]
+mod kernel;
+#[cfg(target_os = "linux")]
+mod logind;
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use lamplighter_core::{keeper::WokeWhy, time::Now};
-use tokio::time::Instant;
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::Instant,
+};
+
+use crate::paths::Env;
 
 /// Clocks differ by a little without anything having happened.
 const TOLERATED_MS: u64 = 2_000;
@@ -42,62 +54,75 @@ impl Drift {
     }
 }
 
-/// Resolves when the kernel says that the clock was set or the machine resumed. Where it cannot say,
-/// it never does, and [`Drift`] has to.
-pub async fn clock_set() {
+/// What the system says unasked.
+#[derive(Debug)]
+pub enum News {
+    /// The machine is about to sleep, and waits a few seconds for [`Leave`] to be dropped.
+    FallingAsleep(Leave),
+    /// It did, and is back; or it did not after all.
+    Awake,
+    /// The wall clock was set.
+    ClockSet,
+    /// A route to some network came or went.
+    Routes,
+}
+
+/// Holds a sleep up while it exists, for as long as the system allows.
+#[derive(Debug)]
+pub struct Leave {
     #[cfg(target_os = "linux")]
-    if linux::clock_set().await.is_ok() {
-        return;
-    }
-    loop {
-        tokio::time::sleep(Duration::from_secs(3_600)).await;
+    _inhibitor: Option<std::os::fd::OwnedFd>,
+}
+
+/// Listens to what the system says, until dropped. Where it says nothing, nothing ever comes.
+#[derive(Debug)]
+pub struct Alarms {
+    /// What it says.
+    pub news: UnboundedReceiver<News>,
+    /// Keeps the channel open where nobody speaks.
+    _quiet: UnboundedSender<News>,
+    #[cfg(target_os = "linux")]
+    _kernel: Option<kernel::Listener>,
+}
+
+impl Alarms {
+    /// Starts listening; must be called on a runtime. `env` leads to the system's bus.
+    pub fn listen(env: &Env) -> Self {
+        let (tell, news) = unbounded_channel();
+        #[cfg(target_os = "linux")]
+        {
+            tokio::spawn(logind::listen(logind::address(env), tell.clone()));
+            let kernel = kernel::Listener::start(tell.clone())
+                .inspect_err(|error| tracing::info!(%error, "the kernel does not tell of changes"));
+            Self { news, _quiet: tell, _kernel: kernel.ok() }
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _: &Env = env;
+            Self { news, _quiet: tell }
+        }
     }
 }
 
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::{io, thread};
-
-    use rustix::{
-        io::Errno,
-        time::{
-            Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-            timerfd_settime,
-        },
-    };
-    use tokio::sync::oneshot;
-
-    /// A century from now: it is not for its end that this timer is set.
-    const FAR: i64 = 4_000_000_000;
-
-    /// A thread of its own waits in the kernel, which costs nothing until it happens.
-    pub(super) async fn clock_set() -> io::Result<()> {
-        let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::CLOEXEC)?;
-        let far = Timespec { tv_sec: FAR, tv_nsec: 0 };
-        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
-        timerfd_settime(
-            &timer,
-            TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET,
-            &Itimerspec { it_interval: never, it_value: far },
-        )?;
-        let (tell, told) = oneshot::channel();
-        thread::Builder::new().name("clock-set".into()).spawn(move || {
-            let result = loop {
-                match rustix::io::read(&timer, &mut [0_u8; 8]) {
-                    Err(Errno::CANCELED) | Ok(_) => break Ok(()),
-                    Err(Errno::INTR) => {}
-                    Err(fault) => break Err(io::Error::from(fault)),
-                }
-            };
-            // Nobody listens any more when the keeper has ended.
-            let _ = tell.send(result);
-        })?;
-        told.await.map_err(io::Error::other)?
-    }
+/// Whether this machine has a way out to any network. It asks the routing table, through a socket
+/// that never sends, for the way to addresses that belong to nobody (RFC 5737, RFC 3849).
+pub fn has_route() -> bool {
+    let nobody = [
+        (SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), SocketAddr::from(([192, 0, 2, 1], 9))),
+        (
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+            SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9)),
+        ),
+    ];
+    nobody
+        .iter()
+        .any(|(here, there)| UdpSocket::bind(here).and_then(|socket| socket.connect(there)).is_ok())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use lamplighter_core::time::{Boot, Wall};
 
     use super::*;

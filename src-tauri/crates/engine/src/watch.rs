@@ -24,46 +24,109 @@ const SETTLE: Duration = Duration::from_millis(150);
 pub struct Watch {
     /// Which stores changed; several changes at once come as one.
     pub changed: UnboundedReceiver<StoreId>,
-    _watcher: Option<RecommendedWatcher>,
+    /// Keeps the channel open where nothing can be watched.
+    _quiet: UnboundedSender<StoreId>,
 }
 
 impl Watch {
-    /// Watches the files of these stores. Where the system cannot watch, nothing ever comes, and the
-    /// looks before each renewal have to do.
+    /// Watches the files of these stores; must be called on a runtime. Where the system cannot watch,
+    /// nothing ever comes, and the looks before each renewal have to do.
     pub fn over(stores: &[Arc<dyn Store>]) -> Self {
         let (send, changed) = unbounded_channel();
-        let files = files_of(stores);
-        let (raw, mut heard) = unbounded_channel::<StoreId>();
-        let folders = folders_of(files.keys());
+        let (raw, heard) = unbounded_channel::<PathBuf>();
         let watcher = notify::recommended_watcher(move |event: Result<Event, notify::Error>| {
-            hear(event, &files, &raw);
-        });
-        let watcher = watcher
-            .map(|mut watcher| {
-                for folder in &folders {
-                    // A folder that is not there yet has nothing to say.
-                    if let Err(fault) = watcher.watch(folder, RecursiveMode::NonRecursive) {
-                        tracing::info!(folder = %folder.display(), %fault, "not watched");
-                    }
-                }
-                watcher
-            })
-            .inspect_err(|fault| tracing::warn!(%fault, "changes of stores can't be watched"))
-            .ok();
-        tokio::spawn(async move {
-            while let Some(first) = heard.recv().await {
-                let mut stores = BTreeSet::from([first]);
-                while let Ok(Some(more)) = tokio::time::timeout(SETTLE, heard.recv()).await {
-                    stores.insert(more);
-                }
-                for store in stores {
-                    if send.send(store).is_err() {
-                        return;
-                    }
+            let Ok(event) = event else { return };
+            // Our own reading is not a change.
+            if !event.kind.is_access() {
+                for path in event.paths {
+                    let _ = raw.send(path);
                 }
             }
         });
-        Self { changed, _watcher: watcher }
+        match watcher {
+            Ok(watcher) => {
+                let mut posts =
+                    Posts { watcher, files: files_of(stores), standing: BTreeSet::new() };
+                posts.stand();
+                tokio::spawn(listen(posts, heard, send.clone()));
+            }
+            Err(fault) => tracing::warn!(%fault, "changes of stores can't be watched"),
+        }
+        Self { changed, _quiet: send }
+    }
+}
+
+/// The folders that are watched, for the files in them.
+struct Posts {
+    watcher: RecommendedWatcher,
+    files: BTreeMap<PathBuf, BTreeSet<StoreId>>,
+    standing: BTreeSet<PathBuf>,
+}
+
+impl Posts {
+    /// Watches each file's folder; where that is not there yet, the nearest one above it that is, so
+    /// that its coming is seen.
+    fn stand(&mut self) {
+        let wanted: BTreeSet<PathBuf> = self
+            .files
+            .keys()
+            .filter_map(|file| file.ancestors().skip(1).find(|folder| folder.is_dir()))
+            .map(Path::to_owned)
+            .collect();
+        for gone in self.standing.difference(&wanted) {
+            // It may be gone from the disk as well.
+            let _ = self.watcher.unwatch(gone);
+        }
+        for new in wanted.difference(&self.standing) {
+            if let Err(fault) = self.watcher.watch(new, RecursiveMode::NonRecursive) {
+                tracing::info!(folder = %new.display(), %fault, "not watched");
+            }
+        }
+        self.standing = wanted;
+    }
+
+    /// The stores that a change at `path` concerns, and whether folders came or went.
+    fn concerns(&self, path: &Path) -> (BTreeSet<StoreId>, bool) {
+        let stores = self.files.get(path).cloned().unwrap_or_default();
+        let above =
+            self.files.iter().filter(|(file, _)| file.ancestors().skip(1).any(|f| f == path));
+        let moved: BTreeSet<StoreId> = above.flat_map(|(_, stores)| stores.clone()).collect();
+        let folders = !moved.is_empty();
+        (stores.into_iter().chain(moved).collect(), folders)
+    }
+}
+
+async fn listen(
+    mut posts: Posts,
+    mut heard: UnboundedReceiver<PathBuf>,
+    send: UnboundedSender<StoreId>,
+) {
+    let mut stores = BTreeSet::new();
+    loop {
+        let path = tokio::select! {
+            path = heard.recv() => path,
+            () = send.closed() => return,
+        };
+        let Some(path) = path else { return };
+        let mut next = Some(path);
+        while let Some(path) = next.take() {
+            let (concerned, folders) = posts.concerns(&path);
+            stores.extend(concerned);
+            if folders {
+                // A folder that was made again is another one: it is watched anew.
+                let _ = posts.watcher.unwatch(&path);
+                posts.standing.remove(&path);
+                posts.stand();
+            }
+            if !stores.is_empty() {
+                next = tokio::time::timeout(SETTLE, heard.recv()).await.ok().flatten();
+            }
+        }
+        for store in std::mem::take(&mut stores) {
+            if send.send(store).is_err() {
+                return;
+            }
+        }
     }
 }
 
@@ -77,25 +140,6 @@ fn files_of(stores: &[Arc<dyn Store>]) -> BTreeMap<PathBuf, BTreeSet<StoreId>> {
     files
 }
 
-fn folders_of<'a>(files: impl Iterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf> {
-    files.filter_map(|file| file.parent()).map(Path::to_owned).collect()
-}
-
-fn hear(
-    event: Result<Event, notify::Error>,
-    files: &BTreeMap<PathBuf, BTreeSet<StoreId>>,
-    heard: &UnboundedSender<StoreId>,
-) {
-    let Ok(event) = event else { return };
-    // Our own reading is not a change.
-    if event.kind.is_access() {
-        return;
-    }
-    for store in event.paths.iter().filter_map(|path| files.get(path)).flatten() {
-        let _ = heard.send(store.clone());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,25 +148,53 @@ mod tests {
         stores::claude_code::{ClaudeCode, Folder},
     };
 
+    fn over(home: &Path) -> (Watch, PathBuf) {
+        let env = Env::fixed([("HOME", home.to_str().unwrap())]);
+        let usual = Folder::usual(&env).unwrap();
+        let stores: Vec<Arc<dyn Store>> = vec![Arc::new(ClaudeCode::new(usual, env))];
+        (Watch::over(&stores), home.join(".claude/.credentials.json"))
+    }
+
+    async fn changed(watch: &mut Watch) -> bool {
+        let changed = tokio::time::timeout(Duration::from_secs(10), watch.changed.recv()).await;
+        changed.is_ok_and(|store| store == Some(StoreId::from("claude-code")))
+    }
+
+    async fn quiet(watch: &mut Watch) -> bool {
+        tokio::time::timeout(Duration::from_millis(400), watch.changed.recv()).await.is_err()
+    }
+
+    fn replace(file: &Path) {
+        let temp = file.with_extension("tmp.1");
+        std::fs::write(&temp, "{ }").unwrap();
+        std::fs::rename(&temp, file).unwrap();
+    }
+
     #[tokio::test]
     async fn a_file_that_is_replaced_is_a_change_and_a_reading_is_not() {
         let home = tempfile::tempdir().unwrap();
-        let env = Env::fixed([("HOME", home.path().to_str().unwrap())]);
-        let folder = home.path().join(".claude");
-        std::fs::create_dir(&folder).unwrap();
-        let file = folder.join(".credentials.json");
-        std::fs::write(&file, "{}").unwrap();
-        let usual = Folder::usual(&env).unwrap();
-        let stores: Vec<Arc<dyn Store>> = vec![Arc::new(ClaudeCode::new(usual, env))];
-        let mut watch = Watch::over(&stores);
+        std::fs::create_dir(home.path().join(".claude")).unwrap();
+        std::fs::write(home.path().join(".claude/.credentials.json"), "{}").unwrap();
+        let (mut watch, file) = over(home.path());
         std::fs::read(&file).unwrap();
-        std::fs::write(folder.join("unrelated"), "x").unwrap();
-        let quiet = tokio::time::timeout(Duration::from_millis(400), watch.changed.recv()).await;
-        assert!(quiet.is_err(), "{quiet:?}");
-        let temp = folder.join(".credentials.json.tmp.1");
-        std::fs::write(&temp, "{ }").unwrap();
-        std::fs::rename(&temp, &file).unwrap();
-        let changed = tokio::time::timeout(Duration::from_secs(10), watch.changed.recv()).await;
-        assert_eq!(changed.unwrap(), Some(StoreId::from("claude-code")));
+        std::fs::write(file.with_file_name("unrelated"), "x").unwrap();
+        assert!(quiet(&mut watch).await);
+        replace(&file);
+        assert!(changed(&mut watch).await);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_comes_later_goes_and_comes_again_is_watched_each_time() {
+        let home = tempfile::tempdir().unwrap();
+        let (mut watch, file) = over(home.path());
+        for _ in 0..2 {
+            std::fs::create_dir(file.parent().unwrap()).unwrap();
+            assert!(changed(&mut watch).await);
+            replace(&file);
+            assert!(changed(&mut watch).await);
+            std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+            assert!(changed(&mut watch).await);
+            while !quiet(&mut watch).await {}
+        }
     }
 }

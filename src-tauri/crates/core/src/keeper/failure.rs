@@ -140,6 +140,15 @@ impl Failure {
         }
     }
 
+    /// Whether the request certainly never reached the server, as without a network.
+    pub(super) const fn never_left(&self) -> bool {
+        matches!(
+            self,
+            Self::NotSent(http::Fault::Dns | http::Fault::Connect)
+                | Self::Discovery(DiscoveryFault::Unreachable)
+        )
+    }
+
     /// Whether it is a definite OAuth error, which no amount of waiting is likely to heal.
     pub(super) const fn is_definite(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Discovery(DiscoveryFault::Nothing))

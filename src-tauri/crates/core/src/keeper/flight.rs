@@ -64,6 +64,8 @@ pub(super) enum Ending {
     Adopted,
     /// The user signed out meanwhile.
     SignedOut,
+    /// The machine falls asleep or the process ends: nothing was sent, and it starts anew later.
+    PutOff,
     /// Something of ours kept it from being sent; no blame on anyone.
     Failed(Failure),
 }
@@ -309,6 +311,9 @@ impl Keeper {
         let due = self.due(&target, grant) <= self.now.wall;
         if standing != Standing::Renewable || (changed && !due) {
             return self.unlock(flight, Ending::Adopted);
+        }
+        if self.holds_back() && presenting.record.is_none() {
+            return self.unlock(flight, Ending::PutOff);
         }
         let entry = grant.entry.clone();
         let (Some(token), Some(client), Some(metadata)) =

@@ -46,6 +46,8 @@ pub(super) struct Grant {
     pub wait_until: Option<Boot>,
     /// The verdict for which a probe was already made.
     pub probed_verdict: Option<Wall>,
+    /// A reason came up to ask the server whether it accepts the token: not before this.
+    pub probe_wanted: Option<Boot>,
     /// What the last probe said.
     pub probe: Option<ProbeFinding>,
     /// The reason for waiting that was last told, so that it is told once.
@@ -95,6 +97,7 @@ impl Grant {
             failure: None,
             wait_until: None,
             probed_verdict: None,
+            probe_wanted: None,
             probe: None,
             told_waiting: None,
         }

@@ -31,6 +31,8 @@ pub struct Opening {
     pub seed: u64,
     /// What may be done unasked.
     pub mode: Mode,
+    /// Whether servers may be asked unasked if they accept their tokens.
+    pub probes: bool,
 }
 
 /// What may be done unasked.
@@ -60,6 +62,12 @@ pub enum Input {
     Tick,
     /// Time passed that we did not see, or the world changed: every backoff is cleared.
     Woke(WokeWhy),
+    /// The machine is about to sleep: nothing new starts, what is in the air comes home. Ends with
+    /// [`Input::Woke`], or a minute later where nobody says so.
+    FallingAsleep,
+    /// Whether this machine has a way out to any network. It words what failed, and decides nothing:
+    /// a server on this very machine needs none.
+    Network(bool),
     /// The process is about to end: nothing new starts, what is in the air comes home.
     Stopping,
     /// An effect ended.

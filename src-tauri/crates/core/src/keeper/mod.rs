@@ -25,6 +25,7 @@ mod input;
 mod naming;
 mod notice;
 mod plan;
+mod probing;
 mod schedule;
 mod see;
 mod spare;
@@ -49,11 +50,16 @@ use crate::{
     ids::{FlightId, GrantId, MarkKey, RecordId, StoreId, Target, Ticket},
     profile::Profiles,
     store::{StoreFault, StoreInfo, StoreView},
-    time::{Boot, Now, Wall},
+    time::{Boot, Millis, Now, Wall},
 };
 use flight::Flight;
 use grant::Grant;
 use spare::Spare;
+
+/// A sleep that was announced and never ended is over after this.
+const ASLEEP_AT_MOST: Millis = Millis::minutes(1);
+/// After a wake, what is due starts within this time, spread out.
+const SPREAD_AFTER_WAKE: Millis = Millis::seconds(3);
 
 /// When to wake the keeper, for whom and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +101,12 @@ pub struct Keeper {
     mark_key: MarkKey,
     seed: u64,
     mode: Mode,
+    probes: bool,
     stopping: bool,
+    /// Nothing new starts before this: the machine is falling asleep.
+    asleep_until: Option<Boot>,
+    /// Whether there is a way out to any network, where that was told.
+    network: Option<bool>,
     now: Now,
     facts: Facts,
     remembered: Facts,
@@ -121,7 +132,10 @@ impl Keeper {
             mark_key: opening.mark_key,
             seed: opening.seed,
             mode: opening.mode,
+            probes: opening.probes,
             stopping: false,
+            asleep_until: None,
+            network: None,
             now,
             remembered: opening.facts.clone(),
             facts: opening.facts,
@@ -148,7 +162,9 @@ impl Keeper {
             Input::StoreSeen { store, seen } => self.see(&store, seen),
             Input::Act(action) => self.act(action),
             Input::Tick => {}
-            Input::Woke(_) => self.clear_waits(),
+            Input::Woke(why) => self.woke(why),
+            Input::FallingAsleep => self.asleep_until = Some(now.boot + ASLEEP_AT_MOST),
+            Input::Network(up) => self.network = Some(up),
             Input::Stopping => self.stopping = true,
             Input::Done(ticket, outcome) => self.done(ticket, outcome),
             // The next change of facts asks again; nothing that matters hangs on them alone.
@@ -196,6 +212,11 @@ impl Keeper {
     pub fn holds_unsaved(&self) -> bool {
         self.flights.values().any(Flight::holds_unsaved)
             || self.spares.values().any(|spare| spare.only_here)
+    }
+
+    /// Whether nothing new may start: the process ends, or the machine falls asleep.
+    fn holds_back(&self) -> bool {
+        self.stopping || self.asleep_until.is_some_and(|until| self.now.boot < until)
     }
 
     fn done(&mut self, ticket: Ticket, outcome: Outcome) {
@@ -270,13 +291,25 @@ impl Keeper {
         }
     }
 
-    fn clear_waits(&mut self) {
+    /// Every backoff is over. What is due starts spread over a few seconds: after a sleep that is
+    /// everything at once.
+    fn woke(&mut self, why: WokeWhy) {
+        self.asleep_until = None;
+        let spread_out = match why {
+            WokeWhy::Resumed | WokeWhy::RouteChanged => self.mode == Mode::Keep,
+            WokeWhy::ClockStepped => false,
+        };
         for grant in self.grants.values_mut() {
-            grant.wait_until = None;
             grant.attempts = 0;
+            let spread = schedule::spread(self.seed, grant.id.as_str(), 1);
+            let wait = schedule::scaled(SPREAD_AFTER_WAKE, spread);
+            grant.wait_until = spread_out.then(|| self.now.boot + wait);
         }
         for spare in self.spares.values_mut() {
             spare.wait_until = None;
+        }
+        if why != WokeWhy::ClockStepped {
+            self.want_probes_after_wake();
         }
     }
 

@@ -65,8 +65,8 @@ impl Keeper {
         if self.mode == Mode::WatchOnly {
             return;
         }
-        if self.stopping {
-            for grant in self.grants.values_mut() {
+        if self.holds_back() {
+            for grant in self.grants.values_mut().filter(|_| self.stopping) {
                 grant.asked = Asked::No;
             }
             // Nothing new starts, but tokens that are nowhere else are still brought home.
@@ -80,6 +80,7 @@ impl Keeper {
         for target in targets {
             self.plan_grant(&target);
         }
+        self.plan_probes();
         self.plan_relooks();
     }
 
@@ -272,11 +273,15 @@ impl Keeper {
         if self.mode == Mode::WatchOnly {
             return None;
         }
-        if self.stopping {
+        if self.holds_back() {
             let unsaved = self.spares.values().filter(|spare| spare.only_here);
-            let at = unsaved.filter_map(super::spare::Spare::next_at).min()?;
+            let saved = unsaved.filter_map(super::spare::Spare::next_at).min();
+            let saved = saved.map(|at| (at, "what is nowhere else is saved"));
+            let awake = self.asleep_until.filter(|_| !self.stopping);
+            let awake = awake.map(|at| (at, "the machine did not fall asleep"));
+            let (at, why) = saved.into_iter().chain(awake).min_by_key(|(at, _)| *at)?;
             let at = at.max(Boot(self.now.boot.0.saturating_add(1)));
-            return Some(Wake { at, grant: None, why: "what is nowhere else is saved" });
+            return Some(Wake { at, grant: None, why });
         }
         let grants = self.grants.iter().filter_map(|(target, grant)| {
             let wanted = self.mode == Mode::Keep || grant.asked != Asked::No;
@@ -287,6 +292,10 @@ impl Keeper {
                 Next::At(..) | Next::Now | Next::After(_) | Next::Never => None,
             }
         });
+        let probes = self.grants.iter().filter_map(|(target, grant)| {
+            let at = self.probe_at(target, grant)?;
+            Some(Wake { at, grant: Some(grant.id.clone()), why: "a server is asked" })
+        });
         let spares = self.spares.values().filter_map(|spare| {
             spare.next_at().map(|at| Wake { at, grant: None, why: "what was saved is looked at" })
         });
@@ -295,7 +304,7 @@ impl Keeper {
             grant: None,
             why: "a withdrawn verdict is looked for again",
         });
-        let first = grants.chain(spares).chain(relooks).min_by_key(|wake| wake.at)?;
+        let first = grants.chain(probes).chain(spares).chain(relooks).min_by_key(|wake| wake.at)?;
         // Never in the past: what is due now was started, or waits for an answer.
         let at = first.at.max(Boot(self.now.boot.0.saturating_add(1)));
         Some(Wake { at, ..first })

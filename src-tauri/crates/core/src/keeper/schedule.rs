@@ -78,7 +78,7 @@ pub(super) fn backoff(attempt: u32, retry_after: Option<Millis>, spread: f64) ->
     clippy::cast_sign_loss,
     reason = "waits are far below 2^52 milliseconds, and the factor lies between zero and one"
 )]
-fn scaled(length: Millis, factor: f64) -> Millis {
+pub(super) fn scaled(length: Millis, factor: f64) -> Millis {
     Millis((length.0 as f64 * factor) as u64)
 }
 

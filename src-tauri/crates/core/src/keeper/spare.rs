@@ -272,7 +272,7 @@ impl Keeper {
                     spare.wait_until = Some(now + schedule::backoff(spare.attempts, None, spread));
                 }
             }
-            Ending::Failed(_) => {
+            Ending::PutOff | Ending::Failed(_) => {
                 if let Some(spare) = self.spares.get_mut(id) {
                     spare.flying = false;
                 }

@@ -10,6 +10,9 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
+mod asking;
+mod waking;
+
 use proptest::prelude::*;
 use zeroize::Zeroizing;
 
@@ -77,6 +80,7 @@ struct World {
     journal_broken: bool,
     accepts_probe: bool,
     mode: Mode,
+    probes: bool,
     /// Performed before the process ends, if it does.
     steps_left: Option<usize>,
     /// The user or the client acts while a request is out.
@@ -138,6 +142,7 @@ impl World {
             journal_broken: false,
             accepts_probe: true,
             mode: Mode::Keep,
+            probes: true,
             steps_left: None,
             during_send: None,
             known_spent: BTreeSet::new(),
@@ -166,6 +171,7 @@ impl World {
                 mark_key: MarkKey([1; 32]),
                 seed: 7,
                 mode: self.mode,
+                probes: self.probes,
             },
             self.now,
         )
@@ -623,7 +629,7 @@ fn waking_up_clears_every_backoff() {
     world.now.boot.0 += 3_600_000;
     world.now.wall.0 += 3_600_000;
     keeper.handle(Input::Woke(WokeWhy::Resumed), world.now);
-    world.settle(&mut keeper);
+    world.pass(&mut keeper, 4_000);
     assert_eq!(world.health(&keeper), Health::Healthy);
 }
 
@@ -866,6 +872,8 @@ fn a_stale_verdict_is_withdrawn_and_a_newer_one_is_proven_first() {
     world.verdicts = vec![verdict(world.now.wall + Millis(1))];
     keeper.handle(world.seen(), world.now);
     world.settle(&mut keeper);
+    assert_eq!(world.verdicts.len(), 1, "it was asked a moment ago");
+    world.pass(&mut keeper, 10 * MINUTE);
     assert!(world.verdicts.is_empty());
     assert_eq!(world.server.presented.len(), 1, "no renewal for a verdict's sake");
 }

@@ -7,7 +7,7 @@
 use alloc::{string::String, vec::Vec};
 
 use super::{
-    Effect, Event, Keeper, Mode, Outcome, Pending, ProbeFinding,
+    Effect, Event, Keeper, Mode, Outcome, Pending,
     grant::{Asked, Standing},
     plan::Next,
 };
@@ -22,7 +22,7 @@ const LOOK_AGAIN: Millis = Millis::minutes(1);
 impl Keeper {
     /// Withdraws what is proven wrong, asks about what is not.
     pub(super) fn plan_verdicts(&mut self) {
-        if self.mode == Mode::WatchOnly || self.stopping {
+        if self.mode == Mode::WatchOnly || self.holds_back() {
             return;
         }
         let verdicts: Vec<(StoreId, String, Wall)> = self
@@ -76,49 +76,10 @@ impl Keeper {
         let may_be_good = matches!(standing, Standing::Renewable | Standing::CannotRenew(_))
             && !grant.has_ended(self.now);
         let renews_now = grant.flight.is_some() || self.next(target, grant) == Next::Now;
-        if may_be_good && !renews_now && grant.probed_verdict != Some(at) {
+        let may_ask = self.may_probe_at(target, grant) <= self.now.boot;
+        if may_be_good && !renews_now && grant.probed_verdict != Some(at) && may_ask {
             self.probe(target, Some(at));
         }
-    }
-
-    /// Asks the server whether it accepts the access token.
-    pub(super) fn probe(&mut self, target: &Target, verdict: Option<Wall>) {
-        let Some(grant) = self.grants.get_mut(target) else {
-            return;
-        };
-        let Some(access) = grant.entry.pair.access.clone() else {
-            return;
-        };
-        if verdict.is_some() {
-            grant.probed_verdict = verdict;
-        }
-        let url = grant.entry.server_url.clone();
-        let ticket = self.ticket(Pending::Probe(target.clone(), verdict));
-        self.effects.push_back(Effect::Probe { ticket, target: target.clone(), url, access });
-    }
-
-    pub(super) fn probed(&mut self, target: &Target, verdict: Option<Wall>, outcome: Outcome) {
-        let Outcome::Probed(finding) = outcome else {
-            return;
-        };
-        let now = self.now.wall;
-        let Some(grant) = self.grants.get_mut(target) else {
-            return;
-        };
-        grant.probe = Some(finding);
-        let id = grant.id.clone();
-        let (accepted, tools) = match finding {
-            ProbeFinding::Accepted(tools) => (Some(true), tools),
-            ProbeFinding::Refused => (Some(false), None),
-            ProbeFinding::Unknown => (None, None),
-        };
-        if accepted == Some(true) {
-            let facts = self.facts_mut(target);
-            // Asked after the verdict was seen, so newer than it whatever the clock says.
-            facts.proof_at = Some(verdict.map_or(now, |at| at.max(now)));
-            facts.tools = tools.or(facts.tools);
-        }
-        self.tell(Event::Checked { grant: id, accepted, tools });
     }
 
     pub(super) fn withdrawn(&mut self, store: StoreId, server: String, outcome: Outcome) {

@@ -189,6 +189,13 @@ impl Keeper {
             Standing::SignInRequired(_) => Situation::SignInRequired,
             Standing::Approval { known, now } => Situation::Approval { known, now },
             Standing::Renewable => match (&grant.failure, ended, facts.failing_since) {
+                (Some(failure), ended, _)
+                    if self.network == Some(false)
+                        && failure.never_left()
+                        && !is_here(&grant.entry.server_url) =>
+                {
+                    Situation::Offline { ended }
+                }
                 (Some(failure), false, _) => {
                     Situation::Retrying { why: failure.told(&self.title_of(grant)), next }
                 }
@@ -246,6 +253,17 @@ impl Keeper {
                 grant.failure.as_ref().map(|failure: &Failure| failure.told(&self.title_of(grant)))
             }
         }
+    }
+}
+
+/// Whether a server is on this very machine, and therefore needs no network.
+fn is_here(url: &str) -> bool {
+    let url = Url::parse(url).ok();
+    match url.as_ref().and_then(Url::host) {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

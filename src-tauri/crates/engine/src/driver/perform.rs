@@ -17,7 +17,7 @@ use lamplighter_core::{
     store::{Change, StoreFault, StoreView},
     time::Wall,
 };
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use crate::{
     http::Http,
@@ -28,6 +28,9 @@ use crate::{
 
 /// How long a client's refresh lock is waited for before core is told that it is busy.
 const LOCK_PATIENCE: Duration = Duration::from_secs(20);
+
+/// For this long after a resume, holders of locks may not have touched them again yet.
+const WAKING: Duration = Duration::from_secs(60);
 
 /// The locks that flights hold, in the order they were taken.
 type Held = Arc<Mutex<BTreeMap<FlightId, Vec<Box<dyn RefreshLock>>>>>;
@@ -47,6 +50,8 @@ pub(super) struct World {
     probe: Arc<dyn Probe>,
     journal: Arc<Mutex<Journal>>,
     held: Held,
+    /// Until when other programs are given time to touch their locks.
+    waking_until: Option<Instant>,
     answer: UnboundedSender<(Ticket, Outcome)>,
 }
 
@@ -67,6 +72,7 @@ impl World {
             probe,
             journal,
             held: Held::default(),
+            waking_until: None,
             answer,
         }
     }
@@ -86,6 +92,11 @@ impl World {
         look.await.ok()?.pop().map(|(_, seen)| seen)
     }
 
+    /// The machine resumed a moment ago: for a minute a lock is not called stale at first sight.
+    pub(super) fn just_woke(&mut self) {
+        self.waking_until = Some(Instant::now() + WAKING);
+    }
+
     /// Every store.
     pub(super) fn stores(&self) -> Vec<Arc<dyn Store>> {
         self.places.values().map(|place| Arc::clone(&place.store)).collect()
@@ -96,8 +107,12 @@ impl World {
         let (places, held) = (Arc::clone(&self.places), Arc::clone(&self.held));
         let journal = Arc::clone(&self.journal);
         match effect {
-            Effect::Lock { ticket, flight, targets } => self
-                .blocking(ticket, move || Outcome::Locked(lock(&places, &held, flight, &targets))),
+            Effect::Lock { ticket, flight, targets } => {
+                let waking = self.waking_until.is_some_and(|until| Instant::now() < until);
+                self.blocking(ticket, move || {
+                    Outcome::Locked(lock(&places, &held, flight, &targets, waking))
+                });
+            }
             Effect::Read { ticket, flight: None, stores } => {
                 self.blocking(ticket, move || Outcome::Read(read(&places, &stores)));
             }
@@ -184,12 +199,13 @@ fn lock(
     held: &Held,
     flight: FlightId,
     targets: &[Target],
+    waking: bool,
 ) -> Result<(), StoreFault> {
     let mut taken = Vec::new();
     for target in targets {
         let place = places.get(&target.store).ok_or_else(|| unknown_store(&target.store))?;
         // No turn here: a wait of seconds must not hold up a look.
-        taken.push(place.store.lock(&target.key, LOCK_PATIENCE, false)?);
+        taken.push(place.store.lock(&target.key, LOCK_PATIENCE, waking)?);
     }
     held.lock().unwrap_or_else(PoisonError::into_inner).insert(flight, taken);
     Ok(())

@@ -71,6 +71,7 @@ impl Keeper {
                 Ending::Saved => self.landed_saved(target, &flight),
                 Ending::Adopted => self.landed_adopted(target),
                 Ending::SignedOut => {}
+                Ending::PutOff => self.landed_put_off(target),
                 Ending::Failed(failure) => self.landed_failed(target, failure),
             }
         }
@@ -90,6 +91,14 @@ impl Keeper {
             let id = grant.id.clone();
             let why = "somebody else renewed it meanwhile".into();
             self.settle(target, Event::Unchanged { grant: id, why, next: None });
+        }
+    }
+
+    fn landed_put_off(&mut self, target: &Target) {
+        if let Some(grant) = self.grants.get(target) {
+            let why = if self.stopping { "Lamplighter ends" } else { "the machine falls asleep" };
+            let event = Event::Unchanged { grant: grant.id.clone(), why: why.into(), next: None };
+            self.settle(target, event);
         }
     }
 
@@ -114,6 +123,7 @@ impl Keeper {
         grant.wait_until = Some(self.now.boot + wait);
         let now = self.now.wall;
         self.facts_mut(target).failing_since.get_or_insert(now);
+        self.want_probe_after(target, failure);
         if failure.verdict() == Verdict::Confirm || (busy && attempts < BUSY_TRIES) {
             return;
         }

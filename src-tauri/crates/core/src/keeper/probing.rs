@@ -1,0 +1,174 @@
+//! When a server is asked whether it accepts its access token, and what the answer means.
+//!
+//! Asked at any time by a person; unasked only by a keeper that stays: once a day, after a failure
+//! that came with an answer, after a wake, and for a "needs auth" verdict, at most once in ten
+//! minutes a server. A probe spends nothing, and must never cause a renewal.
+
+use super::{
+    Effect, Event, Failure, Keeper, Mode, Outcome, Pending, ProbeFinding,
+    grant::{Asked, Grant, Standing},
+    plan::Next,
+    schedule,
+};
+use crate::{
+    ids::Target,
+    time::{Boot, Millis, Wall},
+};
+
+/// Unasked, a server is not asked again within this time.
+const APART: Millis = Millis::minutes(10);
+/// Without any other reason a server is asked once in this time.
+const DAILY: Millis = Millis::hours(24);
+/// How far daily probes are spread, earlier, so that they do not come all at once.
+const DAILY_SPREAD: Millis = Millis::hours(2);
+/// A server that was never asked is asked within this time.
+const FIRST_SPREAD: Millis = Millis::minutes(1);
+/// After a wake renewals go first.
+const AFTER_WAKE: Millis = Millis::seconds(10);
+
+impl Keeper {
+    /// Asks what is due to be asked.
+    pub(super) fn plan_probes(&mut self) {
+        let due: alloc::vec::Vec<Target> = self
+            .grants
+            .iter()
+            .filter(|(t, grant)| self.probe_at(t, grant).is_some_and(|at| at <= self.now.boot))
+            .map(|(target, _)| target.clone())
+            .collect();
+        for target in due {
+            let verdict = self.grants.get(&target).and_then(|g| self.unasked_verdict(&target, g));
+            self.probe(&target, verdict);
+        }
+    }
+
+    /// The time of a verdict on this grant that is newer than our proof and was not asked about yet.
+    fn unasked_verdict(&self, target: &Target, grant: &Grant) -> Option<Wall> {
+        let view = self.stores.get(&target.store)?.as_ref().ok()?;
+        let proof = self.facts.grants.get(target).and_then(|facts| facts.proof_at);
+        let verdict = view.verdicts.iter().find(|verdict| {
+            verdict.server_name == grant.entry.server_name
+                && !verdict.left_alone
+                && grant.probed_verdict != Some(verdict.at)
+                && proof.is_none_or(|proof| proof < verdict.at)
+        })?;
+        Some(verdict.at)
+    }
+
+    /// When a grant's server is asked unasked; `None`: not.
+    pub(super) fn probe_at(&self, target: &Target, grant: &Grant) -> Option<Boot> {
+        if self.mode != Mode::Keep || !self.probes || self.holds_back() {
+            return None;
+        }
+        let readable = matches!(self.stores.get(&target.store), Some(Ok(_)));
+        let facts = self.facts_of(target);
+        let standing = grant.standing(&facts, &self.mark_key, self.now);
+        let may_be_good = matches!(standing, Standing::Renewable | Standing::CannotRenew(_))
+            && !grant.has_ended(self.now);
+        let busy = grant.flight.is_some() || self.next(target, grant) == Next::Now;
+        let asking =
+            self.pending.values().any(|p| matches!(p, Pending::Probe(t, _) if t == target));
+        if !readable || !may_be_good || busy || asking {
+            return None;
+        }
+        let spread = schedule::spread(self.seed, grant.id.as_str(), 2);
+        let daily = match facts.probed_at {
+            Some(last) if last <= self.now.wall => {
+                self.now.boot_at(last + DAILY - schedule::scaled(DAILY_SPREAD, spread))
+            }
+            // Never, or by a clock that was wrong.
+            Some(_) | None => {
+                self.now.boot_at(grant.first_seen + schedule::scaled(FIRST_SPREAD, spread))
+            }
+        };
+        let wanted = match (grant.probe_wanted, self.unasked_verdict(target, grant)) {
+            (_, Some(_)) => self.now.boot,
+            (Some(wanted), None) => wanted.min(daily),
+            (None, None) => daily,
+        };
+        Some(wanted.max(self.may_probe_at(target, grant)))
+    }
+
+    /// The first moment at which a server may be asked again; a person need not wait.
+    pub(super) fn may_probe_at(&self, target: &Target, grant: &Grant) -> Boot {
+        let facts = self.facts.grants.get(target);
+        let last = facts.and_then(|f| f.probed_at).filter(|last| *last <= self.now.wall);
+        match last {
+            Some(last) if self.mode == Mode::Keep && grant.asked == Asked::No => {
+                self.now.boot_at(last + APART)
+            }
+            Some(_) | None => self.now.boot,
+        }
+    }
+
+    /// A renewal failed: if an answer came, the token that is still there may be worth less too.
+    pub(super) fn want_probe_after(&mut self, target: &Target, failure: &Failure) {
+        let answered = match failure {
+            Failure::Lost(_)
+            | Failure::Refused(_)
+            | Failure::GrantRefusedOnce(_)
+            | Failure::GrantRefused(_)
+            | Failure::ClientRefused(_) => true,
+            Failure::Store(_)
+            | Failure::Journal(_)
+            | Failure::Discovery(_)
+            | Failure::BadEndpoint(_)
+            | Failure::NotSent(_)
+            | Failure::NotProcessed(..)
+            | Failure::Approval { .. } => false,
+        };
+        let now = self.now.boot;
+        if let Some(grant) = self.grants.get_mut(target).filter(|_| answered) {
+            grant.probe_wanted.get_or_insert(now);
+        }
+    }
+
+    /// The machine slept or moved to another network: whether the tokens still work is news.
+    pub(super) fn want_probes_after_wake(&mut self) {
+        let at = self.now.boot + AFTER_WAKE;
+        for grant in self.grants.values_mut() {
+            grant.probe_wanted.get_or_insert(at);
+        }
+    }
+
+    /// Asks the server whether it accepts the access token.
+    pub(super) fn probe(&mut self, target: &Target, verdict: Option<Wall>) {
+        let Some(grant) = self.grants.get_mut(target) else {
+            return;
+        };
+        let Some(access) = grant.entry.pair.access.clone() else {
+            return;
+        };
+        if verdict.is_some() {
+            grant.probed_verdict = verdict;
+        }
+        grant.probe_wanted = None;
+        let url = grant.entry.server_url.clone();
+        self.facts_mut(target).probed_at = Some(self.now.wall);
+        let ticket = self.ticket(Pending::Probe(target.clone(), verdict));
+        self.effects.push_back(Effect::Probe { ticket, target: target.clone(), url, access });
+    }
+
+    pub(super) fn probed(&mut self, target: &Target, verdict: Option<Wall>, outcome: Outcome) {
+        let Outcome::Probed(finding) = outcome else {
+            return;
+        };
+        let now = self.now.wall;
+        let Some(grant) = self.grants.get_mut(target) else {
+            return;
+        };
+        grant.probe = Some(finding);
+        let id = grant.id.clone();
+        let (accepted, tools) = match finding {
+            ProbeFinding::Accepted(tools) => (Some(true), tools),
+            ProbeFinding::Refused => (Some(false), None),
+            ProbeFinding::Unknown => (None, None),
+        };
+        if accepted == Some(true) {
+            let facts = self.facts_mut(target);
+            // Asked after the verdict was seen, so newer than it whatever the clock says.
+            facts.proof_at = Some(verdict.map_or(now, |at| at.max(now)));
+            facts.tools = tools.or(facts.tools);
+        }
+        self.tell(Event::Checked { grant: id, accepted, tools });
+    }
+}

@@ -1,0 +1,101 @@
+//! When servers are asked whether they accept their tokens.
+
+use super::*;
+
+/// How often the server was asked so far.
+fn asked(world: &World) -> usize {
+    world.events.iter().filter(|event| matches!(event, Event::Checked { .. })).count()
+}
+
+fn healthy() -> World {
+    let mut world = World::new();
+    world.server.life_seconds = Some(12 * 3_600);
+    world
+}
+
+#[test]
+fn a_keeper_asks_each_server_about_once_a_day() {
+    let mut world = healthy();
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(asked(&world), 1);
+    assert_eq!(keeper.snapshot().rows[0].tools, Some(3));
+    world.pass(&mut keeper, 20 * 60 * MINUTE);
+    assert_eq!(asked(&world), 1);
+    world.pass(&mut keeper, 5 * 60 * MINUTE);
+    assert_eq!(asked(&world), 2);
+}
+
+#[test]
+fn the_day_is_remembered_across_restarts() {
+    let mut world = healthy();
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 2 * MINUTE);
+    for _ in 0..5 {
+        let mut keeper = world.start();
+        world.pass(&mut keeper, 2 * MINUTE);
+    }
+    assert_eq!(asked(&world), 1);
+}
+
+#[test]
+fn a_wake_asks_once_more_but_never_twice_in_ten_minutes() {
+    let mut world = healthy();
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 30 * MINUTE);
+    assert_eq!(asked(&world), 1);
+    for _ in 0..8 {
+        keeper.handle(Input::Woke(WokeWhy::Resumed), world.now);
+        world.pass(&mut keeper, MINUTE);
+    }
+    assert_eq!(asked(&world), 2);
+    world.pass(&mut keeper, 10 * MINUTE);
+    assert_eq!(asked(&world), 3);
+}
+
+#[test]
+fn a_refused_renewal_with_time_left_asks_whether_the_token_still_works() {
+    let mut world = healthy();
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 30 * MINUTE);
+    world.server.weather = VecDeque::from([Weather::InvalidRequest]);
+    let id = keeper.snapshot().rows[0].id.clone();
+    keeper.handle(Input::Act(Action::Renew(id)), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(asked(&world), 2);
+}
+
+#[test]
+fn a_person_may_ask_as_often_as_they_like() {
+    let mut world = healthy();
+    let mut keeper = world.start();
+    let id = keeper.snapshot().rows[0].id.clone();
+    for _ in 0..3 {
+        keeper.handle(Input::Act(Action::Check(id.clone())), world.now);
+        world.settle(&mut keeper);
+    }
+    assert_eq!(asked(&world), 3);
+}
+
+#[test]
+fn a_refusal_shows_and_renews_nothing() {
+    let mut world = healthy();
+    world.accepts_probe = false;
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::Refused);
+    assert_eq!(world.server.presented.len(), 1);
+}
+
+#[test]
+fn nobody_is_asked_where_that_is_turned_off_or_where_no_keeper_stays() {
+    for (mode, probes) in [(Mode::Keep, false), (Mode::OnRequest, true)] {
+        let mut world = healthy();
+        (world.mode, world.probes) = (mode, probes);
+        let mut keeper = world.start();
+        world.pass(&mut keeper, 60 * MINUTE);
+        keeper.handle(Input::Woke(WokeWhy::Resumed), world.now);
+        world.pass(&mut keeper, 60 * MINUTE);
+        assert_eq!(asked(&world), 0, "{mode:?}");
+    }
+}

@@ -1,0 +1,88 @@
+//! Sleep, wake and the lack of a network.
+
+use super::*;
+
+#[test]
+fn no_refresh_starts_into_a_sleep() {
+    let mut world = World::new();
+    let mut keeper = world.keeper();
+    keeper.handle(Input::FallingAsleep, world.now);
+    keeper.handle(world.seen(), world.now);
+    world.settle(&mut keeper);
+    assert!(world.server.presented.is_empty());
+    assert!(!keeper.is_in_the_air());
+    keeper.handle(Input::Woke(WokeWhy::Resumed), world.now);
+    world.pass(&mut keeper, 10_000);
+    assert_eq!(world.server.presented.len(), 1);
+}
+
+#[test]
+fn a_refresh_that_has_not_sent_yet_is_put_off_by_a_sleep_and_done_afterwards() {
+    let mut world = World::new();
+    let mut keeper = world.keeper();
+    keeper.handle(world.seen(), world.now);
+    // It looks for the endpoint; then the signal comes.
+    keeper.handle(Input::FallingAsleep, world.now);
+    world.settle(&mut keeper);
+    assert!(world.server.presented.is_empty());
+    assert!(!keeper.is_in_the_air(), "nothing may hold the sleep up");
+    world.now.boot.0 += 3_600_000;
+    world.now.wall.0 += 3_600_000;
+    keeper.handle(Input::Woke(WokeWhy::Resumed), world.now);
+    world.pass(&mut keeper, 10_000);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+    assert!(world.journal.values().all(|record| record.stage != crate::journal::Stage::Intent));
+}
+
+#[test]
+fn a_sleep_that_never_comes_is_over_after_a_minute() {
+    let mut world = World::new();
+    let mut keeper = world.keeper();
+    keeper.handle(Input::FallingAsleep, world.now);
+    keeper.handle(world.seen(), world.now);
+    world.pass(&mut keeper, MINUTE + 5_000);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn after_a_wake_all_is_renewed_within_seconds_and_not_all_at_once() {
+    let mut world = World::new();
+    world.entries.clear();
+    for n in 0..20 {
+        let (access, refresh) = (format!("at-{n}"), format!("rt-own-{n}"));
+        world.server.live.insert(refresh.clone());
+        world.put(entry(&format!("s{n}"), &access, &refresh, world.now.wall.0 + 60 * 60_000));
+    }
+    world.facts.stores.entry(STORE.into()).or_default().proven = true;
+    let mut keeper = world.start();
+    assert!(world.server.presented.is_empty());
+    world.now.boot.0 += 3_600_000;
+    world.now.wall.0 += 3_600_000;
+    keeper.handle(Input::Woke(WokeWhy::Resumed), world.now);
+    world.settle(&mut keeper);
+    let at_once = world.server.presented.len();
+    assert!(at_once < 10, "{at_once} at once");
+    world.pass(&mut keeper, 4_000);
+    assert_eq!(world.server.presented.len(), 20);
+}
+
+#[test]
+fn without_a_network_the_row_says_so_and_nobody_is_told() {
+    let mut world = World::new();
+    world.server.weather = VecDeque::from(vec![Weather::Unreachable; 100_000]);
+    let mut keeper = world.keeper();
+    keeper.handle(Input::Network(false), world.now);
+    keeper.handle(world.seen(), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.health(&keeper), Health::Offline);
+    assert_eq!(keeper.snapshot().exit, 0);
+    world.pass(&mut keeper, 8 * 60 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::Offline);
+    assert_eq!(keeper.snapshot().exit, crate::health::EXIT_WAITING);
+    assert!(world.notices().is_empty());
+    world.server.weather.clear();
+    keeper.handle(Input::Network(true), world.now);
+    keeper.handle(Input::Woke(WokeWhy::RouteChanged), world.now);
+    world.pass(&mut keeper, 4_000);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
