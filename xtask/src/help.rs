@@ -7,7 +7,7 @@ pub(crate) const ALL: &str = "\
 cargo xtask COMMAND
 
   run     build lamplighter and try it on this machine; without sign-ins, the demo
-  demo    the demo: a server and sign-ins of its own, on loopback, in a temporary home
+  demo    the keeper at work on servers of its own, on loopback, in a temporary home
   test    everything that CI runs
   lint    formatting, clippy, documentation, licences
   bench   figures
@@ -17,7 +17,7 @@ cargo xtask COMMAND
 pub(crate) const RUN: &str = "\
 cargo xtask run [--no-install]
 
-Builds `lamplighter`, shows the MCP sign-ins of this machine and renews those that are due.
+Builds `lamplighter` and keeps the MCP sign-ins of this machine alive, in the foreground.
 Where there is none, it says so and starts the demo, which touches nothing of yours.
 
   --no-install   never install system packages; name what is missing and stop
@@ -70,9 +70,9 @@ Examples:
 pub(crate) const DEMO: &str = "\
 cargo xtask demo
 
-Starts a server on loopback, writes three sign-ins that are nearly over into a temporary home,
-and lets `lamplighter` renew them. Ends by itself and removes that home. Reads and writes nothing
-of yours.
+Builds `lamplighter` and runs `lamplighter demo`: four servers on loopback, a temporary home with a
+sign-in to each, and the keeper at work on them, live in the terminal, until Ctrl-C (four minutes
+without a terminal). Reads and writes nothing of yours.
 
 Examples:
   cargo xtask demo";

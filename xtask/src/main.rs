@@ -3,7 +3,7 @@
 //! What it is: words to one function for each command. What it must not do: know anything about
 //! OAuth or about stores; what the program does is tested by `tests`, never here.
 //!
-//! Where to read next: `parts` for what CI runs, `demo` for what a visitor sees first.
+//! Where to read next: `parts` for what CI runs, `run` for what a visitor sees first.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::cargo::{self, Programs};
 use crate::demo;
 
-/// Builds the command line; shows and renews what is here, or gives the demo.
+/// Builds the command line; keeps what is here signed in, or gives the demo.
 pub(crate) fn run(install: bool) -> Result<bool> {
     // The command line needs no system package; the tray will.
     let _: bool = install;
@@ -25,9 +25,9 @@ pub(crate) fn run(install: bool) -> Result<bool> {
         println!("No MCP sign-in was found on this machine, so here is the demo.");
         return demo::show(&programs);
     }
-    let well = cargo::succeeds(&mut cargo::program(&programs.lamplighter, &["status"]))?;
     if !some {
-        return Ok(well);
+        return cargo::succeeds(&mut cargo::program(&programs.lamplighter, &["status"]));
     }
-    cargo::succeeds(&mut cargo::program(&programs.lamplighter, &["renew"]))
+    println!("Keeping the sign-ins of this machine; Ctrl-C ends it.");
+    cargo::succeeds(&mut cargo::program(&programs.lamplighter, &["keep"]))
 }

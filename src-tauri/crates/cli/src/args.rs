@@ -93,6 +93,12 @@ Examples:
   lamplighter log slack --last 5
   lamplighter log --json")]
     Log(Log),
+    /// Show the keeper at work on servers of its own, on loopback; touches nothing of yours.
+    #[command(after_help = "\
+Examples:
+  lamplighter demo                   until Ctrl-C
+  lamplighter demo --for 100         so many seconds")]
+    Demo(Demo),
     /// Say what is where, what is wrong, and what to do about it.
     #[command(after_help = "\
 Examples:
@@ -157,6 +163,17 @@ pub(crate) struct Log {
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub last: usize,
     /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// End after so many seconds; without it Ctrl-C does, or four minutes without a terminal.
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub seconds: Option<u64>,
+    /// One JSON event a line.
     #[arg(long)]
     pub json: bool,
 }

@@ -7,8 +7,8 @@
 
 mod args;
 mod ask;
+mod demo;
 mod doctor;
-
 mod events;
 mod json;
 mod keep;
@@ -47,17 +47,19 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<u8> {
-    let place = Place::find(Env::Process)?;
+    // Nothing of this machine is looked at before a command wants it.
+    let place = || Place::find(Env::Process);
     match command {
-        Command::Status(args) => status::run(&place, &args),
-        Command::Renew(args) => ask::run(place, Action::Renew, &args.names, args.json),
-        Command::Keep(args) => keep::run(place, args.json),
-        Command::Events(args) => keep::events(&place, args.json),
-        Command::Check(args) => ask::run(place, Action::Check, &args.names, args.json),
-        Command::Pause(args) => ask::run(place, Action::Pause, &args.names, args.json),
-        Command::Resume(args) => ask::run(place, Action::Resume, &args.names, args.json),
-        Command::Log(args) => log::run(&place, &args),
-        Command::Doctor(args) => doctor::run(&place, &args),
+        Command::Status(args) => status::run(&place()?, &args),
+        Command::Renew(args) => ask::run(place()?, Action::Renew, &args.names, args.json),
+        Command::Keep(args) => keep::run(place()?, args.json),
+        Command::Events(args) => keep::events(&place()?, args.json),
+        Command::Check(args) => ask::run(place()?, Action::Check, &args.names, args.json),
+        Command::Pause(args) => ask::run(place()?, Action::Pause, &args.names, args.json),
+        Command::Resume(args) => ask::run(place()?, Action::Resume, &args.names, args.json),
+        Command::Log(args) => log::run(&place()?, &args),
+        Command::Demo(args) => demo::run(args.seconds, args.json),
+        Command::Doctor(args) => doctor::run(&place()?, &args),
     }
 }
 

@@ -129,14 +129,14 @@ impl Failure {
             Self::Store(_) | Self::Journal(_) | Self::Discovery(_) => format!("{self}"),
             Self::NotSent(http::Fault::Dns) => format!("{server}'s name could not be looked up"),
             Self::BadEndpoint(_) => format!("{self}"),
-            Self::NotSent(fault) => format!("{server}: {fault}"),
+            Self::NotSent(fault) => by_name(server, &format!("{fault}")),
             Self::NotProcessed(..)
             | Self::Lost(_)
             | Self::Refused(_)
             | Self::GrantRefusedOnce(_)
             | Self::GrantRefused(_)
             | Self::ClientRefused(_)
-            | Self::Approval { .. } => format!("{server}: {self}"),
+            | Self::Approval { .. } => by_name(server, &format!("{self}")),
         }
     }
 
@@ -152,6 +152,17 @@ impl Failure {
     /// Whether it is a definite OAuth error, which no amount of waiting is likely to heal.
     pub(super) const fn is_definite(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Discovery(DiscoveryFault::Nothing))
+    }
+}
+
+/// A sentence about "it", with the server's name where that stands.
+fn by_name(server: &str, sentence: &str) -> String {
+    if let Some(rest) = sentence.strip_prefix("it ") {
+        format!("{server} {rest}")
+    } else if let Some(rest) = sentence.strip_prefix("its ") {
+        format!("{server}'s {rest}")
+    } else {
+        format!("{server}: {sentence}")
     }
 }
 
