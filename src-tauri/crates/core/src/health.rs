@@ -198,6 +198,10 @@ pub(crate) enum Situation {
         ends: Option<Wall>,
     },
     LeftAlone,
+    /// A client at work would wipe what it meets renewed; with its version, where known.
+    StandingBy {
+        version: Option<String>,
+    },
     Paused,
     StoreLocked {
         place: String,
@@ -245,7 +249,9 @@ pub fn worse(a: u8, b: u8) -> u8 {
 /// The table. `server` is the provider's name where known, else the server's; `client` the program
 /// that owns the store.
 pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
-    use Button::{Check, Pause, Reconnect, Renew, Resume, Review, ShowFile, SignIn, Unlock};
+    use Button::{
+        Check, CopyUpdate, Pause, Reconnect, Renew, Resume, Review, ShowFile, SignIn, Unlock,
+    };
     let everyday = || vec![Renew, Check, Reconnect, Pause];
     let shown = |health, shape, parts: Vec<Part>, buttons, exit| Shown {
         health,
@@ -356,6 +362,16 @@ pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
             vec![],
             EXIT_FINE,
         ),
+        Situation::StandingBy { version } => shown(
+            Health::StandingBy,
+            Shape::Lit,
+            vec![text(&format!(
+                "{} renews this while open",
+                versioned(client, version.as_deref())
+            ))],
+            vec![CopyUpdate],
+            EXIT_FINE,
+        ),
         Situation::Paused => shown(
             Health::Paused,
             Shape::Hollow,
@@ -386,6 +402,11 @@ pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
             shown(Health::Unknown, Shape::Hollow, vec![text("Checking…")], vec![], EXIT_FINE)
         }
     }
+}
+
+/// A program with its version, where that is known: `Claude Code 2.1.119`.
+pub(crate) fn versioned(client: &str, version: Option<&str>) -> String {
+    version.map_or_else(|| client.into(), |version| format!("{client} {version}"))
 }
 
 fn text(words: &str) -> Part {

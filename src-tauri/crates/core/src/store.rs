@@ -38,6 +38,17 @@ pub struct StoreView {
     pub client_version: Option<String>,
     /// What a person should know about this client: an old version that loses sign-ins, say.
     pub advice: Vec<String>,
+    /// A client at work that would wipe what it meets renewed, if there is one.
+    pub wiper: Option<Wiper>,
+}
+
+/// A running client that reads its store through a cache and writes back from it: where a renewal
+/// ends the older access token at once, it presents a refresh token that is spent, is refused, and
+/// empties the entry (Claude Code below 2.1.190 on macOS).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wiper {
+    /// Its version, where it can be told.
+    pub version: Option<String>,
 }
 
 /// One grant in a store.

@@ -182,8 +182,7 @@ impl Keeper {
         };
         let same = self.grants.iter().filter(|(other, grant)| {
             let client = grant.entry.client.as_ref().map(|c| &c.id);
-            let renewable = grant.standing(&self.facts_of(other), &self.mark_key, self.now)
-                == Standing::Renewable;
+            let renewable = self.standing(other, grant) == Standing::Renewable;
             *other == target
                 || (renewable
                     && grant.flight.is_none()
@@ -305,8 +304,7 @@ impl Keeper {
         else {
             return self.unlock(flight, Ending::SignedOut);
         };
-        let facts = self.facts_of(&target);
-        let standing = grant.standing(&facts, &self.mark_key, self.now);
+        let standing = self.standing(&target, grant);
         let changed = presenting.asked_at.as_ref() != Some(&grant.entry.pair);
         let due = self.due(&target, grant) <= self.now.wall;
         if standing != Standing::Renewable || (changed && !due) {

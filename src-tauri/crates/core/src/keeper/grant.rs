@@ -9,7 +9,7 @@ use crate::{
     ids::{FlightId, GrantId, MarkKey, TokenMark},
     oauth::discovery::DiscoveryFault,
     profile::Profile,
-    store::{Entry, LeftAlone},
+    store::{Entry, LeftAlone, Wiper},
     time::{Boot, Millis, Now, Wall},
 };
 
@@ -80,6 +80,8 @@ pub(super) enum Standing {
         known: String,
         now: String,
     },
+    /// It could be renewed, and a client at work would wipe the new tokens: not while both last.
+    StandingBy(Wiper),
     /// It can be renewed.
     Renewable,
 }
@@ -119,7 +121,8 @@ impl Grant {
             || self.entry.pair.expires_at.is_some_and(|end| end <= now.wall)
     }
 
-    /// Where it stands.
+    /// Where it stands by itself. [`Keeper::standing`](super::Keeper::standing) also knows who else
+    /// is at work.
     pub(super) fn standing(&self, facts: &GrantFacts, key: &MarkKey, now: Now) -> Standing {
         let pair = &self.entry.pair;
         if let Some(why) = self.entry.left_alone {

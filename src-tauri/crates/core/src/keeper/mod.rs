@@ -15,7 +15,8 @@
 //! is durable, and never forget new tokens before a store was read back.
 //!
 //! Read next: `see` (what a look at a store means), `plan` (what starts when), `flight` (one
-//! refresh), `spare` (what the journal holds afterwards), `verdict` (the client's own cache).
+//! refresh), `spare` (what the journal holds afterwards), `verdict` (the client's own cache),
+//! `stand_by` (when renewing would do harm).
 
 mod effect;
 mod failure;
@@ -29,6 +30,7 @@ mod probing;
 mod schedule;
 mod see;
 mod spare;
+mod stand_by;
 #[cfg(test)]
 mod tests;
 mod verdict;

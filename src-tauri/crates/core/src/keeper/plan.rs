@@ -25,6 +25,8 @@ pub(super) enum Next {
     At(Boot, Why),
     /// When something else has ended.
     After(Why),
+    /// Not before a client that would wipe it has closed; looked at again then, if that is known.
+    StandBy(Option<Boot>),
     /// Not by itself.
     Never,
 }
@@ -96,6 +98,7 @@ impl Keeper {
             Next::Now => self.start_refresh(target),
             Next::At(at, why) => self.settle_waiting(target, Some(at), why),
             Next::After(why) => self.settle_waiting(target, None, why),
+            Next::StandBy(_) => self.stand_by(target),
             Next::Never => self.settle_never(target),
         }
     }
@@ -104,10 +107,20 @@ impl Keeper {
     pub(super) fn next(&self, target: &Target, grant: &Grant) -> Next {
         let facts = self.facts_of(target);
         let readable = matches!(self.stores.get(&target.store), Some(Ok(_)));
-        let standing = grant.standing(&facts, &self.mark_key, self.now);
+        let standing = self.standing(target, grant);
         let owed = self.spares.values().any(|spare| spare.is_owed() && spare.is_about(target));
-        if !readable || owed || standing != Standing::Renewable || grant.flight.is_some() {
+        if !readable || owed || grant.flight.is_some() {
             return Next::Never;
+        }
+        match standing {
+            Standing::Renewable => {}
+            Standing::StandingBy(_) => return Next::StandBy(self.stands_until(target, grant)),
+            Standing::LeftAlone(_)
+            | Standing::NotSignedIn
+            | Standing::Paused
+            | Standing::CannotRenew(_)
+            | Standing::SignInRequired(_)
+            | Standing::Approval { .. } => return Next::Never,
         }
         let mark = grant.refresh_mark(&self.mark_key);
         let due = if grant.asked == Asked::Now {
@@ -212,7 +225,7 @@ impl Keeper {
     }
 
     /// Somebody asked and it cannot be done.
-    fn settle_never(&mut self, target: &Target) {
+    pub(super) fn settle_never(&mut self, target: &Target) {
         let Some(grant) = self.grants.get(target) else {
             return;
         };
@@ -222,7 +235,6 @@ impl Keeper {
             return;
         }
         let id = grant.id.clone();
-        let facts = self.facts_of(target);
         let failed = |code: &str, why| {
             let code = code.into();
             Event::Failed { grant: id.clone(), code, why, next: None }
@@ -232,7 +244,7 @@ impl Keeper {
         let event = if let Some(Err(fault)) = self.stores.get(&target.store) {
             failed(Failure::Store(fault.clone()).code(), format!("{fault}"))
         } else {
-            match grant.standing(&facts, &self.mark_key, self.now) {
+            match self.standing(target, grant) {
                 Standing::SignInRequired(why) => failed("sign_in_required", why),
                 Standing::Approval { known, now } => failed(
                     "approval_required",
@@ -253,6 +265,10 @@ impl Keeper {
                 Standing::Paused => unchanged("it is paused and left to the client"),
                 Standing::NotSignedIn => unchanged("nobody is signed in"),
                 Standing::LeftAlone(_) => unchanged("it is left to the client"),
+                Standing::StandingBy(wiper) if asked == Asked::Now => {
+                    failed("standing_by", self.standing_words(target, &wiper))
+                }
+                Standing::StandingBy(wiper) => unchanged(&self.standing_words(target, &wiper)),
                 Standing::Renewable => unchanged("nothing is planned"),
             }
         };
@@ -289,7 +305,12 @@ impl Keeper {
                 Next::At(at, why) if wanted => {
                     Some(Wake { at, grant: Some(grant.id.clone()), why: why.words() })
                 }
-                Next::At(..) | Next::Now | Next::After(_) | Next::Never => None,
+                Next::StandBy(Some(at)) if wanted => Some(Wake {
+                    at,
+                    grant: Some(grant.id.clone()),
+                    why: "a renewal that stands by is weighed again",
+                }),
+                Next::StandBy(_) | Next::At(..) | Next::Now | Next::After(_) | Next::Never => None,
             }
         });
         let probes = self.grants.iter().filter_map(|(target, grant)| {
@@ -302,7 +323,7 @@ impl Keeper {
         let relooks = self.relooks.values().map(|at| Wake {
             at: *at,
             grant: None,
-            why: "a withdrawn verdict is looked for again",
+            why: "a store is looked at again",
         });
         let first = grants.chain(probes).chain(spares).chain(relooks).min_by_key(|wake| wake.at)?;
         // Never in the past: what is due now was started, or waits for an answer.

@@ -6,7 +6,7 @@
 
 use super::{
     Effect, Event, Failure, Keeper, Mode, Outcome, Pending, ProbeFinding,
-    grant::{Asked, Grant, Standing},
+    grant::{Asked, Grant},
     plan::Next,
     schedule,
 };
@@ -61,9 +61,7 @@ impl Keeper {
         }
         let readable = matches!(self.stores.get(&target.store), Some(Ok(_)));
         let facts = self.facts_of(target);
-        let standing = grant.standing(&facts, &self.mark_key, self.now);
-        let may_be_good = matches!(standing, Standing::Renewable | Standing::CannotRenew(_))
-            && !grant.has_ended(self.now);
+        let may_be_good = self.may_be_good(target, grant);
         let busy = grant.flight.is_some() || self.next(target, grant) == Next::Now;
         let asking =
             self.pending.values().any(|p| matches!(p, Pending::Probe(t, _) if t == target));

@@ -8,6 +8,8 @@
     reason = "a test picks the one event it is about, and its helpers take the form of what they stand for"
 )]
 
+mod stand_by;
+
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod asking;
@@ -22,7 +24,7 @@ use crate::{
     ids::EntryKey,
     journal::Record,
     secret::Secret,
-    store::{AuthVerdict, ClientCredentials, Entry, TokenPair, Written},
+    store::{AuthVerdict, ClientCredentials, Entry, TokenPair, Wiper, Written},
     time::{Millis, Wall},
 };
 
@@ -89,6 +91,10 @@ struct World {
     known_spent: BTreeSet<String>,
     /// The newest refresh token that reached the keeper, until somebody newer stands in the store.
     received: Option<String>,
+    /// A client at work that wipes what it meets renewed.
+    wiper: Option<Wiper>,
+    /// Laid over the shipped profiles.
+    profiles: &'static str,
 }
 
 fn secret(text: &str) -> Option<Secret> {
@@ -147,6 +153,8 @@ impl World {
             during_send: None,
             known_spent: BTreeSet::new(),
             received: None,
+            wiper: None,
+            profiles: "",
         };
         world.put(entry("slack", "at-0", "rt-0", now.wall.0 + 10 * 60_000));
         world
@@ -167,7 +175,7 @@ impl World {
                 }],
                 facts: self.facts.clone(),
                 journal: self.journal.values().cloned().collect(),
-                profiles: Profiles::default(),
+                profiles: Profiles::with_overrides(self.profiles).unwrap(),
                 mark_key: MarkKey([1; 32]),
                 seed: 7,
                 mode: self.mode,
@@ -181,6 +189,7 @@ impl World {
         StoreView {
             entries: self.entries.values().cloned().collect(),
             verdicts: self.verdicts.clone(),
+            wiper: self.wiper.clone(),
             ..StoreView::default()
         }
     }

@@ -8,7 +8,7 @@ use alloc::{string::String, vec::Vec};
 
 use super::{
     Effect, Event, Keeper, Mode, Outcome, Pending,
-    grant::{Asked, Standing},
+    grant::{Asked, Grant, Standing},
     plan::Next,
 };
 use crate::{
@@ -72,14 +72,25 @@ impl Keeper {
         let Some(grant) = self.grants.get(target) else {
             return;
         };
-        let standing = grant.standing(&self.facts_of(target), &self.mark_key, self.now);
-        let may_be_good = matches!(standing, Standing::Renewable | Standing::CannotRenew(_))
-            && !grant.has_ended(self.now);
+        let may_be_good = self.may_be_good(target, grant);
         let renews_now = grant.flight.is_some() || self.next(target, grant) == Next::Now;
         let may_ask = self.may_probe_at(target, grant) <= self.now.boot;
         if may_be_good && !renews_now && grant.probed_verdict != Some(at) && may_ask {
             self.probe(target, Some(at));
         }
+    }
+
+    /// Whether nothing speaks against the access token.
+    pub(super) fn may_be_good(&self, target: &Target, grant: &Grant) -> bool {
+        let good = match self.standing(target, grant) {
+            Standing::Renewable | Standing::StandingBy(_) | Standing::CannotRenew(_) => true,
+            Standing::LeftAlone(_)
+            | Standing::NotSignedIn
+            | Standing::Paused
+            | Standing::SignInRequired(_)
+            | Standing::Approval { .. } => false,
+        };
+        good && !grant.has_ended(self.now)
     }
 
     pub(super) fn withdrawn(&mut self, store: StoreId, server: String, outcome: Outcome) {
@@ -124,9 +135,7 @@ impl Keeper {
             return false;
         };
         let facts = self.facts_of(target);
-        let standing = grant.standing(&facts, &self.mark_key, self.now);
-        let may_be_good = matches!(standing, Standing::Renewable | Standing::CannotRenew(_))
-            && !grant.has_ended(self.now);
+        let may_be_good = self.may_be_good(target, grant);
         view.verdicts.iter().any(|verdict| {
             let stale = facts.proof_at.is_some_and(|proof| proof >= verdict.at);
             let unasked = grant.probed_verdict != Some(verdict.at) && may_be_good;

@@ -83,7 +83,7 @@ impl Keeper {
             buttons: shown.buttons,
             exit: shown.exit,
             expires_at: pair.expires_at.filter(|end| *end != Wall(0)),
-            next_renewal_at: self.next_renewal(target, grant, &facts),
+            next_renewal_at: self.next_renewal(target, grant),
             last_renewal_at: facts.renewed_at,
             renewed_by: facts.renewed_by,
             sign_in_ends_at: facts.sign_in_ends,
@@ -95,7 +95,7 @@ impl Keeper {
                 .or_else(|| facts.pin.as_ref().map(|pin| pin.issuer.clone())),
             scopes: grant.entry.scope.as_deref().map(scopes).unwrap_or_default(),
             tools: facts.tools,
-            reason: self.reason(target, grant, &facts),
+            reason: self.reason(target, grant),
         }
     }
 
@@ -165,7 +165,7 @@ impl Keeper {
             Some(Err(_)) => return Situation::StoreBroken,
             Some(Ok(_)) => {}
         }
-        let next = self.next_renewal(target, grant, facts);
+        let next = self.next_renewal(target, grant);
         if let Some(spare) = self.spares.values().find(|s| s.is_owed() && s.is_about(target)) {
             let why = grant
                 .failure
@@ -178,7 +178,7 @@ impl Keeper {
             return Situation::Refreshing;
         }
         let ended = grant.has_ended(self.now);
-        match grant.standing(facts, &self.mark_key, self.now) {
+        match self.standing(target, grant) {
             Standing::LeftAlone(_) => Situation::LeftAlone,
             Standing::NotSignedIn => Situation::NotSignedIn { signed_out: false },
             Standing::Paused => Situation::Paused,
@@ -188,6 +188,10 @@ impl Keeper {
             },
             Standing::SignInRequired(_) => Situation::SignInRequired,
             Standing::Approval { known, now } => Situation::Approval { known, now },
+            Standing::StandingBy(_) if grant.probe == Some(ProbeFinding::Refused) => {
+                Situation::Refused { renewed: facts.renewed_by == Some(Renewer::Lamplighter) }
+            }
+            Standing::StandingBy(wiper) => Situation::StandingBy { version: wiper.version },
             Standing::Renewable => match (&grant.failure, ended, facts.failing_since) {
                 (Some(failure), ended, _)
                     if self.network == Some(false)
@@ -223,21 +227,23 @@ impl Keeper {
     }
 
     /// When it is renewed, or should be; `None` where it cannot be.
-    fn next_renewal(&self, target: &Target, grant: &Grant, facts: &GrantFacts) -> Option<Wall> {
-        if grant.standing(facts, &self.mark_key, self.now) != Standing::Renewable {
+    fn next_renewal(&self, target: &Target, grant: &Grant) -> Option<Wall> {
+        if self.standing(target, grant) != Standing::Renewable {
             return None;
         }
         Some(match self.next(target, grant) {
             Next::At(at, _) => self.now.wall + self.now.boot.until(at),
-            Next::Now | Next::After(_) | Next::Never => self.due(target, grant).max(self.now.wall),
+            Next::Now | Next::After(_) | Next::StandBy(_) | Next::Never => {
+                self.due(target, grant).max(self.now.wall)
+            }
         })
     }
 
-    fn reason(&self, target: &Target, grant: &Grant, facts: &GrantFacts) -> Option<String> {
+    fn reason(&self, target: &Target, grant: &Grant) -> Option<String> {
         if let Some(Err(fault)) = self.stores.get(&target.store) {
             return Some(fault.to_string());
         }
-        match grant.standing(facts, &self.mark_key, self.now) {
+        match self.standing(target, grant) {
             Standing::SignInRequired(why) => Some(why),
             Standing::CannotRenew(why) => Some(why.into()),
             Standing::LeftAlone(crate::store::LeftAlone::EnterpriseManaged) => {
@@ -246,6 +252,7 @@ impl Keeper {
             Standing::LeftAlone(crate::store::LeftAlone::UnknownShape) => {
                 Some("its entry has a shape this version does not know".into())
             }
+            Standing::StandingBy(wiper) => Some(self.standing_words(target, &wiper)),
             Standing::NotSignedIn
             | Standing::Paused
             | Standing::Approval { .. }

@@ -87,8 +87,10 @@ impl Keeper {
         grant.attempts = 0;
         grant.failure = None;
         grant.wait_until = None;
-        if grant.asked != Asked::No && !grant.has_ended(self.now) {
-            let id = grant.id.clone();
+        let settled = grant.asked != Asked::No && !grant.has_ended(self.now);
+        let id = grant.id.clone();
+        // A client that has just opened renewed nothing: the next plan tells what stands in the way.
+        if settled && !self.is_standing_by(target) {
             let why = "somebody else renewed it meanwhile".into();
             self.settle(target, Event::Unchanged { grant: id, why, next: None });
         }

@@ -1,0 +1,82 @@
+//! When a renewal would make things worse: a client is at work that wipes tokens it meets renewed.
+//!
+//! Only where the older access token may have died with the renewal, so a provider known to keep it
+//! alive is renewed as ever. Nothing starts while such a client runs and the token is good; verdicts
+//! are still withdrawn. After the token's end there is nothing left to lose.
+
+use alloc::{format, string::String};
+
+use super::{
+    Keeper, Mode,
+    grant::{Asked, Grant, Standing},
+};
+use crate::{
+    health,
+    ids::Target,
+    store::Wiper,
+    time::{Boot, Millis},
+};
+
+/// That a client has closed is told by nothing, so it is looked for: only while a renewal is due.
+const LOOK_AGAIN: Millis = Millis::minutes(1);
+
+impl Keeper {
+    /// Where a grant stands, with who else is at work.
+    pub(super) fn standing(&self, target: &Target, grant: &Grant) -> Standing {
+        let standing = grant.standing(&self.facts_of(target), &self.mark_key, self.now);
+        if standing != Standing::Renewable || grant.has_ended(self.now) {
+            return standing;
+        }
+        self.wiper(target, grant).map_or(Standing::Renewable, Standing::StandingBy)
+    }
+
+    pub(super) fn is_standing_by(&self, target: &Target) -> bool {
+        let standing = self.grants.get(target).map(|grant| self.standing(target, grant));
+        matches!(standing, Some(Standing::StandingBy(_)))
+    }
+
+    /// The client that would wipe this grant, in its own store or in one that holds a copy: all
+    /// copies are renewed at once or not at all.
+    fn wiper(&self, target: &Target, grant: &Grant) -> Option<Wiper> {
+        if self.profiles.of(&grant.entry.server_url).1.keeps_old_access == Some(true) {
+            return None;
+        }
+        let refresh = grant.entry.pair.refresh.as_ref();
+        let copies = self.grants.iter().filter(|(other, copy)| {
+            *other == target || (refresh.is_some() && copy.entry.pair.refresh.as_ref() == refresh)
+        });
+        let mut stores = copies.filter_map(|(copy, _)| self.stores.get(&copy.store)?.as_ref().ok());
+        stores.find_map(|view| view.wiper.clone())
+    }
+
+    /// When a grant that stands by is weighed again by the clock alone: when it is due, then at its
+    /// end.
+    pub(super) fn stands_until(&self, target: &Target, grant: &Grant) -> Option<Boot> {
+        let due = self.due(target, grant);
+        let at = if due > self.now.wall { Some(due) } else { grant.entry.pair.expires_at };
+        at.map(|at| self.now.boot_at(at))
+    }
+
+    /// Due or asked for, and not now: whoever asked is told, and the store is looked at again.
+    pub(super) fn stand_by(&mut self, target: &Target) {
+        self.settle_never(target);
+        let Some(grant) = self.grants.get(target) else {
+            return;
+        };
+        let is_due = self.due(target, grant) <= self.now.wall;
+        if self.mode == Mode::Keep && grant.asked == Asked::No && is_due {
+            let at = self.now.boot + LOOK_AGAIN;
+            self.relooks.entry(target.store.clone()).or_insert(at);
+        }
+    }
+
+    /// Why it stands by, and what helps.
+    pub(super) fn standing_words(&self, target: &Target, wiper: &Wiper) -> String {
+        let client = self.infos.get(&target.store).map_or("the client", |info| &info.client);
+        format!(
+            "{} is open and would lose the new sign-in; it is renewed when that is closed or updated, \
+             or when the token has ended",
+            health::versioned(client, wiper.version.as_deref())
+        )
+    }
+}
