@@ -7,14 +7,17 @@
 
 mod args;
 mod ask;
+mod changes;
 mod doctor;
-
 mod events;
 mod json;
 mod keep;
 mod log;
 mod remote;
+mod service;
+mod shell;
 mod status;
+mod uninstall;
 mod words;
 
 use std::process::ExitCode;
@@ -33,6 +36,8 @@ use words::Reader;
 
 /// Anything that is neither usage nor one of the table's codes.
 const EXIT_OTHER: u8 = 1;
+/// Wrong usage, as clap has it.
+const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -47,17 +52,21 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<u8> {
-    let place = Place::find(Env::Process)?;
+    let place = || Place::find(Env::Process);
     match command {
-        Command::Status(args) => status::run(&place, &args),
-        Command::Renew(args) => ask::run(place, Action::Renew, &args.names, args.json),
-        Command::Keep(args) => keep::run(place, args.json),
-        Command::Events(args) => keep::events(&place, args.json),
-        Command::Check(args) => ask::run(place, Action::Check, &args.names, args.json),
-        Command::Pause(args) => ask::run(place, Action::Pause, &args.names, args.json),
-        Command::Resume(args) => ask::run(place, Action::Resume, &args.names, args.json),
-        Command::Log(args) => log::run(&place, &args),
-        Command::Doctor(args) => doctor::run(&place, &args),
+        Command::Status(args) => status::run(&place()?, &args),
+        Command::Renew(args) => ask::run(place()?, Action::Renew, &args.names, args.json),
+        Command::Keep(args) => keep::run(place()?, args.json),
+        Command::Events(args) => keep::events(&place()?, args.json),
+        Command::Check(args) => ask::run(place()?, Action::Check, &args.names, args.json),
+        Command::Pause(args) => ask::run(place()?, Action::Pause, &args.names, args.json),
+        Command::Resume(args) => ask::run(place()?, Action::Resume, &args.names, args.json),
+        Command::Log(args) => log::run(&place()?, &args),
+        Command::Doctor(args) => doctor::run(&place()?, &args),
+        Command::Service(args) => service::run(&place()?, &args.command),
+        Command::Uninstall(args) => uninstall::run(place()?, &args),
+        Command::Completions(args) => shell::completions(args.shell),
+        Command::Man(args) => shell::man(args.out.as_deref()),
     }
 }
 

@@ -68,6 +68,9 @@ pub struct Limbs {
 /// Where news go: the event, and the truth after it.
 pub type Listener = Box<dyn FnMut(&Event, &Snapshot) + Send>;
 
+/// Where the truth goes after everything that happened, news or not.
+pub type Watcher = Box<dyn FnMut(&Snapshot) + Send>;
+
 /// The loop with everything it holds.
 pub struct Driver {
     keeper: Keeper,
@@ -79,6 +82,7 @@ pub struct Driver {
     socket: PathBuf,
     answers: mpsc::UnboundedReceiver<(Ticket, Outcome)>,
     listener: Listener,
+    watcher: Option<Watcher>,
     /// Held until everything else is dropped.
     _lock: EngineLock,
 }
@@ -108,8 +112,14 @@ impl Driver {
             socket: limbs.socket,
             answers,
             listener,
+            watcher: None,
             _lock: limbs.lock,
         }
+    }
+
+    /// From now on `watcher` sees the truth after everything that happens.
+    pub fn watch_with(&mut self, watcher: Watcher) {
+        self.watcher = Some(watcher);
     }
 
     /// Looks at every store once and lets core start what is due.
@@ -295,6 +305,9 @@ impl Driver {
                 | Effect::Withdraw { .. }
                 | Effect::Probe { .. } => self.world.perform(effect),
             }
+        }
+        if let Some(watcher) = &mut self.watcher {
+            watcher(&self.keeper.snapshot());
         }
         self.settle_guests();
     }

@@ -72,6 +72,8 @@ pub struct Settings {
     pub consent: Option<Consent>,
     /// Whether notices are shown.
     pub notices: bool,
+    /// The user's own command for news, program and arguments; empty: none.
+    pub on_change: Vec<String>,
     /// The Claude Code store.
     pub claude_code: ClaudeCodeSettings,
     /// The way out.
@@ -87,6 +89,7 @@ impl Default for Settings {
             keyring_wait: Duration::from_secs(2),
             consent: None,
             notices: true,
+            on_change: Vec::new(),
             claude_code: ClaudeCodeSettings { enabled: true, folders: Vec::new() },
             network: Network::default(),
             profiles: Profiles::default(),
@@ -127,12 +130,16 @@ impl Settings {
             let what = format!("keyring_wait_seconds must be from 1 to {LONGEST_WAIT}");
             return Err(fault(None, what));
         }
+        if wire.on_change.first().is_some_and(|program| program.trim().is_empty()) {
+            return Err(fault(None, "on_change must begin with the name of a program".into()));
+        }
         let overrides = wire.profiles.to_string();
         Ok(Self {
             keyring: wire.keyring,
             keyring_wait: Duration::from_secs(wire.keyring_wait_seconds),
             consent: wire.consent,
             notices: wire.notices,
+            on_change: wire.on_change,
             claude_code: ClaudeCodeSettings {
                 enabled: wire.stores.claude_code.enabled,
                 folders: folders("stores.claude-code.folders", wire.stores.claude_code.folders)?,
@@ -184,6 +191,7 @@ struct Wire {
     keyring_wait_seconds: u64,
     consent: Option<Consent>,
     notices: bool,
+    on_change: Vec<String>,
     stores: WireStores,
     network: WireNetwork,
     profiles: toml::Table,
@@ -191,12 +199,14 @@ struct Wire {
 
 impl Default for Wire {
     fn default() -> Self {
-        let Settings { keyring, keyring_wait, consent, notices, .. } = Settings::default();
+        let Settings { keyring, keyring_wait, consent, notices, on_change, .. } =
+            Settings::default();
         Self {
             keyring,
             keyring_wait_seconds: keyring_wait.as_secs(),
             consent,
             notices,
+            on_change,
             stores: WireStores::default(),
             network: WireNetwork::default(),
             profiles: toml::Table::new(),
@@ -275,6 +285,7 @@ mod tests {
         let settings = parse(&live).unwrap();
         assert_eq!(settings.claude_code.folders, [Path::new("/home/ada/work/.claude")]);
         assert_eq!(settings.network.extra_ca, [Path::new("/etc/ssl/corp.pem")]);
+        assert_eq!(settings.on_change, ["notify-my-phone", "--json"]);
         let slack = settings.profiles.of("https://mcp.slack.com/mcp").1;
         assert_eq!(slack.access_life(), Some(Millis::hours(12)));
     }
@@ -306,6 +317,8 @@ mod tests {
         refused("notices = true\nkeyring = \n", "line 2, column 11");
         refused("keyring = 'maybe'\n", "line 1, column 11: unknown variant `maybe`");
         refused("keyring_wait_seconds = 0\n", "from 1 to 60");
+        refused("on_change = ['']\n", "on_change must begin with the name of a program");
+        refused("on_change = 'notify-my-phone --json'\n", "line 1, column 13: invalid type");
         refused("[network]\nextra_ca = ['corp.pem']\n", "`corp.pem` is not an absolute path");
     }
 
