@@ -1,6 +1,9 @@
 //! The command line: what can be typed, with its help. It holds no rule of its own.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -8,6 +11,7 @@ Examples:
   lamplighter renew                  renew what is due, withdraw stale verdicts
   lamplighter renew slack            renew one server now
   lamplighter keep                   stay, and renew everything before it ends
+  lamplighter service install        the same in the background, from each log in on
   lamplighter doctor                 what is where, what is wrong, what to do
 
 Exit codes:
@@ -107,6 +111,42 @@ Examples:
 
 Nothing it prints is a secret: it may be pasted into a bug report.")]
     Doctor(Doctor),
+    /// Run the keeper as a service of yours: from each log in on, in the background.
+    #[command(after_help = "\
+Examples:
+  lamplighter service install
+  lamplighter service status --json
+  lamplighter service remove
+
+On Linux it is a systemd user unit, on macOS a launchd agent (unproven); on Windows let the Task
+Scheduler run `lamplighter keep` at log on. Everything that runs can be seen with `lamplighter log`
+and `lamplighter events`.")]
+    Service(Service),
+    /// Remove everything of Lamplighter's; clients keep their sign-ins.
+    #[command(after_help = "\
+Examples:
+  lamplighter uninstall              lists what goes, and asks
+  lamplighter uninstall --yes
+  lamplighter uninstall --yes --json
+
+New tokens that no client has yet are saved first, and what was renewed in the last minute is watched
+until its client is known to live with it; where a store can't be written, nothing is removed and the
+exit code is 12. Settings, state, history, service and the key in your keyring go; the command itself
+stays (cargo uninstall lamplighter).")]
+    Uninstall(Uninstall),
+    /// Print the completion script of a shell.
+    #[command(after_help = "\
+Examples:
+  lamplighter completions bash > ~/.local/share/bash-completion/completions/lamplighter
+  lamplighter completions zsh > ~/.zfunc/_lamplighter
+  lamplighter completions fish > ~/.config/fish/completions/lamplighter.fish")]
+    Completions(Completions),
+    /// Print the manual page, or write one page for each command.
+    #[command(after_help = "\
+Examples:
+  lamplighter man | man -l -
+  lamplighter man --out ~/.local/share/man/man1")]
+    Man(Man),
 }
 
 /// `status`.
@@ -184,4 +224,71 @@ pub(crate) struct Doctor {
     /// One JSON document.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `service`.
+#[derive(Debug, Args)]
+pub(crate) struct Service {
+    #[command(subcommand)]
+    pub command: ServiceCommand,
+}
+
+/// What can be done about the service.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// Install it and start it now. What is installed already stays.
+    #[command(after_help = "\
+Examples:
+  lamplighter service install
+
+The service runs the very program that this command is, and looks where it looks: LAMPLIGHTER_HOME,
+XDG_CONFIG_HOME, XDG_STATE_HOME, CLAUDE_CONFIG_DIR and CLAUDE_SECURESTORAGE_CONFIG_DIR are carried
+over. A proxy belongs into the settings.")]
+    Install(Json),
+    /// End it and remove it, if it is Lamplighter's.
+    #[command(after_help = "\
+Examples:
+  lamplighter service remove")]
+    Remove(Json),
+    /// Say whether it is installed and runs. Exit code 0 if it runs, else 1.
+    #[command(after_help = "\
+Examples:
+  lamplighter service status
+  lamplighter service status --json | jq .running")]
+    Status(Json),
+}
+
+/// Commands that take nothing else.
+#[derive(Debug, Args)]
+pub(crate) struct Json {
+    /// One JSON document (schema 1).
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `uninstall`.
+#[derive(Debug, Args)]
+pub(crate) struct Uninstall {
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// What was removed as one JSON document (schema 1), last; needs --yes.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Which shell.
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Write the pages of all commands into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }

@@ -18,8 +18,9 @@ pub(crate) struct Document {
     servers: Vec<Server>,
 }
 
+/// One server in it.
 #[derive(Debug, Serialize)]
-struct Server {
+pub(crate) struct Server {
     id: String,
     client: String,
     profile: Option<String>,
@@ -46,31 +47,34 @@ impl Document {
         Self {
             schema: 1,
             generated_at: rfc3339(reader.now),
-            servers: snapshot.rows.iter().map(|row| server(row, reader)).collect(),
+            servers: snapshot.rows.iter().map(|row| Server::of(row, reader)).collect(),
         }
     }
 }
 
-fn server(row: &Row, reader: &Reader) -> Server {
-    let time = |at: Option<Wall>| at.and_then(rfc3339);
-    Server {
-        id: row.id.to_string(),
-        client: row.client.clone(),
-        profile: row.profile.clone(),
-        name: row.name.clone(),
-        url: row.url.clone(),
-        health: row.health,
-        phrase: reader.phrase(&row.phrase),
-        expires_at: time(row.expires_at),
-        next_renewal_at: time(row.next_renewal_at),
-        last_renewal_at: time(row.last_renewal_at),
-        renewed_by: row.renewed_by,
-        sign_in_ends_at: time(row.sign_in_ends_at),
-        has_refresh_token: row.has_refresh_token,
-        issuer: row.issuer.clone(),
-        scopes: row.scopes.clone(),
-        tools: row.tools,
-        reason: row.reason.clone(),
-        actions: row.buttons.clone(),
+impl Server {
+    /// The server of one row.
+    pub(crate) fn of(row: &Row, reader: &Reader) -> Self {
+        let time = |at: Option<Wall>| at.and_then(rfc3339);
+        Self {
+            id: row.id.to_string(),
+            client: row.client.clone(),
+            profile: row.profile.clone(),
+            name: row.name.clone(),
+            url: row.url.clone(),
+            health: row.health,
+            phrase: reader.phrase(&row.phrase),
+            expires_at: time(row.expires_at),
+            next_renewal_at: time(row.next_renewal_at),
+            last_renewal_at: time(row.last_renewal_at),
+            renewed_by: row.renewed_by,
+            sign_in_ends_at: time(row.sign_in_ends_at),
+            has_refresh_token: row.has_refresh_token,
+            issuer: row.issuer.clone(),
+            scopes: row.scopes.clone(),
+            tools: row.tools,
+            reason: row.reason.clone(),
+            actions: row.buttons.clone(),
+        }
     }
 }

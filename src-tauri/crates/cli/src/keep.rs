@@ -1,14 +1,18 @@
 //! `lamplighter keep`: the keeper in the foreground, one line per event.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use lamplighter_core::{
     keeper::{Event, Mode},
     snapshot::Snapshot,
 };
-use lamplighter_engine::open::Place;
+use lamplighter_engine::{on_change::OnChange, open::Place};
 
 use crate::{
+    changes::Changes,
     events::{line, print_json, stopped},
     reader, remote, words,
 };
@@ -19,16 +23,37 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
 /// Keeps until told to end.
 pub(crate) fn run(place: Place, json: bool) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let listener = Box::new(move |event: &Event, _: &Snapshot| tell(event, json));
     runtime.block_on(async {
+        let command = place.settings.on_change.clone();
+        let complain = Box::new(|what: &str| eprintln!("lamplighter: {what}"));
+        let (on_change, runner) = OnChange::start(command, complain).unzip();
+        let changes = on_change.map(|on_change| Arc::new(Mutex::new(Changes::new(on_change))));
+        let heard = changes.clone();
+        let listener = Box::new(move |event: &Event, snapshot: &Snapshot| {
+            tell(event, json);
+            if let Some(changes) = &heard {
+                changes.lock().unwrap_or_else(PoisonError::into_inner).event(event, snapshot);
+            }
+        });
         let mut driver = place.open(Mode::Keep, "lamplighter keep", ENGINE_PATIENCE, listener)?;
         driver.look().await;
+        if let Some(changes) = changes {
+            changes.lock().unwrap_or_else(PoisonError::into_inner).begin(&driver.snapshot());
+            driver.watch_with(Box::new(move |snapshot| {
+                changes.lock().unwrap_or_else(PoisonError::into_inner).seen(snapshot);
+            }));
+        }
         if !json {
             for line in words::picture(&driver.snapshot(), &reader()) {
                 println!("{line}");
             }
         }
         driver.keep(stopped()).await;
+        // Others may act while the user's command hears the last news.
+        drop(driver);
+        if let Some(runner) = runner {
+            runner.finish().await;
+        }
         Ok(0)
     })
 }

@@ -7,6 +7,7 @@
 
 mod args;
 mod ask;
+mod changes;
 mod demo;
 mod doctor;
 mod events;
@@ -14,7 +15,10 @@ mod json;
 mod keep;
 mod log;
 mod remote;
+mod service;
+mod shell;
 mod status;
+mod uninstall;
 mod words;
 
 use std::process::ExitCode;
@@ -33,6 +37,8 @@ use words::Reader;
 
 /// Anything that is neither usage nor one of the table's codes.
 const EXIT_OTHER: u8 = 1;
+/// Wrong usage, as clap has it.
+const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -60,6 +66,10 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Log(args) => log::run(&place()?, &args),
         Command::Demo(args) => demo::run(args.seconds, args.json),
         Command::Doctor(args) => doctor::run(&place()?, &args),
+        Command::Service(args) => service::run(&place()?, &args.command),
+        Command::Uninstall(args) => uninstall::run(place()?, &args),
+        Command::Completions(args) => shell::completions(args.shell),
+        Command::Man(args) => shell::man(args.out.as_deref()),
     }
 }
 

@@ -74,6 +74,9 @@ pub struct Limbs {
 /// Where news go: the event, and the truth after it.
 pub type Listener = Box<dyn FnMut(&Event, &Snapshot) + Send>;
 
+/// Where the truth goes after everything that happened, news or not.
+pub type Watcher = Box<dyn FnMut(&Snapshot) + Send>;
+
 /// The loop with everything it holds.
 pub struct Driver {
     keeper: Keeper,
@@ -90,6 +93,7 @@ pub struct Driver {
     moved_at: Option<Instant>,
     answers: mpsc::UnboundedReceiver<(Ticket, Outcome)>,
     listener: Listener,
+    watcher: Option<Watcher>,
     /// Held until everything else is dropped.
     _lock: EngineLock,
 }
@@ -122,8 +126,14 @@ impl Driver {
             moved_at: None,
             answers,
             listener,
+            watcher: None,
             _lock: limbs.lock,
         }
+    }
+
+    /// From now on `watcher` sees the truth after everything that happens.
+    pub fn watch_with(&mut self, watcher: Watcher) {
+        self.watcher = Some(watcher);
     }
 
     /// Looks at every store once and lets core start what is due.
@@ -365,6 +375,9 @@ impl Driver {
                 | Effect::Withdraw { .. }
                 | Effect::Probe { .. } => self.world.perform(effect),
             }
+        }
+        if let Some(watcher) = &mut self.watcher {
+            watcher(&self.keeper.snapshot());
         }
         self.settle_guests();
     }

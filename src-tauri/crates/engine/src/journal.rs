@@ -79,6 +79,16 @@ impl fmt::Display for Closed {
     }
 }
 
+/// What records still wait for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Left {
+    /// New tokens that no store is known to hold.
+    pub unsaved: usize,
+    /// New tokens that a store holds, and that are looked at again until its client is known to live
+    /// with them.
+    pub watched: usize,
+}
+
 /// The one file of records.
 #[derive(Debug)]
 pub struct Journal {
@@ -131,6 +141,25 @@ impl Journal {
             Err(Unread::Closed(why)) => (0, JournalState::Closed(why)),
             Err(Unread::Broken) => (0, JournalState::SetAside { to: place.into(), sealed: false }),
         }
+    }
+
+    /// What the records at `place` still wait for, changing nothing; or why that can't be told. A
+    /// file that can't be parsed holds nothing that could be brought home.
+    pub fn left(place: &Path, key: Option<Key>) -> Result<Left, Closed> {
+        let records = match read(place, key.as_ref()) {
+            Ok(found) => found.records,
+            Err(Unread::Broken) => Vec::new(),
+            Err(Unread::Closed(why)) => return Err(why),
+        };
+        let mut left = Left::default();
+        for record in records {
+            match record.stage {
+                Stage::Intent | Stage::Raw(_) => {}
+                Stage::Answered(_) => left.unsaved += 1,
+                Stage::Saved { .. } => left.watched += 1,
+            }
+        }
+        Ok(left)
     }
 
     /// Writes the record down, in place of an older one of the same name. Durable when this returns;

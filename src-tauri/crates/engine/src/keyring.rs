@@ -54,13 +54,33 @@ impl KeyringAnswer {
     }
 }
 
+/// What became of the key when it was to be forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forgotten {
+    /// It is gone.
+    Gone,
+    /// There was none.
+    NotThere,
+    /// It needs a person to unlock it; nothing was changed.
+    Locked,
+    /// There is no keyring to ask, or it would not do; why, in words.
+    Absent(String),
+    /// It did not answer in time.
+    TimedOut,
+    /// The settings say not to ask.
+    Off,
+}
+
 /// A keyring.
 ///
-/// Contract: [`fetch`](Self::fetch) may block as long as it likes, brings up no dialog, reads or
-/// creates the one entry of ours and touches no other.
+/// Contract: each call may block as long as it likes, brings up no dialog, and touches no entry but
+/// the one of ours.
 pub trait Keyring: Send {
     /// Reads the key, or makes it where there is none.
     fn fetch(&self) -> KeyringAnswer;
+
+    /// Removes the key.
+    fn forget(&self) -> Forgotten;
 }
 
 /// The journal's key, as the settings want it. Blocks for at most the settings' wait.
@@ -71,20 +91,54 @@ pub fn journal_key(settings: &Settings, env: &Env) -> KeyringAnswer {
     }
 }
 
+/// Removes the journal's key, if the settings allow to ask. Blocks for at most the settings' wait.
+pub fn forget_journal_key(settings: &Settings, env: &Env) -> Forgotten {
+    match settings.keyring {
+        KeyringUse::Off => Forgotten::Off,
+        KeyringUse::Auto => forget(SystemKeyring::new(env), settings.keyring_wait),
+    }
+}
+
 /// Asks on a thread of its own and waits at most `patience`.
 pub fn ask(keyring: impl Keyring + 'static, patience: Duration) -> KeyringAnswer {
+    match aside(patience, move || keyring.fetch()) {
+        Ok(answer) => answer,
+        Err(Silence::TooLong) => KeyringAnswer::TimedOut,
+        Err(Silence::Failed(why)) => KeyringAnswer::Absent(why),
+    }
+}
+
+/// Has the key removed on a thread of its own and waits at most `patience`.
+pub fn forget(keyring: impl Keyring + 'static, patience: Duration) -> Forgotten {
+    match aside(patience, move || keyring.forget()) {
+        Ok(answer) => answer,
+        Err(Silence::TooLong) => Forgotten::TimedOut,
+        Err(Silence::Failed(why)) => Forgotten::Absent(why),
+    }
+}
+
+/// Why a question was not answered.
+enum Silence {
+    TooLong,
+    Failed(String),
+}
+
+fn aside<T: Send + 'static>(
+    patience: Duration,
+    question: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Silence> {
     let (tell, told) = mpsc::sync_channel(1);
     let asking = thread::Builder::new().name("keyring".into()).spawn(move || {
         // Nobody may be listening any more.
-        let _ = tell.send(keyring.fetch());
+        let _ = tell.send(question());
     });
     match asking.map(|_| told.recv_timeout(patience)) {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(mpsc::RecvTimeoutError::Timeout)) => KeyringAnswer::TimedOut,
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(mpsc::RecvTimeoutError::Timeout)) => Err(Silence::TooLong),
         Ok(Err(mpsc::RecvTimeoutError::Disconnected)) => {
-            KeyringAnswer::Absent("it failed while it was asked".into())
+            Err(Silence::Failed("it failed while it was asked".into()))
         }
-        Err(error) => KeyringAnswer::Absent(format!("it can't be asked: {error}")),
+        Err(error) => Err(Silence::Failed(format!("it can't be asked: {error}"))),
     }
 }
 
@@ -142,6 +196,14 @@ impl Keyring for FakeKeyring {
             (None, Err(error)) => KeyringAnswer::Absent(error.to_string()),
         }
     }
+
+    fn forget(&self) -> Forgotten {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match memory.key.take() {
+            Some(_) => Forgotten::Gone,
+            None => Forgotten::NotThere,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -170,10 +232,18 @@ mod tests {
                 let _ = self.0.lock().unwrap().recv();
                 KeyringAnswer::Locked
             }
+            fn forget(&self) -> Forgotten {
+                let _ = self.0.lock().unwrap().recv();
+                Forgotten::Locked
+            }
         }
         let (let_go, held) = mpsc::channel();
         let answer = ask(Hanging(Mutex::new(held)), Duration::from_millis(20));
         assert_eq!(answer, KeyringAnswer::TimedOut);
+        drop(let_go);
+        let (let_go, held) = mpsc::channel();
+        let answer = forget(Hanging(Mutex::new(held)), Duration::from_millis(20));
+        assert_eq!(answer, Forgotten::TimedOut);
         drop(let_go);
     }
 
@@ -184,14 +254,29 @@ mod tests {
             fn fetch(&self) -> KeyringAnswer {
                 std::panic::resume_unwind(Box::new("on purpose"))
             }
+            fn forget(&self) -> Forgotten {
+                std::panic::resume_unwind(Box::new("on purpose"))
+            }
         }
         assert!(matches!(ask(Failing, LONG), KeyringAnswer::Absent(_)));
+        assert!(matches!(forget(Failing, LONG), Forgotten::Absent(_)));
     }
 
     #[test]
     fn a_keyring_that_is_switched_off_is_not_asked() {
         let settings = Settings { keyring: KeyringUse::Off, ..Settings::default() };
         assert_eq!(journal_key(&settings, &Env::Process), KeyringAnswer::Off);
+        assert_eq!(forget_journal_key(&settings, &Env::Process), Forgotten::Off);
+    }
+
+    #[test]
+    fn a_key_that_is_forgotten_is_gone_and_the_next_is_another() {
+        let keyring = FakeKeyring::new();
+        assert_eq!(forget(keyring.clone(), LONG), Forgotten::NotThere);
+        let first = ask(keyring.clone(), LONG);
+        assert_eq!(forget(keyring.clone(), LONG), Forgotten::Gone);
+        let KeyringAnswer::Created(second) = ask(keyring, LONG) else { panic!("it was kept") };
+        assert_ne!(first.key(), Some(&second));
     }
 
     #[test]

@@ -74,6 +74,8 @@ pub struct Settings {
     pub notices: bool,
     /// Whether servers are asked if they accept their tokens.
     pub probe: bool,
+    /// The user's own command for news, program and arguments; empty: none.
+    pub on_change: Vec<String>,
     /// The Claude Code store.
     pub claude_code: ClaudeCodeSettings,
     /// The way out.
@@ -90,6 +92,7 @@ impl Default for Settings {
             consent: None,
             notices: true,
             probe: true,
+            on_change: Vec::new(),
             claude_code: ClaudeCodeSettings { enabled: true, folders: Vec::new() },
             network: Network::default(),
             profiles: Profiles::default(),
@@ -130,6 +133,9 @@ impl Settings {
             let what = format!("keyring_wait_seconds must be from 1 to {LONGEST_WAIT}");
             return Err(fault(None, what));
         }
+        if wire.on_change.first().is_some_and(|program| program.trim().is_empty()) {
+            return Err(fault(None, "on_change must begin with the name of a program".into()));
+        }
         let overrides = wire.profiles.to_string();
         Ok(Self {
             keyring: wire.keyring,
@@ -137,6 +143,7 @@ impl Settings {
             consent: wire.consent,
             notices: wire.notices,
             probe: wire.probe,
+            on_change: wire.on_change,
             claude_code: ClaudeCodeSettings {
                 enabled: wire.stores.claude_code.enabled,
                 folders: folders("stores.claude-code.folders", wire.stores.claude_code.folders)?,
@@ -189,6 +196,7 @@ struct Wire {
     consent: Option<Consent>,
     notices: bool,
     probe: bool,
+    on_change: Vec<String>,
     stores: WireStores,
     network: WireNetwork,
     profiles: toml::Table,
@@ -196,13 +204,15 @@ struct Wire {
 
 impl Default for Wire {
     fn default() -> Self {
-        let Settings { keyring, keyring_wait, consent, notices, probe, .. } = Settings::default();
+        let Settings { keyring, keyring_wait, consent, notices, probe, on_change, .. } =
+            Settings::default();
         Self {
             keyring,
             keyring_wait_seconds: keyring_wait.as_secs(),
             consent,
             notices,
             probe,
+            on_change,
             stores: WireStores::default(),
             network: WireNetwork::default(),
             profiles: toml::Table::new(),
@@ -281,6 +291,7 @@ mod tests {
         let settings = parse(&live).unwrap();
         assert_eq!(settings.claude_code.folders, [Path::new("/home/ada/work/.claude")]);
         assert_eq!(settings.network.extra_ca, [Path::new("/etc/ssl/corp.pem")]);
+        assert_eq!(settings.on_change, ["notify-my-phone", "--json"]);
         let slack = settings.profiles.of("https://mcp.slack.com/mcp").1;
         assert_eq!(slack.access_life(), Some(Millis::hours(12)));
     }
@@ -312,6 +323,8 @@ mod tests {
         refused("notices = true\nkeyring = \n", "line 2, column 11");
         refused("keyring = 'maybe'\n", "line 1, column 11: unknown variant `maybe`");
         refused("keyring_wait_seconds = 0\n", "from 1 to 60");
+        refused("on_change = ['']\n", "on_change must begin with the name of a program");
+        refused("on_change = 'notify-my-phone --json'\n", "line 1, column 13: invalid type");
         refused("[network]\nextra_ca = ['corp.pem']\n", "`corp.pem` is not an absolute path");
     }
 

@@ -83,7 +83,7 @@ impl Keeper {
     /// Whether nothing speaks against the access token.
     pub(super) fn may_be_good(&self, target: &Target, grant: &Grant) -> bool {
         let good = match self.standing(target, grant) {
-            Standing::Renewable | Standing::StandingBy(_) | Standing::CannotRenew(_) => true,
+            Standing::Renewable | Standing::Yielding(_) | Standing::CannotRenew(_) => true,
             Standing::LeftAlone(_)
             | Standing::NotSignedIn
             | Standing::Paused

@@ -188,10 +188,10 @@ impl Keeper {
             },
             Standing::SignInRequired(_) => Situation::SignInRequired,
             Standing::Approval { known, now } => Situation::Approval { known, now },
-            Standing::StandingBy(_) if grant.probe == Some(ProbeFinding::Refused) => {
+            Standing::Yielding(_) if grant.probe == Some(ProbeFinding::Refused) => {
                 Situation::Refused { renewed: facts.renewed_by == Some(Renewer::Lamplighter) }
             }
-            Standing::StandingBy(wiper) => Situation::StandingBy { version: wiper.version },
+            Standing::Yielding(wiper) => Situation::StandingBy { version: wiper.version },
             Standing::Renewable => match (&grant.failure, ended, facts.failing_since) {
                 (Some(failure), ended, _)
                     if self.network == Some(false)
@@ -252,7 +252,7 @@ impl Keeper {
             Standing::LeftAlone(crate::store::LeftAlone::UnknownShape) => {
                 Some("its entry has a shape this version does not know".into())
             }
-            Standing::StandingBy(wiper) => Some(self.standing_words(target, &wiper)),
+            Standing::Yielding(wiper) => Some(self.standing_words(target, &wiper)),
             Standing::NotSignedIn
             | Standing::Paused
             | Standing::Approval { .. }

@@ -295,3 +295,19 @@ fn on_a_read_only_disk_nothing_is_kept_and_that_is_said() {
     let fault = journal.keep(record("1", Stage::Intent)).unwrap_err();
     assert!(fault.to_string().contains("Read-only"), "{fault}");
 }
+
+#[test]
+fn what_still_waits_is_counted_without_a_change() {
+    let home = Home::new();
+    assert_eq!(Journal::left(&home.place(), None), Ok(Left::default()));
+    let (mut journal, ..) = home.open(Some(key(1)));
+    for record in every_stage() {
+        journal.keep(record).unwrap();
+    }
+    let before = fs::read(home.place()).unwrap();
+    let left = Journal::left(&home.place(), Some(key(1)));
+    assert_eq!(left, Ok(Left { unsaved: 1, watched: 1 }));
+    assert_eq!(Journal::left(&home.place(), None), Err(Closed::NoKey));
+    assert_eq!(Journal::left(&home.place(), Some(key(2))), Err(Closed::OtherKey));
+    assert_eq!(fs::read(home.place()).unwrap(), before);
+}

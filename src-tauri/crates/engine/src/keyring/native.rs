@@ -2,27 +2,48 @@
 
 use keyring_core::{Error, api::CredentialStoreApi};
 
-use super::{Keyring, KeyringAnswer, SERVICE, SystemKeyring, USER};
+use super::{Forgotten, Keyring, KeyringAnswer, SERVICE, SystemKeyring, USER};
 use crate::seal::Key;
 
 impl Keyring for SystemKeyring {
     fn fetch(&self) -> KeyringAnswer {
-        fetch().unwrap_or_else(|error| told(&error))
+        with_store(fetch_from).unwrap_or_else(|error| told(&error))
+    }
+
+    fn forget(&self) -> Forgotten {
+        with_store(forget_in).unwrap_or_else(|error| match told(&error) {
+            KeyringAnswer::Locked => Forgotten::Locked,
+            KeyringAnswer::Absent(why) => Forgotten::Absent(why),
+            KeyringAnswer::TimedOut => Forgotten::TimedOut,
+            KeyringAnswer::Off => Forgotten::Off,
+            // An error never says so.
+            KeyringAnswer::Present(_) | KeyringAnswer::Created(_) => Forgotten::NotThere,
+        })
     }
 }
 
+type Question<T> = fn(&dyn CredentialStoreApi) -> Result<T, Error>;
+
 #[cfg(target_os = "macos")]
-fn fetch() -> Result<KeyringAnswer, Error> {
+fn with_store<T>(question: Question<T>) -> Result<T, Error> {
     use security_framework::os::macos::keychain::SecKeychain;
     // As long as this lives, what would bring up a dialog fails instead.
     let _quiet = SecKeychain::disable_user_interaction()
         .map_err(|error| Error::PlatformFailure(Box::new(error)))?;
-    fetch_from(&*apple_native_keyring_store::keychain::Store::new()?)
+    question(&*apple_native_keyring_store::keychain::Store::new()?)
 }
 
 #[cfg(windows)]
-fn fetch() -> Result<KeyringAnswer, Error> {
-    fetch_from(&*windows_native_keyring_store::Store::new()?)
+fn with_store<T>(question: Question<T>) -> Result<T, Error> {
+    question(&*windows_native_keyring_store::Store::new()?)
+}
+
+fn forget_in(store: &dyn CredentialStoreApi) -> Result<Forgotten, Error> {
+    match store.build(SERVICE, USER, None)?.delete_credential() {
+        Ok(()) => Ok(Forgotten::Gone),
+        Err(Error::NoEntry) => Ok(Forgotten::NotThere),
+        Err(other) => Err(other),
+    }
 }
 
 fn fetch_from(store: &dyn CredentialStoreApi) -> Result<KeyringAnswer, Error> {

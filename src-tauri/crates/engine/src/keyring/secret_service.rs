@@ -14,7 +14,7 @@ use zbus::{
 };
 use zeroize::Zeroizing;
 
-use super::{Keyring, KeyringAnswer, SERVICE, SystemKeyring, USER};
+use super::{Forgotten, Keyring, KeyringAnswer, SERVICE, SystemKeyring, USER};
 use crate::seal::Key;
 
 const BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
@@ -28,38 +28,96 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 impl Keyring for SystemKeyring {
     fn fetch(&self) -> KeyringAnswer {
-        let address = self.env.get(BUS).and_then(|address| address.into_string().ok());
-        // Without an address a library would start a bus of its own, where no keyring is.
-        let Some(address) = address.filter(|found| !found.starts_with("autolaunch")) else {
-            return KeyringAnswer::Absent(format!("no desktop session ({BUS} is not set)"));
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        match runtime {
-            Ok(runtime) => runtime.block_on(fetch(&address)).unwrap_or_else(|error| told(&error)),
-            Err(error) => KeyringAnswer::Absent(format!("it can't be asked: {error}")),
-        }
+        self.ask(async |bus| fetch(bus).await).unwrap_or_else(|unheard| match unheard {
+            Unheard::Locked => KeyringAnswer::Locked,
+            Unheard::Absent(why) => KeyringAnswer::Absent(why),
+        })
+    }
+
+    fn forget(&self) -> Forgotten {
+        self.ask(async |bus| forget(bus).await).unwrap_or_else(|unheard| match unheard {
+            Unheard::Locked => Forgotten::Locked,
+            Unheard::Absent(why) => Forgotten::Absent(why),
+        })
     }
 }
 
-async fn fetch(address: &str) -> zbus::Result<KeyringAnswer> {
-    let bus = Builder::address(address).method_timeout(LONGEST).build().await?;
-    let collection: OwnedObjectPath = service(&bus, "ReadAlias", &("default",)).await?;
+/// Why the service gave no answer.
+enum Unheard {
+    Locked,
+    Absent(String),
+}
+
+impl SystemKeyring {
+    /// Puts a question to the session bus that the environment names.
+    fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(&Connection) -> zbus::Result<T>,
+    ) -> Result<T, Unheard> {
+        let address = self.env.get(BUS).and_then(|address| address.into_string().ok());
+        // Without an address a library would start a bus of its own, where no keyring is.
+        let Some(address) = address.filter(|found| !found.starts_with("autolaunch")) else {
+            return Err(Unheard::Absent(format!("no desktop session ({BUS} is not set)")));
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Unheard::Absent(format!("it can't be asked: {error}")))?;
+        let answer = runtime.block_on(async {
+            let bus = Builder::address(address.as_str()).method_timeout(LONGEST).build().await?;
+            question(&bus).await
+        });
+        answer.map_err(|error| told(&error))
+    }
+}
+
+async fn forget(bus: &Connection) -> zbus::Result<Forgotten> {
+    let collection: OwnedObjectPath = service(bus, "ReadAlias", &("default",)).await?;
+    if collection.as_str() == NOWHERE {
+        return Ok(Forgotten::NotThere);
+    }
+    if is_locked(bus, &collection, "Collection").await? {
+        return Ok(Forgotten::Locked);
+    }
+    let items = ours(bus, &collection).await?;
+    for item in &items {
+        let reply = call(bus, item.as_str(), "Item", "Delete", &()).await?;
+        let prompt: OwnedObjectPath = reply.body().deserialize()?;
+        if prompt.as_str() != NOWHERE {
+            call(bus, prompt.as_str(), "Prompt", "Dismiss", &()).await?;
+            return Ok(Forgotten::Locked);
+        }
+    }
+    Ok(if items.is_empty() { Forgotten::NotThere } else { Forgotten::Gone })
+}
+
+/// What makes an entry ours.
+fn attributes() -> HashMap<&'static str, &'static str> {
+    HashMap::from([("service", SERVICE), ("username", USER)])
+}
+
+async fn ours(
+    bus: &Connection,
+    collection: &OwnedObjectPath,
+) -> zbus::Result<Vec<OwnedObjectPath>> {
+    collected(bus, collection, "SearchItems", &(&attributes(),)).await
+}
+
+async fn fetch(bus: &Connection) -> zbus::Result<KeyringAnswer> {
+    let collection: OwnedObjectPath = service(bus, "ReadAlias", &("default",)).await?;
     if collection.as_str() == NOWHERE {
         // Making one would ask the user for a password.
         return Ok(KeyringAnswer::Absent("no default keyring has been set up yet".into()));
     }
-    if is_locked(&bus, &collection, "Collection").await? {
+    if is_locked(bus, &collection, "Collection").await? {
         return Ok(KeyringAnswer::Locked);
     }
     let (_, session): (OwnedVariant, OwnedObjectPath) =
-        service(&bus, "OpenSession", &("plain", Variant::from(""))).await?;
-    let attributes = HashMap::from([("service", SERVICE), ("username", USER)]);
-    let items: Vec<OwnedObjectPath> =
-        collected(&bus, &collection, "SearchItems", &(&attributes,)).await?;
-    match items.first() {
-        Some(item) if is_locked(&bus, item, "Item").await? => Ok(KeyringAnswer::Locked),
-        Some(item) => read(&bus, item, &session).await,
-        None => create(&bus, &collection, &session, attributes).await,
+        service(bus, "OpenSession", &("plain", Variant::from(""))).await?;
+    match ours(bus, &collection).await?.first() {
+        Some(item) if is_locked(bus, item, "Item").await? => Ok(KeyringAnswer::Locked),
+        Some(item) => read(bus, item, &session).await,
+        None => create(bus, &collection, &session).await,
     }
 }
 
@@ -81,14 +139,13 @@ async fn create(
     bus: &Connection,
     collection: &OwnedObjectPath,
     session: &OwnedObjectPath,
-    attributes: HashMap<&str, &str>,
 ) -> zbus::Result<KeyringAnswer> {
     let Ok(key) = Key::generate() else {
         return Ok(KeyringAnswer::Absent("no entropy for a new key".into()));
     };
     let properties = HashMap::from([
         ("org.freedesktop.Secret.Item.Label", Variant::from("Lamplighter: the journal's key")),
-        ("org.freedesktop.Secret.Item.Attributes", Variant::from(attributes)),
+        ("org.freedesktop.Secret.Item.Attributes", Variant::from(attributes())),
     ]);
     let parameters: &[u8] = &[];
     let secret = (session, parameters, &key.expose()[..], "application/octet-stream");
@@ -145,7 +202,7 @@ where
 }
 
 /// What an error means. Its own words stay here: they may hold anything.
-fn told(error: &zbus::Error) -> KeyringAnswer {
+fn told(error: &zbus::Error) -> Unheard {
     use zbus::{Error, fdo};
     let is_locked = matches!(error, Error::MethodError(name, ..)
         if name.as_str() == "org.freedesktop.Secret.Error.IsLocked");
@@ -156,9 +213,9 @@ fn told(error: &zbus::Error) -> KeyringAnswer {
         Error::InputOutput(_) | Error::Address(_) | Error::Handshake(_) | Error::Connection(..)
     );
     if is_locked {
-        return KeyringAnswer::Locked;
+        return Unheard::Locked;
     }
-    KeyringAnswer::Absent(String::from(if nobody {
+    Unheard::Absent(String::from(if nobody {
         "no keyring service is running"
     } else if no_bus {
         "the session bus can't be reached"

@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::*;
-use crate::{keyring::ask, paths::Env};
+use crate::{
+    keyring::{ask, forget},
+    paths::Env,
+};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -85,6 +88,10 @@ impl Bus {
     fn ask(&self) -> KeyringAnswer {
         ask(SystemKeyring::new(&Env::fixed([(BUS, &self.address)])), LONG)
     }
+
+    fn forget(&self) -> Forgotten {
+        forget(SystemKeyring::new(&Env::fixed([(BUS, &self.address)])), LONG)
+    }
 }
 
 impl Drop for Bus {
@@ -118,8 +125,12 @@ fn a_real_keyring_keeps_the_key_and_a_locked_one_is_told_without_a_dialog() {
     if !bus.keyring(Unlock::ByPassword) {
         return;
     }
-    let KeyringAnswer::Created(key) = bus.ask() else { panic!("no key was made") };
-    assert_eq!(bus.ask(), KeyringAnswer::Present(key));
+    assert_eq!(bus.forget(), Forgotten::NotThere);
+    let KeyringAnswer::Created(first) = bus.ask() else { panic!("no key was made") };
+    assert_eq!(bus.ask(), KeyringAnswer::Present(first.clone()));
+    assert_eq!(bus.forget(), Forgotten::Gone);
+    let KeyringAnswer::Created(key) = bus.ask() else { panic!("the key is still there") };
+    assert_ne!(key, first);
     block_on(async {
         let own = Builder::address(bus.address.as_str()).build().await.unwrap();
         let all: OwnedObjectPath = service(&own, "ReadAlias", &("default",)).await.unwrap();
@@ -128,6 +139,7 @@ fn a_real_keyring_keeps_the_key_and_a_locked_one_is_told_without_a_dialog() {
     });
     // Not a time-out: nothing waits for a person.
     assert_eq!(bus.ask(), KeyringAnswer::Locked);
+    assert_eq!(bus.forget(), Forgotten::Locked);
 }
 
 #[test]

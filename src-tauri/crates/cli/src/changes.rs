@@ -1,0 +1,147 @@
+//! What the user's `on_change` command is told: one line of JSON for each change that a person would
+//! care about. Its members are part of the interface: see the README.
+//!
+//! It must not hold a secret, which neither events nor rows can.
+
+use std::collections::BTreeMap;
+
+use lamplighter_core::{
+    health::Health,
+    ids::GrantId,
+    keeper::{Event, Notice, NoticeCode, Severity},
+    snapshot::Snapshot,
+};
+use lamplighter_engine::on_change::OnChange;
+use serde::Serialize;
+
+use crate::{
+    json::Server,
+    reader,
+    words::{Reader, rfc3339},
+};
+
+/// Tells changes from what is merely going on.
+pub(crate) struct Changes {
+    on_change: OnChange,
+    healths: BTreeMap<GrantId, Health>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    schema: u32,
+    at: Option<String>,
+    event: &'static str,
+    id: &'a GrantId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    was: Option<Health>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice: Option<NoticeLine<'a>>,
+    server: Option<Server>,
+}
+
+#[derive(Serialize)]
+struct NoticeLine<'a> {
+    code: NoticeCode,
+    severity: Severity,
+    title: &'a str,
+    sentence: &'a str,
+}
+
+impl Changes {
+    /// Nothing is known yet: the first look at each server is told to nobody.
+    pub(crate) fn new(on_change: OnChange) -> Self {
+        Self { on_change, healths: BTreeMap::new() }
+    }
+
+    /// How things stand before anything changes.
+    pub(crate) fn begin(&mut self, snapshot: &Snapshot) {
+        drop(self.take(snapshot));
+    }
+
+    /// Something happened.
+    pub(crate) fn event(&self, event: &Event, snapshot: &Snapshot) {
+        let (name, id, notice) = match event {
+            Event::Renewed { grant, .. } => ("renewed", grant, None),
+            Event::SignedOut { grant } => ("signed_out", grant, None),
+            Event::Notice(notice) => ("notice", &notice.grant, Some(notice)),
+            Event::Waiting { .. }
+            | Event::Renewing { .. }
+            | Event::Unchanged { .. }
+            | Event::Failed { .. }
+            | Event::Checked { .. }
+            | Event::VerdictWithdrawn { .. }
+            | Event::Restored { .. }
+            | Event::NoticeWithdrawn { .. } => return,
+        };
+        self.tell(name, id, None, notice, snapshot);
+    }
+
+    /// The truth after anything that happened.
+    pub(crate) fn seen(&mut self, snapshot: &Snapshot) {
+        for (id, was) in self.take(snapshot) {
+            self.tell("health", &id, was, None, snapshot);
+        }
+    }
+
+    /// Takes the healths in and returns the servers whose health is another, with what it was.
+    fn take(&mut self, snapshot: &Snapshot) -> Vec<(GrantId, Option<Health>)> {
+        let mut changed = Vec::new();
+        for row in snapshot.rows.iter().filter(|row| lasts(row.health)) {
+            let was = self.healths.insert(row.id.clone(), row.health);
+            if was != Some(row.health) {
+                changed.push((row.id.clone(), was));
+            }
+        }
+        self.healths.retain(|id, _| snapshot.rows.iter().any(|row| row.id == *id));
+        changed
+    }
+
+    fn tell(
+        &self,
+        event: &'static str,
+        id: &GrantId,
+        was: Option<Health>,
+        notice: Option<&Notice>,
+        snapshot: &Snapshot,
+    ) {
+        let reader: Reader = reader();
+        let row = snapshot.rows.iter().find(|row| row.id == *id);
+        let line = Line {
+            schema: 1,
+            at: rfc3339(reader.now),
+            event,
+            id,
+            was,
+            notice: notice.map(|notice| NoticeLine {
+                code: notice.code,
+                severity: notice.severity,
+                title: &notice.title,
+                sentence: &notice.sentence,
+            }),
+            server: row.map(|row| Server::of(row, &reader)),
+        };
+        if let Ok(line) = serde_json::to_string(&line) {
+            self.on_change.tell(line);
+        }
+    }
+}
+
+/// Whether it is a state, and not a step on the way to one.
+const fn lasts(health: Health) -> bool {
+    match health {
+        Health::Refreshing | Health::SigningIn | Health::Unknown => false,
+        Health::Healthy
+        | Health::Retrying
+        | Health::RetryingEnded
+        | Health::Offline
+        | Health::SignInRequired
+        | Health::Refused
+        | Health::ApprovalRequired
+        | Health::NotSignedIn
+        | Health::NoRefreshToken
+        | Health::StandingBy
+        | Health::Paused
+        | Health::StoreLocked
+        | Health::StoreBroken => true,
+    }
+}

@@ -1,0 +1,229 @@
+//! What is written for systemd and launchd, and what is said to a stand-in `systemctl`.
+
+use super::*;
+
+/// A home with a stand-in `systemctl` and `loginctl` that note what they are told.
+#[cfg(target_os = "linux")]
+struct Desk {
+    home: tempfile::TempDir,
+}
+
+#[cfg(target_os = "linux")]
+impl Desk {
+    fn new() -> Self {
+        let desk = Self { home: tempfile::tempdir().unwrap() };
+        fs::create_dir(desk.home.path().join("bin")).unwrap();
+        desk.program("systemctl", "");
+        desk.program("loginctl", "echo no");
+        desk.program("lamplighter", "");
+        desk
+    }
+
+    fn program(&self, name: &str, does: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let place = self.home.path().join("bin").join(name);
+        let log = self.home.path().join("log");
+        let text = format!("#!/bin/sh\necho \"{name} $*\" >> '{}'\n{does}\n", log.display());
+        // A program that is open for writing somewhere can't be started.
+        let new = place.with_extension("new");
+        fs::write(&new, text).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&new, &place).unwrap();
+    }
+
+    fn service(&self) -> Service {
+        Service::find(&Env::fixed([
+            ("HOME", self.home.path().to_str().unwrap()),
+            ("PATH", self.home.path().join("bin").to_str().unwrap()),
+            ("LAMPLIGHTER_HOME", "/lamp \"home\""),
+        ]))
+        .unwrap()
+    }
+
+    fn binary(&self) -> PathBuf {
+        self.home.path().join("bin/lamplighter")
+    }
+
+    /// What was said since the last time.
+    fn said(&self) -> Vec<String> {
+        let log = self.home.path().join("log");
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        let _ = fs::remove_file(&log);
+        said.lines().map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn a_unit_names_the_program_and_gives_an_answer_time_to_come_home() {
+    let unit = systemd::render("/home/ada/a \"b\" 100%/lamplighter", &[]);
+    assert!(
+        unit.contains("\nExecStart=\"/home/ada/a \\\"b\\\" 100%%/lamplighter\" keep\n"),
+        "{unit}"
+    );
+    assert!(unit.starts_with(&format!("# {MARKER}")), "{unit}");
+    let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+    assert!(stop.parse::<u32>().unwrap() >= 45);
+    for line in ["Restart=on-failure", "KillSignal=SIGTERM", "NoNewPrivileges=yes"] {
+        assert!(unit.lines().any(|found| found == line), "{line}: {unit}");
+    }
+    let program = systemd::program_in(&unit);
+    assert_eq!(program.as_deref(), Some(Path::new("/home/ada/a \"b\" 100%/lamplighter")));
+}
+
+#[test]
+fn an_agent_names_the_program_and_the_variables_that_move_folders() {
+    let carried = [("LAMPLIGHTER_HOME", String::from("/a & b"))];
+    let plist = launchd::render("/Users/ada/<bin>/lamplighter", &carried);
+    for text in [
+        "<string>/Users/ada/&lt;bin&gt;/lamplighter</string>\n    <string>keep</string>",
+        "<key>LAMPLIGHTER_HOME</key>\n    <string>/a &amp; b</string>",
+        "<key>ExitTimeOut</key>\n  <integer>60</integer>",
+        MARKER,
+    ] {
+        assert!(plist.contains(text), "{text}: {plist}");
+    }
+    assert_eq!(
+        launchd::program_in(&plist).as_deref(),
+        Some(Path::new("/Users/ada/<bin>/lamplighter"))
+    );
+    let env = Env::fixed([("HOME", "/Users/ada"), ("USERPROFILE", "/Users/ada")]);
+    let file = launchd::file(&env).unwrap();
+    assert_eq!(file, Path::new("/Users/ada/Library/LaunchAgents/dev.lamplighter.keeper.plist"));
+}
+
+#[test]
+fn a_program_that_the_next_build_replaces_is_no_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = folder.path().join("build/debug");
+    fs::create_dir_all(elsewhere.join(".fingerprint")).unwrap();
+    assert!(is_build_output(&elsewhere.join("lamplighter")));
+    assert!(is_build_output(&elsewhere.join("deps/lamplighter")));
+    assert!(is_build_output(Path::new("/src/target/release/lamplighter")));
+    assert!(!is_build_output(Path::new("/home/ada/.cargo/bin/lamplighter")));
+}
+
+#[test]
+fn a_path_that_no_service_file_can_hold_is_refused() {
+    assert!(fit(Path::new("lamplighter")).is_err());
+    assert!(fit(Path::new("/a\nExecStartPre=rm/lamplighter")).is_err());
+    assert_eq!(fit(Path::new("/usr/bin/lamplighter")), Ok("/usr/bin/lamplighter"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn installing_twice_is_installing_once() {
+    let desk = Desk::new();
+    let service = desk.service();
+    assert_eq!(service.install(&desk.binary()), Ok(Change::Installed));
+    let file = desk.home.path().join(".config/systemd/user/lamplighter.service");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("Environment=\"LAMPLIGHTER_HOME=/lamp \\\"home\\\"\"\n"), "{text}");
+    let said = desk.said();
+    let expected = [
+        "systemctl --user show --property=Version --value",
+        "systemctl --user daemon-reload",
+        "systemctl --user enable --now lamplighter.service",
+    ];
+    assert_eq!(said, expected);
+    assert_eq!(service.install(&desk.binary()), Ok(Change::Unchanged));
+    assert_eq!(desk.said(), expected);
+    desk.program("other", "");
+    let other = desk.home.path().join("bin/other");
+    assert_eq!(service.install(&other), Ok(Change::Replaced));
+    let said = desk.said();
+    assert_eq!(
+        said.last().map(String::as_str),
+        Some("systemctl --user restart lamplighter.service")
+    );
+    assert_eq!(service.installed(), Ok(Installed::Ours { program: Some(other) }));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn where_systemd_does_not_answer_no_file_is_left() {
+    let desk = Desk::new();
+    desk.program("systemctl", "echo 'Failed to connect to bus: No medium found' >&2; exit 1");
+    let fault = desk.service().install(&desk.binary()).unwrap_err();
+    assert!(matches!(fault, ServiceFault::Unreachable { .. }), "{fault}");
+    let words = fault.to_string();
+    assert!(words.contains("No medium found") && words.contains("enable-linger"), "{words}");
+    assert_eq!(desk.service().installed(), Ok(Installed::No));
+    assert!(!desk.home.path().join(".config").exists());
+    fs::remove_file(desk.home.path().join("bin/systemctl")).unwrap();
+    let fault = desk.service().install(&desk.binary()).unwrap_err();
+    assert_eq!(fault, ServiceFault::NoManager("systemctl"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_start_that_fails_leaves_everything_as_it_was() {
+    let desk = Desk::new();
+    let service = desk.service();
+    let refuse = r#"case "$*" in *enable*) echo 'Unit is masked.' >&2; exit 1;; esac"#;
+    desk.program("systemctl", refuse);
+    let fault = service.install(&desk.binary()).unwrap_err();
+    assert!(fault.to_string().contains("Unit is masked."), "{fault}");
+    assert_eq!(service.installed(), Ok(Installed::No));
+    assert_eq!(fs::read_dir(service.file().parent().unwrap()).unwrap().count(), 0);
+    desk.program("systemctl", "");
+    service.install(&desk.binary()).unwrap();
+    let before = fs::read(service.file()).unwrap();
+    desk.program("systemctl", refuse);
+    desk.program("other", "");
+    service.install(&desk.home.path().join("bin/other")).unwrap_err();
+    assert_eq!(fs::read(service.file()).unwrap(), before);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_unit_that_is_not_ours_is_neither_replaced_nor_removed() {
+    let desk = Desk::new();
+    let service = desk.service();
+    fs::create_dir_all(service.file().parent().unwrap()).unwrap();
+    fs::write(service.file(), "[Service]\nExecStart=/usr/bin/lamplighter keep\n").unwrap();
+    let foreign = ServiceFault::Foreign(service.file().into());
+    assert_eq!(service.install(&desk.binary()), Err(foreign.clone()));
+    assert_eq!(service.remove(), Err(foreign));
+    assert_eq!(service.status().unwrap().installed, Installed::Foreign);
+    assert!(desk.said().iter().all(|said| said.contains(" show")), "nothing was changed");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn removing_ends_it_and_removing_again_is_no_fault() {
+    let desk = Desk::new();
+    let service = desk.service();
+    service.install(&desk.binary()).unwrap();
+    desk.said();
+    assert_eq!(service.remove(), Ok(true));
+    let said = desk.said();
+    assert_eq!(
+        said[1..],
+        ["systemctl --user disable --now lamplighter.service", "systemctl --user daemon-reload"]
+    );
+    assert!(!service.file().exists());
+    assert_eq!(service.remove(), Ok(false));
+    assert_eq!(desk.said(), Vec::<String>::new());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_status_tells_what_systemd_knows_and_what_nobody_knows() {
+    let desk = Desk::new();
+    let service = desk.service();
+    service.install(&desk.binary()).unwrap();
+    desk.program(
+        "systemctl",
+        "printf 'MainPID=42\\nActiveState=active\\nUnitFileState=enabled\\n'",
+    );
+    let status = service.status().unwrap();
+    assert_eq!((status.running, status.enabled), (Some(true), Some(true)));
+    assert_eq!((status.pid, status.lingering), (Some(42), Some(false)));
+    assert_eq!(status.installed, Installed::Ours { program: Some(desk.binary()) });
+    desk.program("loginctl", "exit 1");
+    assert_eq!(service.status().unwrap().lingering, None);
+    desk.program("systemctl", "echo 'no bus' >&2; exit 1");
+    let status = service.status().unwrap();
+    assert_eq!((status.running, status.pid), (None, None));
+    assert!(status.unknown.unwrap().contains("no bus"));
+}
