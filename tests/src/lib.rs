@@ -10,6 +10,7 @@ pub mod claude;
 pub mod home;
 mod http;
 pub mod keeper;
+pub mod keychain;
 pub mod model_api;
 pub mod peers;
 pub mod program;
