@@ -33,6 +33,10 @@ pub(crate) trait Subject: Sync {
     fn blanked(&self, text: &str) -> String;
     /// The client signs out of everything but leaves its file.
     fn sign_out(&self, home: &Path);
+    /// Locks it, if it can be locked; says whether it did.
+    fn lock_up(&self, _home: &Path) -> bool {
+        false
+    }
     /// Something else that the client keeps in the same file, changed by it.
     fn client_writes_elsewhere(&self, home: &Path);
 }
@@ -200,6 +204,22 @@ fn an_unreadable_store_is_broken_said_without_content_and_never_written() {
             assert_eq!(fs::read_to_string(subject.file(home)).expect("a file"), text);
         });
     }
+}
+
+#[test]
+fn what_is_locked_is_said_to_be_and_neither_empty_nor_written() {
+    check("full", |subject, home, store| {
+        let change = renewed(&first(store));
+        let before = fs::read(subject.file(home)).expect("a file");
+        if !subject.lock_up(home) {
+            return;
+        }
+        for fault in [store.look().expect_err("locked"), store.write(&change).expect_err("locked")]
+        {
+            assert!(matches!(fault, StoreFault::Locked { .. }), "{fault:?}");
+        }
+        assert_eq!(fs::read(subject.file(home)).expect("a file"), before);
+    });
 }
 
 #[test]

@@ -95,6 +95,11 @@ impl Subject for KeychainSubject {
         sign_out(&self.file(home));
     }
 
+    fn lock_up(&self, home: &Path) -> bool {
+        Self::keychain(home).lock();
+        true
+    }
+
     fn client_writes_elsewhere(&self, home: &Path) {
         write_elsewhere(home, &self.file(home));
     }
