@@ -12,6 +12,7 @@ mod http;
 pub mod keeper;
 #[cfg(target_os = "linux")]
 pub mod logind;
+pub mod keychain;
 pub mod model_api;
 pub mod peers;
 pub mod program;

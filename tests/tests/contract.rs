@@ -10,7 +10,7 @@ mod claude_code_subject;
 
 use std::{fs, path::Path, time::Duration};
 
-use claude_code_subject::ClaudeCodeSubject;
+use claude_code_subject::{ClaudeCodeSubject, KeychainSubject};
 use lamplighter_core::{
     ids::EntryKey,
     secret::Secret,
@@ -25,18 +25,24 @@ pub(crate) trait Subject: Sync {
     fn lay_out(&self, home: &Path, fixture: &str);
     /// The store that lies there.
     fn store(&self, home: &Path) -> Box<dyn Store>;
-    /// The file that holds the grants.
+    /// The file that holds the grants, or that stands for what holds them.
     fn file(&self, home: &Path) -> std::path::PathBuf;
+    /// Whether it is a file for the store too, with a mode, an owner and a disk.
+    fn is_file(&self) -> bool;
     /// The same text with our own fields' values blanked.
     fn blanked(&self, text: &str) -> String;
     /// The client signs out of everything but leaves its file.
     fn sign_out(&self, home: &Path);
+    /// Locks it, if it can be locked; says whether it did.
+    fn lock_up(&self, _home: &Path) -> bool {
+        false
+    }
     /// Something else that the client keeps in the same file, changed by it.
     fn client_writes_elsewhere(&self, home: &Path);
 }
 
-fn subjects() -> [&'static dyn Subject; 1] {
-    [&ClaudeCodeSubject]
+fn subjects() -> [&'static dyn Subject; 2] {
+    [&ClaudeCodeSubject, &KeychainSubject]
 }
 
 /// Runs one rule against every store, each in a home of its own with the fixture `name`.
@@ -47,6 +53,15 @@ fn check(fixture: &str, rule: impl Fn(&dyn Subject, &Path, &dyn Store)) {
         let store = subject.store(home.path());
         rule(subject, home.path(), store.as_ref());
     }
+}
+
+/// The same for rules about files.
+fn check_files(fixture: &str, rule: impl Fn(&dyn Subject, &Path, &dyn Store)) {
+    check(fixture, |subject, home, store| {
+        if subject.is_file() {
+            rule(subject, home, store);
+        }
+    });
 }
 
 fn first(store: &dyn Store) -> Entry {
@@ -192,6 +207,22 @@ fn an_unreadable_store_is_broken_said_without_content_and_never_written() {
 }
 
 #[test]
+fn what_is_locked_is_said_to_be_and_neither_empty_nor_written() {
+    check("full", |subject, home, store| {
+        let change = renewed(&first(store));
+        let before = fs::read(subject.file(home)).expect("a file");
+        if !subject.lock_up(home) {
+            return;
+        }
+        for fault in [store.look().expect_err("locked"), store.write(&change).expect_err("locked")]
+        {
+            assert!(matches!(fault, StoreFault::Locked { .. }), "{fault:?}");
+        }
+        assert_eq!(fs::read(subject.file(home)).expect("a file"), before);
+    });
+}
+
+#[test]
 fn ten_megabytes_are_read_and_kept() {
     check("full", |subject, home, store| {
         let file = subject.file(home);
@@ -277,7 +308,7 @@ mod unix {
 
     #[test]
     fn a_file_that_others_could_read_is_the_users_alone_afterwards() {
-        check("full", |subject, home, store| {
+        check_files("full", |subject, home, store| {
             fs::set_permissions(subject.file(home), fs::Permissions::from_mode(0o644))
                 .expect("set");
             store.write(&renewed(&first(store))).expect("written");
@@ -287,7 +318,7 @@ mod unix {
 
     #[test]
     fn a_symlink_stays_one_and_the_real_file_is_written() {
-        check("full", |subject, home, store| {
+        check_files("full", |subject, home, store| {
             let (file, real) = (subject.file(home), home.join("elsewhere.json"));
             fs::rename(&file, &real).expect("moved");
             symlink(&real, &file).expect("linked");
@@ -305,7 +336,7 @@ mod unix {
             println!("skipped: only root can give a file away");
             return;
         }
-        check("full", |subject, home, store| {
+        check_files("full", |subject, home, store| {
             let change = renewed(&first(store));
             chown(subject.file(home), Some(12_345), None).expect("given away");
             let fault = store.write(&change).expect_err("refused");
@@ -320,7 +351,7 @@ mod unix {
             println!("skipped: a small file system can only be mounted by root");
             return;
         };
-        for subject in subjects() {
+        for subject in subjects().into_iter().filter(|subject| subject.is_file()) {
             subject.lay_out(disk.path(), "full");
             let store = subject.store(disk.path());
             let change = renewed(&first(store.as_ref()));
@@ -344,7 +375,7 @@ mod unix {
             println!("skipped: a file system can only be mounted read-only by root");
             return;
         };
-        for subject in subjects() {
+        for subject in subjects().into_iter().filter(|subject| subject.is_file()) {
             subject.lay_out(disk.path(), "full");
             let store = subject.store(disk.path());
             let change = renewed(&first(store.as_ref()));

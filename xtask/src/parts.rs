@@ -74,6 +74,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("unit", "the tests inside the crates", UNIT, What::Cargo(&["test"], &[])),
     part("layering", "nothing points up", &[], What::Binary("layering")),
     part("contract", "every store keeps the contract", &[], What::Binary("contract")),
+    part("keychain", "the keychain form, against a stand-in", &[], What::Binary("keychain")),
     part("cli", "the command line: words, documents, exit codes", &[], What::Binary("cli")),
     part("weather", "bad networks, disks and clocks", &[], What::Binary("weather")),
     part("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),

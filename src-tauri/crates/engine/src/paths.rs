@@ -11,6 +11,7 @@ use std::{
     fs::DirBuilder,
     io,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// Overrides every folder with one: settings, state and runtime files all lie in it.
@@ -45,6 +46,13 @@ impl Env {
         match self {
             Self::Process => std::env::var_os(name),
             Self::Fixed(vars) => vars.get(std::ffi::OsStr::new(name)).cloned(),
+        }
+    }
+
+    /// Gives a program this environment and no other.
+    pub fn dress(&self, command: &mut Command) {
+        if let Self::Fixed(vars) = self {
+            command.env_clear().envs(vars);
         }
     }
 

@@ -8,7 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lamplighter_core::ids::StoreId;
+use lamplighter_core::ids::{StoreId, hex};
+use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::paths::Env;
@@ -26,6 +27,8 @@ pub struct Folder {
     pub servers: PathBuf,
     /// The user's home.
     pub home: PathBuf,
+    /// The service of the keychain item that stands for the credentials file on macOS.
+    pub service: String,
 }
 
 impl Folder {
@@ -44,7 +47,14 @@ impl Folder {
         let servers = servers_file(&config, beside);
         let is_usual = config == home.join(".claude");
         let id = if is_usual { StoreId::from("claude-code") } else { named(&config, &home) };
-        Some(Self { id, config, secure, servers, home })
+        // What the variables say is hashed, and no path that follows from it; the usual one too.
+        let named = match env.raw("CLAUDE_SECURESTORAGE_CONFIG_DIR") {
+            Some(dir) => Some(PathBuf::from(dir)).filter(|dir| !dir.as_os_str().is_empty()),
+            None => set,
+        };
+        let custom = env.get("CLAUDE_CODE_CUSTOM_OAUTH_URL").is_some();
+        let service = service(named.as_deref(), custom);
+        Some(Self { id, config, secure, servers, home, service })
     }
 
     /// Another config folder, as a Claude Code started with `CLAUDE_CONFIG_DIR` set to it has it.
@@ -55,6 +65,7 @@ impl Folder {
             secure: config.clone(),
             servers: servers_file(&config, &config),
             home: home.to_owned(),
+            service: service(Some(&config), false),
             config,
         }
     }
@@ -99,6 +110,17 @@ impl Folder {
     pub(super) fn shown(&self) -> String {
         shown(&self.config, &self.home)
     }
+}
+
+/// `Claude Code-credentials`, and the first eight hexadecimal digits of the SHA-256 of the folder that
+/// was named, if one was.
+fn service(named: Option<&Path>, custom_oauth: bool) -> String {
+    let custom = if custom_oauth { "-custom-oauth" } else { "" };
+    let of_folder = named.map_or_else(String::new, |folder| {
+        let digest = Sha256::digest(normalised(folder).as_os_str().as_encoded_bytes());
+        format!("-{}", &hex(&digest)[..8])
+    });
+    format!("Claude Code{custom}-credentials{of_folder}")
 }
 
 fn named(config: &Path, home: &Path) -> StoreId {
@@ -158,6 +180,24 @@ mod tests {
         assert_eq!(folder.config, Path::new("/home/ana/.claude"));
         let folder = usual(&[("CLAUDE_CONFIG_DIR", "/w"), ("CLAUDE_SECURESTORAGE_CONFIG_DIR", "")]);
         assert_eq!(folder.secure, Path::new("/home/ana/.claude"));
+    }
+
+    #[test]
+    fn the_keychains_service_names_the_folder_that_was_set_even_to_the_usual_one() {
+        let service = |vars: &[(&str, &str)]| usual(vars).service;
+        // `printf %s … | sha256sum | cut -c1-8`
+        assert_eq!(service(&[]), "Claude Code-credentials");
+        let set = ("CLAUDE_CONFIG_DIR", "/home/ana/.claude");
+        assert_eq!(service(&[set]), "Claude Code-credentials-c9cd9ffe");
+        let secure = |dir| ("CLAUDE_SECURESTORAGE_CONFIG_DIR", dir);
+        assert_eq!(service(&[set, secure("")]), "Claude Code-credentials");
+        assert_eq!(service(&[set, secure("/safe")]), "Claude Code-credentials-2e3f0b31");
+        let (composed, apart) = (service(&[secure("/\u{e9}")]), service(&[secure("/e\u{301}")]));
+        assert_eq!(composed, apart);
+        let custom = service(&[("CLAUDE_CODE_CUSTOM_OAUTH_URL", "https://x.example")]);
+        assert_eq!(custom, "Claude Code-custom-oauth-credentials");
+        let other = Folder::other(Path::new("/safe"), Path::new("/home/ana"));
+        assert_eq!(other.service, "Claude Code-credentials-2e3f0b31");
     }
 
     #[test]

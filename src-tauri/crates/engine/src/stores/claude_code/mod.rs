@@ -1,17 +1,21 @@
-//! Claude Code's store, file form: `.credentials.json` with its two locks, and the cache of "needs
-//! auth" verdicts beside it.
+//! Claude Code's store with its two locks, and the cache of "needs auth" verdicts beside it. The store
+//! is one JSON text: the file `.credentials.json`, or on macOS the value of a keychain item while
+//! there is one.
 //!
 //! Measured with 2.1.119, 2.1.220 and 2.1.330. It must never touch `claudeAiOauth` or anything else
-//! that is not an MCP grant, never write what it could not read, and never re-print a byte that is
-//! not ours. On macOS the store is a keychain item and on Windows it may be the Credential Manager:
-//! both are left untouched here.
+//! that is not an MCP grant, never write what it could not read, never re-print a byte that is not
+//! ours (in the keychain: never change what it means), and never write the file while the item
+//! exists. On Windows the store may be the Credential Manager, which is left untouched here.
 //!
-//! Read next: `folder` (where things lie), `entry` (one grant), `servers` (what configuration says),
-//! `verdicts` (what hides a server although its token is good).
+//! Read next: `folder` (where things lie), `keychain` (the item), `entry` (one grant), `servers` (what
+//! configuration says), `verdicts` (what hides a server although its token is good).
 
+mod ascii;
 mod entry;
 mod folder;
 mod key;
+mod keychain;
+mod running;
 mod servers;
 mod verdicts;
 mod version;
@@ -20,7 +24,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lamplighter_core::{
@@ -41,6 +45,8 @@ use super::{
 };
 use crate::paths::Env;
 pub use folder::Folder;
+use keychain::Keychain;
+pub use keychain::{Native, Tools};
 use servers::Configured;
 
 /// Claude Code renews by itself when no more than this is left (measured: 290 s yes, 320 s no).
@@ -57,18 +63,59 @@ const WRITE_LOCK: Manner = Manner {
 const LARGEST: u64 = 64 * 1024 * 1024;
 /// How often a store that changes between reading and renaming is tried again: 2.1.119 takes no lock.
 const TRIES: usize = 5;
+/// No try begins later than this: who waits for the write lock gives up after 7.5 s, and then loses
+/// what it wanted to save.
+const LONGEST_HOLD: Duration = Duration::from_secs(1);
+
+/// Where Claude Code keeps its secrets on this system.
+#[derive(Clone)]
+pub enum Form {
+    /// In the file.
+    File,
+    /// In a keychain item, and in the file where there is none.
+    Keychain(Tools),
+}
+
+impl Form {
+    /// This system's.
+    pub fn usual() -> Self {
+        #[cfg(target_os = "macos")]
+        return Self::Keychain(Tools::system());
+        #[cfg(not(target_os = "macos"))]
+        Self::File
+    }
+}
+
+/// The store's text, and what holds it now.
+#[derive(PartialEq, Eq)]
+struct Blob {
+    text: Zeroizing<String>,
+    in_keychain: bool,
+}
 
 /// Claude Code's store in one config folder.
 pub struct ClaudeCode {
     folder: Folder,
     env: Env,
     managed: PathBuf,
+    keychain: Option<Keychain>,
 }
 
 impl ClaudeCode {
     /// The store in this folder. `env` expands variables in configured URLs and finds the program.
     pub fn new(folder: Folder, env: Env) -> Self {
-        Self { folder, env, managed: servers::managed_file() }
+        let store = Self { folder, env, managed: servers::managed_file(), keychain: None };
+        store.with_form(Form::usual())
+    }
+
+    /// The same in this form, whatever the system: for tests.
+    #[must_use]
+    pub fn with_form(mut self, form: Form) -> Self {
+        self.keychain = match form {
+            Form::File => None,
+            Form::Keychain(tools) => Some(Keychain::new(tools, &self.env, &self.folder.service)),
+        };
+        self
     }
 
     /// The same, with an organisation's configuration somewhere else: for tests.
@@ -80,20 +127,30 @@ impl ClaudeCode {
 
     /// A form of the store that this version leaves untouched, if it is in use here.
     fn unsupported(&self) -> Option<StoreFault> {
-        let what = if cfg!(target_os = "macos") {
-            "the macOS keychain form is not supported yet; nothing is touched"
-        } else if cfg!(windows) && credential_manager(&self.env, &self.folder.servers) {
-            "Windows Credential Manager is in use, which is not supported; nothing is touched"
-        } else {
+        if !(cfg!(windows) && credential_manager(&self.env, &self.folder.servers)) {
             return None;
-        };
+        }
+        let what =
+            "Windows Credential Manager is in use, which is not supported; nothing is touched";
         Some(StoreFault::Unsupported { place: self.folder.shown(), what: what.into() })
     }
 
-    fn text(&self) -> Result<Zeroizing<String>, StoreFault> {
+    /// The text: the item's while there is an item, else the file's.
+    fn blob(&self) -> Result<Blob, StoreFault> {
         if let Some(fault) = self.unsupported() {
             return Err(fault);
         }
+        let Some(keychain) = &self.keychain else { return self.file() };
+        match keychain.read()? {
+            Some(text) => Ok(Blob { text, in_keychain: true }),
+            None => self.file().map_err(|fault| match fault {
+                StoreFault::Absent { .. } => StoreFault::Absent { place: keychain.shown() },
+                other => other,
+            }),
+        }
+    }
+
+    fn file(&self) -> Result<Blob, StoreFault> {
         let path = self.folder.credentials();
         let place = || path.display().to_string();
         let found = fs::metadata(&path).map_err(|error| read_fault(&path, &error))?;
@@ -101,7 +158,7 @@ impl ClaudeCode {
             return Err(StoreFault::Broken { place: place(), what: "it is far too large".into() });
         }
         match fs::read_to_string(&path) {
-            Ok(text) => Ok(Zeroizing::new(text)),
+            Ok(text) => Ok(Blob { text: Zeroizing::new(text), in_keychain: false }),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(StoreFault::Broken { place: place(), what: "it is not text".into() })
             }
@@ -109,27 +166,31 @@ impl ClaudeCode {
         }
     }
 
-    fn whole(&self, text: &str) -> Result<Object, StoreFault> {
-        Object::whole(text).map_err(|fault| self.broken(&fault))
+    fn whole(&self, blob: &Blob) -> Result<Object, StoreFault> {
+        Object::whole(&blob.text).map_err(|fault| self.broken(blob, &fault))
     }
 
-    fn broken(&self, fault: &NotJson) -> StoreFault {
-        let place = self.folder.credentials().display().to_string();
+    fn broken(&self, blob: &Blob, fault: &NotJson) -> StoreFault {
+        let item = self.keychain.as_ref().filter(|_| blob.in_keychain);
+        let place =
+            item.map_or_else(|| self.folder.credentials().display().to_string(), Keychain::shown);
         StoreFault::Broken { place, what: fault.to_string() }
     }
 
-    /// The object that holds the grants; `None` where the file has none.
-    fn grants(&self, text: &str, whole: &Object) -> Result<Option<Object>, StoreFault> {
+    /// The object that holds the grants; `None` where the text has none.
+    fn grants(&self, blob: &Blob, whole: &Object) -> Result<Option<Object>, StoreFault> {
+        let text = &blob.text;
         match (whole.value(text, "mcpOAuth"), whole.object(text, "mcpOAuth")) {
             (None | Some("null"), _) => Ok(None),
             (Some(_), Some(grants)) => Ok(Some(grants)),
-            (Some(_), None) => Err(self.broken(&NotJson::Shape { what: "mcpOAuth" })),
+            (Some(_), None) => Err(self.broken(blob, &NotJson::Shape { what: "mcpOAuth" })),
         }
     }
 
-    fn entries(&self, text: &str, configured: &Configured) -> Result<Vec<Entry>, StoreFault> {
-        let whole = self.whole(text)?;
-        let Some(grants) = self.grants(text, &whole)? else { return Ok(Vec::new()) };
+    fn entries(&self, blob: &Blob, configured: &Configured) -> Result<Vec<Entry>, StoreFault> {
+        let whole = self.whole(blob)?;
+        let Some(grants) = self.grants(blob, &whole)? else { return Ok(Vec::new()) };
+        let text = blob.text.as_str();
         let secrets = whole.object(text, "mcpOAuthClientConfig");
         let entries = grants.members(text).map(|(key, value)| {
             let (name, url) = name_and_url(key, value);
@@ -146,20 +207,20 @@ impl ClaudeCode {
 
     /// One attempt to write; `None`: somebody else wrote in between, try again.
     fn try_write(&self, change: &Change) -> Result<Option<Written>, StoreFault> {
-        let path = self.folder.credentials();
-        let text = match self.text() {
-            Ok(text) => text,
+        let blob = match self.blob() {
+            Ok(blob) => blob,
             // No store: the user signed out of everything.
             Err(StoreFault::Absent { .. }) => return Ok(Some(Written::Gone)),
             Err(fault) => return Err(fault),
         };
-        let whole = self.whole(&text)?;
-        let Some(grants) = self.grants(&text, &whole)? else { return Ok(Some(Written::Gone)) };
-        let Some(value) = grants.value(&text, change.key.as_str()) else {
+        let text = blob.text.as_str();
+        let whole = self.whole(&blob)?;
+        let Some(grants) = self.grants(&blob, &whole)? else { return Ok(Some(Written::Gone)) };
+        let Some(value) = grants.value(text, change.key.as_str()) else {
             return Ok(Some(Written::Gone));
         };
         let stands = entry::read(change.key.as_str(), value, None, None);
-        let Some(object) = grants.object(&text, change.key.as_str()) else {
+        let Some(object) = grants.object(text, change.key.as_str()) else {
             return Ok(Some(Written::Conflict(TokenPair::default())));
         };
         if stands.pair == change.new.pair() {
@@ -170,18 +231,76 @@ impl ClaudeCode {
             return Ok(Some(Written::Conflict(stands.pair)));
         }
         let mut edits = Edits::default();
-        entry::put(&text, &object, change, &mut edits);
-        let content = Zeroizing::new(edits.apply(&text));
-        let ready = atomic::prepare(&path, content.as_bytes())?;
-        // Compared with what was read, byte for byte, at the last moment before it is replaced.
-        match self.text() {
-            Ok(now) if *now == *text => ready.commit()?,
-            Ok(_) | Err(StoreFault::Absent { .. }) => return Ok(None),
-            Err(fault) => return Err(fault),
+        entry::put(text, &object, change, &mut edits);
+        let content = Zeroizing::new(edits.apply(text));
+        Ok(self.replace(&blob, content)?.then_some(Written::Saved))
+    }
+
+    /// Puts `content` where `blob` was read from; `false`: somebody else wrote in between.
+    fn replace(&self, blob: &Blob, content: Zeroizing<String>) -> Result<bool, StoreFault> {
+        let new = match &self.keychain {
+            // No second look before: running the tool takes longer than all that lies between.
+            Some(keychain) if blob.in_keychain => {
+                let text = Zeroizing::new(ascii::compact(&content));
+                keychain.put(&text)?;
+                Blob { text, in_keychain: true }
+            }
+            Some(_) | None => {
+                let ready = atomic::prepare(&self.folder.credentials(), content.as_bytes())?;
+                // Compared with what was read, byte for byte, at the last moment before it is
+                // replaced.
+                match self.blob() {
+                    Ok(now) if now == *blob => ready.commit()?,
+                    Ok(_) | Err(StoreFault::Absent { .. }) => return Ok(false),
+                    Err(fault) => return Err(fault),
+                }
+                Blob { text: content, in_keychain: false }
+            }
+        };
+        // Read back: a writer without locks may have put its own there a moment later.
+        Ok(self.blob()? == new)
+    }
+
+    /// The store's write lock. `None`: not even its folder is there any more.
+    fn write_lock(&self) -> Result<Option<DirLock>, StoreFault> {
+        self.make_lock_folder()?;
+        match DirLock::take(&self.folder.write_lock(), WRITE_LOCK) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(StoreFault::Io { .. }) if !self.folder.secure.is_dir() => Ok(None),
+            Err(fault) => Err(fault),
         }
-        // Read back: a writer without locks may have renamed its own file over ours.
-        let back = self.text()?;
-        Ok((*back == *content).then_some(Written::Saved))
+    }
+
+    /// With its secrets in the keychain, nothing but its locks may have to lie in the folder.
+    fn make_lock_folder(&self) -> Result<(), StoreFault> {
+        let folder = &self.folder.secure;
+        let Some(keychain) = self.keychain.as_ref().filter(|_| !folder.is_dir()) else {
+            return Ok(());
+        };
+        if keychain.read()?.is_none() {
+            return Ok(());
+        }
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder).map_err(|error| denied_or_io(folder, "making it", &error))
+    }
+
+    /// Before a token is spent: whether what comes back can be saved at all. Most can; an item that
+    /// is too long for the tool is rewritten with what stands there, once.
+    fn prove_keychain(&self) -> Result<(), StoreFault> {
+        let Some(keychain) = &self.keychain else { return Ok(()) };
+        let long = |blob: Blob| {
+            let text = Zeroizing::new(ascii::compact(&blob.text));
+            (blob.in_keychain && keychain.needs_proof(&text)).then_some(text)
+        };
+        // What is wrong with the store is told by the look that follows.
+        let Some(_) = self.blob().ok().and_then(long) else { return Ok(()) };
+        let Some(_lock) = self.write_lock()? else { return Ok(()) };
+        let blob = self.blob()?;
+        self.whole(&blob)?;
+        long(blob).map_or(Ok(()), |text| keychain.prove(&text))
     }
 }
 
@@ -190,17 +309,17 @@ impl Store for ClaudeCode {
         StoreInfo {
             id: self.folder.id.clone(),
             client: "Claude Code".into(),
-            place: self.folder.shown(),
+            place: self.keychain.as_ref().map_or_else(|| self.folder.shown(), Keychain::shown),
             client_margin: CLIENT_MARGIN,
         }
     }
 
     fn look(&self) -> Result<StoreView, StoreFault> {
         let configured = Configured::read(&self.folder, &self.managed, &self.env);
-        let entries = match self.text() {
-            Ok(text) => self.entries(&text, &configured)?,
+        let (entries, in_keychain) = match self.blob() {
+            Ok(blob) => (self.entries(&blob, &configured)?, blob.in_keychain),
             // Servers may be configured before anybody has signed in.
-            Err(StoreFault::Absent { .. }) if !configured.servers.is_empty() => Vec::new(),
+            Err(StoreFault::Absent { .. }) if !configured.servers.is_empty() => (Vec::new(), false),
             Err(fault) => return Err(fault),
         };
         let taken: Vec<(String, String)> = entries
@@ -224,12 +343,22 @@ impl Store for ClaudeCode {
         // Only who is signed in can lose a sign-in.
         let told = client_version.as_deref().filter(|_| !entries.is_empty());
         advice.extend(told.and_then(version::advice));
+        let keychain = self.keychain.as_ref().filter(|_| !entries.is_empty());
+        if keychain.is_some() && !in_keychain {
+            let file = self.folder.credentials();
+            advice
+                .push(format!("nothing is in the keychain; {} holds the sign-ins", file.display()));
+        }
+        let wiper = keychain.and_then(|keychain| {
+            running::wiper(keychain.programs().as_deref(), client_version.as_deref())
+        });
         Ok(StoreView {
             entries,
             servers: left,
             verdicts: verdicts::read(&self.folder.verdicts()),
             client_version,
             advice,
+            wiper,
         })
     }
 
@@ -243,24 +372,24 @@ impl Store for ClaudeCode {
             return Err(fault);
         }
         let manner = Manner { stale: REFRESH_STALE, patience, after_wake };
+        self.make_lock_folder()?;
         let lock = DirLock::take(&self.folder.refresh_lock(key.as_str()), manner)?;
+        self.prove_keychain()?;
         Ok(Box::new(lock))
     }
 
     fn write(&self, change: &Change) -> Result<Written, StoreFault> {
-        let lock_path = self.folder.write_lock();
-        let _lock = match DirLock::take(&lock_path, WRITE_LOCK) {
-            Ok(lock) => lock,
-            // Not even the folder is there any more.
-            Err(StoreFault::Io { .. }) if !self.folder.secure.is_dir() => return Ok(Written::Gone),
-            Err(fault) => return Err(fault),
-        };
+        let Some(_lock) = self.write_lock()? else { return Ok(Written::Gone) };
+        let started = Instant::now();
         for _ in 0..TRIES {
             if let Some(written) = self.try_write(change)? {
                 return Ok(written);
             }
+            if started.elapsed() > LONGEST_HOLD {
+                break;
+            }
         }
-        Err(StoreFault::Busy { lock: lock_path.display().to_string() })
+        Err(StoreFault::Busy { lock: self.folder.write_lock().display().to_string() })
     }
 
     fn withdraw(&self, server_name: &str, at: Wall) -> Result<bool, StoreFault> {
@@ -269,10 +398,10 @@ impl Store for ClaudeCode {
 
     fn headers(&self, key: &EntryKey) -> Option<BTreeMap<String, String>> {
         let configured = Configured::read(&self.folder, &self.managed, &self.env);
-        let text = self.text().ok()?;
-        let whole = self.whole(&text).ok()?;
-        let grants = self.grants(&text, &whole).ok()??;
-        let (name, url) = name_and_url(key.as_str(), grants.value(&text, key.as_str())?);
+        let blob = self.blob().ok()?;
+        let whole = self.whole(&blob).ok()?;
+        let grants = self.grants(&blob, &whole).ok()??;
+        let (name, url) = name_and_url(key.as_str(), grants.value(&blob.text, key.as_str())?);
         match configured.of_entry(key.as_str(), &name, &url) {
             Some(server) if !server.is_http => None,
             Some(server) => server.headers.as_ref().map(servers::sendable),
@@ -282,7 +411,13 @@ impl Store for ClaudeCode {
     }
 
     fn watched(&self) -> Vec<PathBuf> {
-        vec![self.folder.credentials(), self.folder.verdicts(), self.folder.servers.clone()]
+        let mut watched =
+            vec![self.folder.credentials(), self.folder.verdicts(), self.folder.servers.clone()];
+        if self.keychain.is_some() {
+            // Any item's change is one of this file: a look more costs little.
+            watched.push(self.folder.home.join("Library/Keychains/login.keychain-db"));
+        }
+        watched
     }
 }
 

@@ -24,7 +24,10 @@ pub(super) fn installed(env: &Env, home: &Path) -> Option<String> {
     let path = env.get("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|folder| folder.join("claude"));
     let usual = [home.join(".local/bin/claude"), home.join(".claude/local/claude")];
-    on_path.chain(usual).filter_map(|place| fs::canonicalize(place).ok()).find_map(|p| of_file(&p))
+    on_path
+        .chain(usual)
+        .filter_map(|place| fs::canonicalize(place).ok())
+        .find_map(|p| of_file(&p).or_else(|| within(p.to_str()?)))
 }
 
 fn of_file(program: &Path) -> Option<String> {
@@ -42,6 +45,19 @@ fn of_file(program: &Path) -> Option<String> {
     })
 }
 
+/// The version that a program's path names, as other installers have it:
+/// `…/claude-code/2.1.330/claude`, `…/claude/versions/2.1.330`,
+/// `…/anthropic.claude-code-2.1.330-darwin-arm64/…`.
+pub(super) fn within(program: &str) -> Option<String> {
+    let parts: Vec<&str> = program.split('/').collect();
+    let of_folder = parts.windows(2).filter(|pair| matches!(pair[0], "claude-code" | "versions"));
+    let of_folder = of_folder.map(|pair| pair[1]);
+    let of_extension = parts.iter().filter_map(|part| {
+        part.strip_prefix("anthropic.claude-code-").and_then(|rest| rest.split('-').next())
+    });
+    of_folder.chain(of_extension).find(|part| parse(part).is_some()).map(Into::into)
+}
+
 /// What a person should know about this version.
 pub(super) fn advice(version: &str) -> Option<String> {
     (parse(version)? < FIRST_WITH_WRITE_LOCK).then(|| {
@@ -52,7 +68,7 @@ pub(super) fn advice(version: &str) -> Option<String> {
     })
 }
 
-fn parse(version: &str) -> Option<(u64, u64, u64)> {
+pub(super) fn parse(version: &str) -> Option<(u64, u64, u64)> {
     let mut parts = version.split('.').map(str::parse);
     let version = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
     parts.next().is_none().then_some(version)
@@ -76,6 +92,19 @@ mod tests {
         assert_eq!(of_file(&folder.join("bin/claude")).as_deref(), Some("2.1.119"));
         assert_eq!(of_file(Path::new("/x/versions/2.1.330")).as_deref(), Some("2.1.330"));
         assert_eq!(of_file(&home.path().join("claude")), None);
+    }
+
+    #[test]
+    fn other_installers_name_it_in_the_path() {
+        for (path, version) in [
+            ("/opt/homebrew/Caskroom/claude-code/2.1.330/claude", Some("2.1.330")),
+            ("/h/.local/share/claude/versions/2.1.119", Some("2.1.119")),
+            ("/h/x/anthropic.claude-code-2.1.220-darwin-arm64/resources/claude", Some("2.1.220")),
+            ("/opt/homebrew/Cellar/node/22.1.0/bin/claude", None),
+            ("claude", None),
+        ] {
+            assert_eq!(within(path).as_deref(), version, "{path}");
+        }
     }
 
     #[test]
