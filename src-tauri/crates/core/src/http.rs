@@ -56,6 +56,8 @@ pub struct Answer {
     pub retry_after: Option<Millis>,
     /// Every `WWW-Authenticate` header.
     pub challenges: Vec<String>,
+    /// `Location`, as sent; where redirects are followed, that of the last answer.
+    pub location: Option<String>,
     /// The body, at most [`MAX_ANSWER`] bytes.
     pub body: Zeroizing<Vec<u8>>,
 }

@@ -7,7 +7,7 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use serde::Deserialize;
 
-use crate::time::Millis;
+use crate::{oauth::token::AuthMethod, time::Millis};
 
 const SHIPPED: &str = include_str!("providers.toml");
 
@@ -35,12 +35,32 @@ pub struct Profile {
     pub access_life_seconds: Option<u64>,
     /// The life of a refresh token in days.
     pub sign_in_life_days: Option<u64>,
-    /// Whether `resource` is sent at refresh; `None` means yes.
+    /// Whether `resource` is sent, at sign-in and at refresh; `None` means yes.
     pub send_resource: Option<bool>,
     /// Whether the granted scope is repeated at refresh; `None` means no.
     pub send_scope: Option<bool>,
     /// Whether a refresh leaves the older access token alive.
     pub keeps_old_access: Option<bool>,
+    /// Values of `resource` in its metadata that are taken although they don't cover the server.
+    pub resources: Vec<String>,
+    /// Scopes asked for where neither the challenge nor the metadata names any.
+    pub scopes: Vec<String>,
+    /// Whether `offline_access` is asked for; `None`: where the metadata lists it.
+    pub offline_access: Option<bool>,
+    /// Whether `prompt=consent` goes with `offline_access`; `None` means yes.
+    pub consent_prompt: Option<bool>,
+    /// More parameters of the authorization request. They can't replace one of ours.
+    pub authorize_params: BTreeMap<String, String>,
+    /// The one redirect URI that its pre-registered clients have.
+    pub redirect_uri: Option<String>,
+    /// Whether it does PKCE with S256 although its metadata does not say so; `None` means no.
+    pub s256: Option<bool>,
+    /// Whether clients may register themselves (RFC 7591); `None`: the metadata tells.
+    pub registration: Option<bool>,
+    /// Whether a client needs a secret although it is a desktop program; `None` means no.
+    pub needs_secret: Option<bool>,
+    /// How a client proves itself at the token endpoint, where the metadata misleads.
+    pub auth_method: Option<AuthMethod>,
 }
 
 impl Profile {
@@ -135,6 +155,42 @@ mod tests {
         assert_eq!(slack.access_life(), Some(Millis::minutes(1)));
         assert_eq!(slack.name, "Slack");
         assert_eq!(profiles.of("http://mcp.example:1/").0, Some("mine"));
+    }
+
+    #[test]
+    fn what_a_sign_in_needs_to_know_is_read() {
+        let profiles = Profiles::default();
+        let of = |url: &str| profiles.of(url).1.clone();
+        let slack = of("https://mcp.slack.com/mcp");
+        assert_eq!(slack.redirect_uri.as_deref(), Some("http://localhost:3118/callback"));
+        assert_eq!(slack.registration, Some(false));
+        let google = of("https://drive.googleapis.com/mcp");
+        assert_eq!(google.authorize_params["access_type"], "offline");
+        assert_eq!((google.offline_access, google.needs_secret), (Some(false), Some(true)));
+        let entra = of("https://mcp.dev.azure.com/org");
+        assert_eq!((entra.send_resource, entra.offline_access), (Some(false), Some(true)));
+        assert_eq!((entra.s256, entra.consent_prompt), (Some(true), Some(false)));
+        assert_eq!(of("https://mcp.figma.com/mcp").auth_method, Some(AuthMethod::Post));
+    }
+
+    #[test]
+    fn a_user_may_override_how_a_sign_in_is_made() {
+        let profiles = Profiles::with_overrides(
+            "[mine]\nhosts = ['mcp.example']\nscopes = ['a']\nauth_method = 'client_secret_basic'\n\
+             [mine.authorize_params]\naudience = 'x'\n",
+        )
+        .unwrap();
+        let mine = profiles.of("https://mcp.example").1;
+        assert_eq!(mine.auth_method, Some(AuthMethod::Basic));
+        assert_eq!(mine.authorize_params["audience"], "x");
+        let wrong = Profiles::with_overrides("[slack]\nauth_method = 'jwt'\n").unwrap_err();
+        assert!(wrong.to_string().contains("client_secret_post"), "{wrong}");
+    }
+
+    #[test]
+    fn no_profile_holds_a_client() {
+        assert!(!SHIPPED.contains("client_id ="));
+        assert!(Profiles::with_overrides("[slack]\nclient_id = 'x'\n").is_err());
     }
 
     #[test]

@@ -448,6 +448,7 @@ fn answer(status: u16, body: String) -> Answer {
         content_type: None,
         retry_after: None,
         challenges: vec![],
+        location: None,
         body: Zeroizing::new(body.into_bytes()),
     }
 }

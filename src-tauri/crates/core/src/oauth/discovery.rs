@@ -2,22 +2,27 @@
 //!
 //! One pure sub-machine: [`Discovery::request`] names the next document, [`Discovery::answer`] takes
 //! what came. It must never lead a refresh token to a server that the sign-in did not name: see
-//! [`trust`] and `SECURITY.md`.
+//! [`trust`] and `SECURITY.md`. A sign-in begins with less and asks for more: [`SignInDiscovery`].
 
-use alloc::{collections::VecDeque, format, string::String, vec, vec::Vec};
+use alloc::{collections::VecDeque, format, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
-use url::Url;
-use zeroize::Zeroizing;
 
+use super::metadata::{
+    ResourceMetadata, document_request, resource_places, same_but_slash, server_places,
+};
+pub use super::metadata::{host, origin};
 use crate::{
     facts::Pin,
-    http::{Answer, Fault, Method, Request},
+    http::{Answer, Fault, Request},
     profile::Profile,
 };
 
-/// The protocol version named on discovery requests, as the 2025-03-26 text asks.
-const PROTOCOL_VERSION: &str = "2025-11-25";
+mod sign_in;
+
+#[cfg(test)]
+pub(crate) use sign_in::tests as sign_in_tests;
+pub use sign_in::{Discovered, SignInDiscovery, SignInFault, Start, Trail};
 
 /// Authorization server metadata (RFC 8414 §2), as far as it is used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,18 +119,7 @@ impl Discovery {
     /// The next document to fetch. A queue that ran dry has been answered with an end.
     pub fn request(&self) -> Option<Request> {
         let (url, _) = self.queue.front()?;
-        let header = |name: &str, value: &str| (name.into(), Zeroizing::new(value.into()));
-        Some(Request {
-            method: Method::Get,
-            url: url.clone(),
-            headers: vec![
-                header("accept", "application/json"),
-                header("mcp-protocol-version", PROTOCOL_VERSION),
-            ],
-            body: Zeroizing::new(Vec::new()),
-            on_behalf_of: self.server_url.clone(),
-            follow_redirects: true,
-        })
+        Some(document_request(url, &self.server_url))
     }
 
     /// Takes what came; `None`: ask on with [`Discovery::request`].
@@ -257,76 +251,25 @@ pub fn trust(
     }
 }
 
-/// The places of an authorization server's metadata, in the specification's order.
+/// The places of an authorization server's metadata, as documents to ask for.
 fn server_documents(issuer: &str) -> VecDeque<(String, Document)> {
-    let Some((base, path)) = split(issuer) else {
-        return VecDeque::new();
-    };
-    let places = if path.is_empty() {
-        vec![
-            format!("{base}/.well-known/oauth-authorization-server"),
-            format!("{base}/.well-known/openid-configuration"),
-        ]
-    } else {
-        vec![
-            format!("{base}/.well-known/oauth-authorization-server{path}"),
-            format!("{base}/.well-known/openid-configuration{path}"),
-            format!("{base}{path}/.well-known/openid-configuration"),
-        ]
-    };
     let document = Document::Server { asked: Some(issuer.into()) };
-    places.into_iter().map(|place| (place, document.clone())).collect()
+    server_places(issuer).into_iter().map(|place| (place, document.clone())).collect()
 }
 
-/// The places of a protected resource's metadata (RFC 9728 §3.1): with its path, then at the root.
+/// The places of a protected resource's metadata, as documents to ask for.
 fn resource_documents(server_url: &str) -> VecDeque<(String, Document)> {
-    let Some((base, path)) = split(server_url) else {
-        return VecDeque::new();
-    };
-    let root = format!("{base}/.well-known/oauth-protected-resource");
-    let mut places = VecDeque::from([(root.clone(), Document::Resource)]);
-    if !path.is_empty() {
-        places.push_front((format!("{root}{path}"), Document::Resource));
-    }
-    places
+    resource_places(server_url).into_iter().map(|place| (place, Document::Resource)).collect()
 }
 
 fn first_server(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Resource {
-        authorization_servers: Vec<String>,
-    }
-    let resource = serde_json::from_slice::<Resource>(body).ok()?;
-    resource.authorization_servers.into_iter().next()
-}
-
-fn split(url: &str) -> Option<(String, String)> {
-    let parsed = Url::parse(url).ok()?;
-    Some((origin(url)?, parsed.path().trim_end_matches('/').into()))
-}
-
-/// Scheme, host and port of a URL; `None` where it has no host.
-pub fn origin(url: &str) -> Option<String> {
-    let origin = Url::parse(url).ok()?.origin();
-    origin.is_tuple().then(|| origin.ascii_serialization())
-}
-
-/// The host of a URL with its port where it is not the usual one, for people.
-pub fn host(url: &str) -> String {
-    let parsed = Url::parse(url).ok();
-    let host = parsed.as_ref().and_then(|u| {
-        let host = u.host_str()?;
-        Some(u.port().map_or_else(|| host.into(), |port| format!("{host}:{port}")))
-    });
-    host.unwrap_or_else(|| String::from("an unreadable address"))
-}
-
-fn same_but_slash(a: &str, b: &str) -> bool {
-    a.strip_suffix('/').unwrap_or(a) == b.strip_suffix('/').unwrap_or(b)
+    ResourceMetadata::read(body)?.authorization_servers.into_iter().next()
 }
 
 #[cfg(test)]
 mod tests {
+    use zeroize::Zeroizing;
+
     use super::*;
 
     fn answer(status: u16, body: &str) -> Answer {
@@ -335,6 +278,7 @@ mod tests {
             content_type: None,
             retry_after: None,
             challenges: vec![],
+            location: None,
             body: Zeroizing::new(body.as_bytes().to_vec()),
         }
     }

@@ -3,8 +3,16 @@
 //! The `oauth2` crate builds what leaves; answers are read by our own lenient types, because real
 //! servers differ from the RFCs in more ways than one type can say.
 //!
-//! Read next: [`discovery`] for where a refresh token may go, [`token`] for the refresh itself.
+//! Read next: [`discovery`] for where a refresh token may go, [`token`] for the refresh itself. A
+//! sign-in goes through [`challenge`], [`discovery::SignInDiscovery`], [`registration`], [`scopes`],
+//! [`preflight`], [`authorize`] and [`token`], in this order.
 
+pub mod authorize;
+pub mod challenge;
 pub mod discovery;
+pub mod metadata;
+pub mod preflight;
+pub mod registration;
+pub mod scopes;
 pub mod token;
 mod wire;

@@ -1,4 +1,5 @@
-//! The refresh request (RFC 6749 §6) and its answer.
+//! The requests to the token endpoint, code exchange (RFC 6749 §4.1.3) and refresh (§6), and their
+//! answer; revocation (RFC 7009).
 //!
 //! The answer is read by what it says, not by its status: real servers send errors with 200 and
 //! successes with 201. What cannot be told apart from a lost answer is called one.
@@ -7,13 +8,15 @@ use alloc::{borrow::Cow, format, string::String, vec::Vec};
 use core::cell::RefCell;
 
 use oauth2::{
-    AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, RefreshToken, RequestTokenError,
-    Scope, TokenUrl, basic::BasicClient,
+    AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest,
+    HttpResponse, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenUrl,
+    basic::{BasicClient, BasicErrorResponse},
 };
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 pub use super::wire::scopes;
-use super::wire::{Members, jwt_expiry};
+use super::wire::{Members, jwt_claims, jwt_expiry};
 use crate::{
     http::{Answer, Method, Request},
     profile::Profile,
@@ -23,13 +26,16 @@ use crate::{
 };
 
 /// How the client proves who it is at the token endpoint (RFC 6749 §2.3, RFC 7591 §2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum AuthMethod {
     /// `none`: a public client names itself in the body.
+    #[serde(rename = "none")]
     None,
     /// `client_secret_basic`.
+    #[serde(rename = "client_secret_basic")]
     Basic,
     /// `client_secret_post`.
+    #[serde(rename = "client_secret_post")]
     Post,
 }
 
@@ -76,7 +82,7 @@ pub struct Refresh<'a> {
     pub on_behalf_of: &'a str,
 }
 
-/// The token endpoint is not a URL.
+/// The token endpoint, or the redirect URI, is not a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the token endpoint in the server's metadata is not a URL")]
 pub struct BadEndpoint;
@@ -85,19 +91,51 @@ pub struct BadEndpoint;
 #[error("captured")]
 struct Captured;
 
+type TokenClient =
+    BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
+
+/// A client that knows only the token endpoint and how to prove itself there.
+fn client_at(
+    endpoint: &str,
+    client: &ClientCredentials,
+    method: AuthMethod,
+) -> Result<TokenClient, BadEndpoint> {
+    let endpoint = TokenUrl::new(endpoint.into()).map_err(|_| BadEndpoint)?;
+    let mut known = BasicClient::new(ClientId::new(client.id.clone())).set_token_uri(endpoint);
+    if let Some(secret) = &client.secret {
+        known = known.set_client_secret(ClientSecret::new(secret.expose().into()));
+    }
+    Ok(known.set_auth_type(match method {
+        AuthMethod::Basic => AuthType::BasicAuth,
+        AuthMethod::None | AuthMethod::Post => AuthType::RequestBody,
+    }))
+}
+
+/// What the `oauth2` crate would have sent: `send` is called with a carrier that keeps the request.
+fn captured<T>(
+    on_behalf_of: &str,
+    send: impl FnOnce(
+        &dyn Fn(HttpRequest) -> Result<HttpResponse, Captured>,
+    ) -> Result<T, RequestTokenError<Captured, BasicErrorResponse>>,
+) -> Result<Request, BadEndpoint> {
+    let kept = RefCell::new(None);
+    let keep = |request: HttpRequest| -> Result<HttpResponse, Captured> {
+        kept.replace(Some(request));
+        Err(Captured)
+    };
+    match send(&keep) {
+        Ok(_) | Err(RequestTokenError::ServerResponse(_) | RequestTokenError::Parse(..)) => {}
+        Err(RequestTokenError::Request(Captured)) => {}
+        Err(RequestTokenError::Other(_)) => return Err(BadEndpoint),
+    }
+    let request = kept.into_inner().ok_or(BadEndpoint)?;
+    Ok(carried(request, on_behalf_of))
+}
+
 impl Refresh<'_> {
     /// The request, built by the `oauth2` crate and handed over instead of being sent.
     pub fn request(&self) -> Result<Request, BadEndpoint> {
-        let endpoint = TokenUrl::new(self.endpoint.into()).map_err(|_| BadEndpoint)?;
-        let mut client =
-            BasicClient::new(ClientId::new(self.client.id.clone())).set_token_uri(endpoint);
-        if let Some(secret) = &self.client.secret {
-            client = client.set_client_secret(ClientSecret::new(secret.expose().into()));
-        }
-        let client = client.set_auth_type(match self.method {
-            AuthMethod::Basic => AuthType::BasicAuth,
-            AuthMethod::None | AuthMethod::Post => AuthType::RequestBody,
-        });
+        let client = client_at(self.endpoint, self.client, self.method)?;
         let token = RefreshToken::new(self.token.expose().into());
         let mut refresh = client.exchange_refresh_token(&token);
         if let Some(scope) = self.scope {
@@ -106,18 +144,44 @@ impl Refresh<'_> {
         if let Some(resource) = self.resource {
             refresh = refresh.add_extra_param("resource", Cow::Borrowed(resource));
         }
-        let captured = RefCell::new(None);
-        let capture = |request: HttpRequest| -> Result<HttpResponse, Captured> {
-            captured.replace(Some(request));
-            Err(Captured)
-        };
-        match refresh.request(&capture) {
-            Ok(_) | Err(RequestTokenError::ServerResponse(_) | RequestTokenError::Parse(..)) => {}
-            Err(RequestTokenError::Request(Captured)) => {}
-            Err(RequestTokenError::Other(_)) => return Err(BadEndpoint),
+        captured(self.on_behalf_of, |keep| refresh.request(&keep))
+    }
+}
+
+/// What a code exchange is made of.
+#[derive(Debug)]
+pub struct CodeExchange<'a> {
+    /// The token endpoint.
+    pub endpoint: &'a str,
+    /// The client that the authorization request named.
+    pub client: &'a ClientCredentials,
+    /// How it proves itself.
+    pub method: AuthMethod,
+    /// The code from the callback.
+    pub code: &'a Secret,
+    /// The authorization request's redirect URI, byte for byte.
+    pub redirect_uri: &'a str,
+    /// The PKCE verifier.
+    pub verifier: &'a Secret,
+    /// `resource` (RFC 8707), if it is sent.
+    pub resource: Option<&'a str>,
+    /// The MCP server this is for.
+    pub on_behalf_of: &'a str,
+}
+
+impl CodeExchange<'_> {
+    /// The request. Its answer is [`read`] like a refresh's; a code is good for one try.
+    pub fn request(&self) -> Result<Request, BadEndpoint> {
+        let redirect = RedirectUrl::new(self.redirect_uri.into()).map_err(|_| BadEndpoint)?;
+        let client = client_at(self.endpoint, self.client, self.method)?;
+        let mut exchange = client
+            .exchange_code(AuthorizationCode::new(self.code.expose().into()))
+            .set_pkce_verifier(PkceCodeVerifier::new(self.verifier.expose().into()))
+            .set_redirect_uri(Cow::Owned(redirect));
+        if let Some(resource) = self.resource {
+            exchange = exchange.add_extra_param("resource", Cow::Borrowed(resource));
         }
-        let request = captured.into_inner().ok_or(BadEndpoint)?;
-        Ok(carried(request, self.on_behalf_of))
+        captured(self.on_behalf_of, |keep| exchange.request(&keep))
     }
 }
 
@@ -211,10 +275,36 @@ pub enum Reading {
 pub struct ErrorCode(pub String);
 
 impl ErrorCode {
-    fn http(status: u16) -> Self {
+    pub(super) fn http(status: u16) -> Self {
         Self(format!("http_{status}"))
     }
+
+    /// The code of a callback (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6, RFC 8707).
+    pub(super) fn of_callback(error: &str) -> Self {
+        Self::listed(error, KNOWN_IN_CALLBACK)
+    }
+
+    /// The code, if `known` has it.
+    pub(super) fn listed(error: &str, known: &[&str]) -> Self {
+        Self(if known.contains(&error) { error.into() } else { "other".into() })
+    }
 }
+
+/// Codes of a callback that may be repeated as they are.
+const KNOWN_IN_CALLBACK: &[&str] = &[
+    "access_denied",
+    "account_selection_required",
+    "consent_required",
+    "interaction_required",
+    "invalid_request",
+    "invalid_scope",
+    "invalid_target",
+    "login_required",
+    "server_error",
+    "temporarily_unavailable",
+    "unauthorized_client",
+    "unsupported_response_type",
+];
 
 /// Codes of RFC 6749 §5.2, RFC 8707, RFC 8628 and what servers add, that may be repeated as they are.
 const KNOWN: &[&str] = &[
@@ -245,6 +335,34 @@ pub fn read(answer: &Answer, profile: &Profile) -> Reading {
         .map_or_else(|| Reading::Unclear(ErrorCode("no_token_in_answer".into())), Reading::Granted),
         _ => read_status(answer),
     }
+}
+
+/// Who signed in, as a person would say it. For display only: nothing of it is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// A workspace's or a person's name; no control characters, at most 80 characters.
+    pub label: String,
+}
+
+/// Who signed in, if the answer to a code exchange says: Slack's workspace, or the claims of an ID
+/// token (OIDC Core §5.1).
+pub fn account(answer: &Answer) -> Option<Account> {
+    let members = Members::read(&answer.body, answer.content_type.as_deref())?;
+    let claims = members.secret("id_token").and_then(|token| jwt_claims(&token));
+    let claimed = claims.and_then(|claims| {
+        let names = ["email", "preferred_username", "name", "sub"];
+        names.iter().find_map(|name| claims.text(name))
+    });
+    let label = members.team().or(claimed)?;
+    let shown = label.chars().filter(|c| !unprintable(*c)).take(80).collect::<String>();
+    let shown = shown.trim();
+    (!shown.is_empty()).then(|| Account { label: shown.into() })
+}
+
+/// Control characters, and those that turn the direction of the text around them.
+fn unprintable(sign: char) -> bool {
+    sign.is_control()
+        || matches!(sign, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn read_error(error: &str, answer: &Answer, profile: &Profile) -> Reading {
@@ -322,6 +440,7 @@ mod tests {
             content_type: Some(content_type.into()),
             retry_after: None,
             challenges: vec![],
+            location: None,
             body: Zeroizing::new(body.as_bytes().to_vec()),
         }
     }
@@ -379,6 +498,110 @@ mod tests {
         let (body, headers) = request(AuthMethod::Post, Some("s3"));
         assert!(body.contains("client_secret=s3"), "{body}");
         assert!(!headers.iter().any(|h| h.starts_with("authorization")));
+    }
+
+    fn exchange(method: AuthMethod, secret: Option<&str>) -> (String, Vec<String>) {
+        let request = CodeExchange {
+            endpoint: "https://as.example/token?x=1",
+            client: &client(secret),
+            method,
+            code: &Secret::new("co/de+1"),
+            redirect_uri: "dev.lamplighter:/oauth/callback",
+            verifier: &Secret::new("v".repeat(43)),
+            resource: Some("https://mcp.example/mcp"),
+            on_behalf_of: "https://mcp.example/mcp",
+        }
+        .request()
+        .unwrap();
+        assert_eq!(
+            (request.url.as_str(), request.method),
+            ("https://as.example/token?x=1", Method::Post)
+        );
+        assert!(!request.follow_redirects);
+        let headers = request.headers.iter();
+        (
+            String::from_utf8(request.body.to_vec()).unwrap(),
+            headers.map(|(n, v)| format!("{n}: {}", v.as_str())).collect(),
+        )
+    }
+
+    #[test]
+    fn a_code_is_exchanged_with_verifier_redirect_and_resource() {
+        let (body, headers) = exchange(AuthMethod::None, None);
+        let mut pairs: Vec<(String, String)> = url::form_urlencoded::parse(body.as_bytes())
+            .map(|(k, v)| (k.into_owned(), v.into_owned()))
+            .collect();
+        pairs.sort();
+        let verifier = "v".repeat(43);
+        let expected = [
+            ("client_id", "cl 1"),
+            ("code", "co/de+1"),
+            ("code_verifier", &verifier),
+            ("grant_type", "authorization_code"),
+            ("redirect_uri", "dev.lamplighter:/oauth/callback"),
+            ("resource", "https://mcp.example/mcp"),
+        ];
+        let expected = expected.map(|(k, v)| (String::from(k), String::from(v)));
+        assert_eq!(pairs, expected);
+        assert!(headers.contains(&"accept: application/json".into()), "{headers:?}");
+    }
+
+    #[test]
+    fn a_code_exchange_sends_a_secret_once() {
+        let (body, headers) = exchange(AuthMethod::Basic, Some("s3"));
+        assert!(headers.iter().any(|h| h.starts_with("authorization: Basic ")), "{headers:?}");
+        assert!(!body.contains("s3"), "{body}");
+        let (body, headers) = exchange(AuthMethod::Post, Some("s3"));
+        assert!(body.contains("client_secret=s3"), "{body}");
+        assert!(!headers.iter().any(|h| h.starts_with("authorization")));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_no_url_sends_nothing() {
+        let bad = |endpoint: &str, redirect_uri: &str| {
+            CodeExchange {
+                endpoint,
+                client: &client(None),
+                method: AuthMethod::None,
+                code: &Secret::new("c"),
+                redirect_uri,
+                verifier: &Secret::new("v"),
+                resource: None,
+                on_behalf_of: "https://mcp.example",
+            }
+            .request()
+            .err()
+        };
+        assert_eq!(bad("/token", "dev.lamplighter:/x"), Some(BadEndpoint));
+        assert_eq!(bad("https://as.example/t", "callback"), Some(BadEndpoint));
+    }
+
+    fn account_of(body: &str) -> Option<String> {
+        account(&answer(200, "application/json", body)).map(|account| account.label)
+    }
+
+    #[test]
+    fn the_account_is_slacks_workspace_or_what_an_id_token_claims() {
+        let slack = r#"{"ok":true,"team":{"id":"T1","name":"Harbour"},"authed_user":{"id":"U1"}}"#;
+        assert_eq!(account_of(slack).as_deref(), Some("Harbour"));
+        assert_eq!(account_of(r#"{"team":{"id":"T1"}}"#).as_deref(), Some("T1"));
+        // {"sub":"42","email":"ada@example.org"} and {"sub":"42"}
+        let email = r#"{"id_token":"e30.eyJzdWIiOiI0MiIsImVtYWlsIjoiYWRhQGV4YW1wbGUub3JnIn0.x"}"#;
+        assert_eq!(account_of(email).as_deref(), Some("ada@example.org"));
+        let sub = r#"{"id_token":"e30.eyJzdWIiOiI0MiJ9.x"}"#;
+        assert_eq!(account_of(sub).as_deref(), Some("42"));
+        for none in ["{}", r#"{"id_token":"x"}"#, r#"{"team":7}"#, "<html>"] {
+            assert_eq!(account_of(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn an_accounts_name_cannot_draw_on_the_page() {
+        let evil = r#"{"team":{"name":"a\u001b[2J\u202eb\n"}}"#;
+        assert_eq!(account_of(evil).as_deref(), Some("a[2Jb"));
+        let long = format!(r#"{{"team":{{"name":"{}"}}}}"#, "é".repeat(10_000));
+        assert_eq!(account_of(&long).unwrap().chars().count(), 80);
+        assert_eq!(account_of(r#"{"team":{"name":"\u0000 "}}"#), None);
     }
 
     #[test]

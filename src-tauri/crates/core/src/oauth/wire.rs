@@ -44,6 +44,12 @@ impl Members {
         }
     }
 
+    /// The workspace that Slack names beside the tokens: its name, else its id.
+    pub(super) fn team(&self) -> Option<String> {
+        let team = Self(self.0.get("team")?.as_object()?.clone());
+        team.text("name").or_else(|| team.text("id"))
+    }
+
     /// `"ok": false`, Slack's way to say that a 200 is an error.
     pub(super) fn says_not_ok(&self) -> bool {
         self.0.get("ok") == Some(&Value::Bool(false))
@@ -67,7 +73,7 @@ impl Members {
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
         };
         // A century is a mistake, not a life.
-        (seconds > 0.0 && seconds < 3.2e9).then(|| milliseconds(seconds))
+        (seconds > 0.0 && seconds < 3.2e9).then(|| truncated(seconds * 1_000.0))
     }
 
     /// A text, or a list of texts, as one text with spaces between.
@@ -87,22 +93,106 @@ impl Members {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "the caller keeps it between zero and a century"
+    reason = "the callers keep it between zero and what a moment can be"
 )]
-fn milliseconds(seconds: f64) -> u64 {
-    (seconds * 1_000.0) as u64
+const fn truncated(number: f64) -> u64 {
+    number as u64
 }
 
 /// The `exp` claim (RFC 7519 §4.1.4) of a token that happens to be a JWT, in milliseconds since 1970.
 /// Not verified: it only tells when to plan.
 pub(super) fn jwt_expiry(token: &Secret) -> Option<i64> {
+    jwt_claims(token)?.seconds("exp").and_then(|ms| i64::try_from(ms).ok())
+}
+
+/// The claims of a token that happens to be a JWT. Not verified: nothing may depend on them.
+pub(super) fn jwt_claims(token: &Secret) -> Option<Members> {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
     let mut parts = token.expose().split('.');
     let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
     let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
-    let claims = Members::read(&claims, None)?;
-    claims.seconds("exp").and_then(|ms| i64::try_from(ms).ok())
+    Members::read(&claims, None)
+}
+
+/// Members of a document that is nobody's secret, read with the same leniency. To be used with
+/// `#[serde(default, deserialize_with = "…")]`; a member that stands twice is refused by serde.
+pub(super) mod member {
+    use alloc::{borrow::ToOwned, string::String, vec::Vec};
+
+    use serde::{Deserialize, Deserializer};
+    use serde_json::Value;
+
+    /// A non-empty text; anything else counts as absent.
+    pub(in crate::oauth) fn text<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<String>, D::Error> {
+        Ok(match Value::deserialize(deserializer)? {
+            Value::String(text) if !text.is_empty() => Some(text),
+            Value::String(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_) => None,
+        })
+    }
+
+    /// A text, or a number as one.
+    pub(in crate::oauth) fn name<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<String>, D::Error> {
+        Ok(match Value::deserialize(deserializer)? {
+            Value::String(text) if !text.is_empty() => Some(text),
+            Value::Number(number) => Some(alloc::format!("{number}")),
+            Value::String(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Array(_)
+            | Value::Object(_) => None,
+        })
+    }
+
+    /// The texts of a list, or of one text with spaces between. `None`: there is no such member.
+    pub(in crate::oauth) fn texts<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<String>>, D::Error> {
+        Ok(match Value::deserialize(deserializer)? {
+            Value::Array(list) => {
+                Some(list.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect())
+            }
+            Value::String(text) => {
+                Some(text.split(' ').filter(|t| !t.is_empty()).map(ToOwned::to_owned).collect())
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+        })
+    }
+
+    /// `true`, also as a text.
+    pub(in crate::oauth) fn flag<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<bool, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Ok(value == Value::Bool(true) || value.as_str() == Some("true"))
+    }
+
+    /// A whole number that is not negative, also as a text.
+    pub(in crate::oauth) fn number<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<u64>, D::Error> {
+        Ok(match Value::deserialize(deserializer)? {
+            Value::Number(number) => {
+                number.as_u64().or_else(|| number.as_f64().and_then(super::whole))
+            }
+            Value::String(text) => text.trim().parse().ok(),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        })
+    }
+}
+
+/// The whole part of a number that a moment in seconds could be.
+fn whole(number: f64) -> Option<u64> {
+    (0.0..1e15).contains(&number).then(|| truncated(number))
 }
 
 /// The scopes in a text, however they are separated.

@@ -214,6 +214,7 @@ impl Client {
                 .iter()
                 .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
                 .collect(),
+            location: text("location"),
             // Large enough for nearly every token answer, so that it is not moved about in memory.
             body: Zeroizing::new(Vec::with_capacity(16 * 1024)),
         };

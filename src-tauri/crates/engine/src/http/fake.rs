@@ -70,6 +70,7 @@ pub fn json(status: u16, body: &str) -> Answer {
         content_type: Some("application/json".into()),
         retry_after: None,
         challenges: Vec::new(),
+        location: None,
         body: Zeroizing::new(body.as_bytes().to_vec()),
     }
 }
