@@ -87,16 +87,17 @@ fn leave(place: Place, belongings: Belongings, json: bool) -> anyhow::Result<u8>
     let (paths, settings, env) = (place.paths.clone(), place.settings.clone(), place.env.clone());
     let service = belongings.service;
     if let Some(service) = service.as_ref().filter(|_| belongings.served) {
+        eprintln!("Ending the service…");
         service.stop().context("ending the service; nothing was removed")?;
     }
     let lock = match bring_home(place, json) {
         Ok(lock) => lock,
         Err(fault) => {
+            eprintln!("lamplighter: nothing was removed: {fault}");
             // As it was: what could not be brought home is tried on.
             if let Some(service) = service.as_ref().filter(|_| belongings.served) {
                 service.resume().context("starting the service again")?;
             }
-            eprintln!("lamplighter: nothing was removed: {fault}");
             return Ok(exit_of(&fault));
         }
     };
