@@ -62,7 +62,10 @@ impl<'a> Desk<'a> {
         let bin = home.path().join("bin");
         fs::create_dir(&bin).expect("a new folder");
         let built = std::env::var_os("LAMPLIGHTER_BIN").expect("set by xtask");
-        fs::copy(built, bin.join("lamplighter")).expect("installed");
+        // By another process: a file that this one has open for writing can't be started, and a child
+        // of another test may hold it for a moment longer.
+        let copied = Command::new("cp").arg(built).arg(bin.join("lamplighter")).status();
+        assert!(copied.expect("cp runs").success());
         let desk = Self { home, bin };
         desk.program("systemctl", SYSTEMCTL);
         desk.program("loginctl", "echo no");
@@ -71,7 +74,7 @@ impl<'a> Desk<'a> {
 
     /// Writes a program of this name into the desk's folder.
     pub fn program(&self, name: &str, text: &str) {
-        // By another process: a file that this one has open for writing can't be started.
+        // As above.
         let mut writer = Command::new("/bin/sh");
         writer.args(["-c", r#"cat > "$0.new" && chmod 755 "$0.new" && mv "$0.new" "$0""#]);
         let mut writer =
@@ -109,6 +112,7 @@ impl Drop for Desk<'_> {
     fn drop(&mut self) {
         // Only the keeper that this desk started may still run.
         let mut end = self.home.command(&self.bin.join("systemctl"));
+        end.stdout(Stdio::null()).stderr(Stdio::null());
         drop(end.args(["--user", "stop", "lamplighter.service"]).status());
     }
 }

@@ -297,8 +297,8 @@ fn a_sign_in_outlives_lamplighter(version: &str) {
     assert_eq!(rig.stored(), new);
     rig.only_ours_changed();
     for folder in ["state", "config", "run"] {
-        let folder = rig.home.path().with_file_name(folder);
-        assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 0, "{folder:?}");
+        let place = rig.home.path().with_file_name(folder);
+        assert_eq!(std::fs::read_dir(&place).expect("a folder").count(), 0, "{folder}");
     }
     // An hour later.
     rig.control.kill_access_tokens();

@@ -140,8 +140,8 @@ fn the_users_command_hears_of_each_change_and_of_no_secret() {
         .filter(|line| line["event"] == "health")
         .map(|line| (&line["was"], &line["server"]["health"]))
         .collect();
-    let (due, healthy, paused) = ("retrying_ended".into(), "healthy".into(), "paused".into());
-    assert_eq!(healths[..2], [(&due, &healthy), (&healthy, &paused)]);
+    let [due, good, paused] = ["retrying_ended", "healthy", "paused"].map(Value::from);
+    assert_eq!(healths[..2], [(&due, &good), (&good, &paused)]);
     let told = fs::read_to_string(&heard).expect("told");
     for secret in [&minted.access_token, &minted.refresh_token, &access, &refresh] {
         assert!(!told.contains(secret.as_str()), "{told}");

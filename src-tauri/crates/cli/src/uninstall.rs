@@ -163,10 +163,11 @@ fn report(removal: &Removal, forgotten: &Forgotten, json: bool) -> anyhow::Resul
         Forgotten::Off => "not_asked",
     };
     if json {
-        let kept = |kept: &Kept| serde_json::json!({ "path": kept.place, "why": kept.why });
+        let path = |path: &PathBuf| path.display().to_string();
+        let kept = |kept: &Kept| serde_json::json!({ "path": path(&kept.place), "why": kept.why });
         let document = serde_json::json!({
             "schema": 1,
-            "removed": removal.removed,
+            "removed": removal.removed.iter().map(path).collect::<Vec<_>>(),
             "kept": removal.kept.iter().map(kept).collect::<Vec<_>>(),
             "keyring": key,
         });
