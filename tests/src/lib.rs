@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests: a step that fails is a test that fails")]
 
 pub mod claude;
+pub mod desk;
 pub mod home;
 mod http;
 pub mod keeper;

@@ -133,9 +133,11 @@ impl Rig {
         assert_eq!(text, self.store_with(&self.stored()), "a byte that isn't ours has changed");
     }
 
-    fn refreshes_by(&self, agent: &str) -> Vec<Seen> {
+    /// Every refresh that was asked for by Lamplighter, or by anybody else: nobody but the client,
+    /// whichever name its HTTP library gives.
+    fn refreshes(&self, by_lamplighter: bool) -> Vec<Seen> {
         let mut seen = self.control.refreshes();
-        seen.retain(|refresh| refresh.user_agent.starts_with(agent));
+        seen.retain(|seen| seen.user_agent.starts_with(LAMPLIGHTER) == by_lamplighter);
         seen
     }
 
@@ -155,7 +157,7 @@ impl Rig {
         let life = before + HOUR_MS - 1000..=after + HOUR_MS;
         assert!(life.contains(&new.expires_at_ms), "{life:?} {}", new.expires_at_ms);
         self.only_ours_changed();
-        let asked = self.refreshes_by(LAMPLIGHTER);
+        let asked = self.refreshes(true);
         assert_eq!(asked.len(), 1, "{asked:?}");
         assert_eq!((&asked[0].outcome, asked[0].reuse), (&Outcome::Issued, false));
         new
@@ -216,7 +218,7 @@ impl Rig {
 
     /// Claude Code never refreshed, no client broke a rule, and nothing else was asked of the model.
     fn nothing_else_happened(&self) {
-        assert_eq!(self.refreshes_by(CLAUDE), [], "Claude Code refreshed by itself");
+        assert_eq!(self.refreshes(false), [], "Claude Code refreshed by itself");
         assert_eq!(self.control.violations(), Vec::<String>::new());
         assert_eq!(self.model.strange(), Vec::<String>::new());
         assert!(self.control.is_refresh_live(&self.stored().refresh), "at {}", self.town.origin());
@@ -286,6 +288,34 @@ fn a_running_session_takes_the_new_token(version: &str) {
     rig.nothing_else_happened();
 }
 
+/// (d) After Lamplighter has left, Claude Code goes on by itself with what was saved last.
+fn a_sign_in_outlives_lamplighter(version: &str) {
+    let rig = Rig::signed_in(-60);
+    let claude = rig.claude(version);
+    let new = rig.renew(&["renew", NAME]);
+    let _ = lamplighter(&rig.home, &["uninstall", "--yes"]).succeeded();
+    assert_eq!(rig.stored(), new);
+    rig.only_ours_changed();
+    for folder in ["state", "config", "run"] {
+        let place = rig.home.path().with_file_name(folder);
+        assert_eq!(std::fs::read_dir(&place).expect("a folder").count(), 0, "{folder}");
+    }
+    // An hour later.
+    rig.control.kill_access_tokens();
+    let ended = Tokens { expires_at_ms: store::now_ms() - 60_000, ..new.clone() };
+    store::write(&rig.home, CREDENTIALS, &rig.store_with(&ended));
+    let list = claude.list().succeeded().out;
+    let line = list.lines().find(|line| line.starts_with("rig: ")).unwrap_or(&list);
+    assert!(line.ends_with(" Connected"), "{list}");
+    let theirs = rig.refreshes(false);
+    assert_eq!(theirs.len(), 1, "{theirs:?}");
+    assert_eq!((&theirs[0].outcome, theirs[0].reuse), (&Outcome::Issued, false));
+    let own = rig.stored();
+    assert_ne!(own.access, new.access);
+    assert!(rig.control.is_access_live(&own.access) && rig.control.is_refresh_live(&own.refresh));
+    assert_eq!(rig.control.violations(), Vec::<String>::new());
+}
+
 /// Whether real programs may be started here; if not, says so where it is seen.
 fn allowed(test: &str, version: &str) -> bool {
     if std::env::var_os(peers::ISOLATED).is_some_and(|value| value == "1") {
@@ -331,6 +361,13 @@ macro_rules! with {
             fn a_running_session_takes_the_new_token() {
                 if super::allowed("a_running_session_takes_the_new_token", VERSION) {
                     super::a_running_session_takes_the_new_token(VERSION);
+                }
+            }
+
+            #[test]
+            fn a_sign_in_outlives_lamplighter() {
+                if super::allowed("a_sign_in_outlives_lamplighter", VERSION) {
+                    super::a_sign_in_outlives_lamplighter(VERSION);
                 }
             }
         }

@@ -80,6 +80,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),
     part("keep", "the keeper in the foreground", &[], What::Binary("keep")),
     part("network", "no network, a network that comes back, sleep and wake", NETWORK, What::Unconnected("network")),
+    part("leave", "service, on_change, and leaving without a trace", &[], What::Binary("leave")),
     part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code")),
     part("beside", "the real Claude Code beside the keeper", PEERS, What::Isolated("beside")),
 ];

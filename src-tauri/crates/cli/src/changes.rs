@@ -48,14 +48,11 @@ struct NoticeLine<'a> {
 }
 
 impl Changes {
-    /// Nothing is known yet: the first look at each server is told to nobody.
-    pub(crate) fn new(on_change: OnChange) -> Self {
-        Self { on_change, healths: BTreeMap::new() }
-    }
-
-    /// How things stand before anything changes.
-    pub(crate) fn begin(&mut self, snapshot: &Snapshot) {
-        drop(self.take(snapshot));
+    /// `before` is how things stand before the keeper does anything.
+    pub(crate) fn since(before: &Snapshot, on_change: OnChange) -> Self {
+        let mut changes = Self { on_change, healths: BTreeMap::new() };
+        drop(changes.take(before));
+        changes
     }
 
     /// Something happened.

@@ -27,7 +27,13 @@ pub(crate) fn run(place: Place, json: bool) -> anyhow::Result<u8> {
         let command = place.settings.on_change.clone();
         let complain = Box::new(|what: &str| eprintln!("lamplighter: {what}"));
         let (on_change, runner) = OnChange::start(command, complain).unzip();
-        let changes = on_change.map(|on_change| Arc::new(Mutex::new(Changes::new(on_change))));
+        let changes = match on_change {
+            Some(on_change) => {
+                let before = place.watch()?;
+                Some(Arc::new(Mutex::new(Changes::since(&before, on_change))))
+            }
+            None => None,
+        };
         let heard = changes.clone();
         let listener = Box::new(move |event: &Event, snapshot: &Snapshot| {
             tell(event, json);
@@ -38,7 +44,7 @@ pub(crate) fn run(place: Place, json: bool) -> anyhow::Result<u8> {
         let mut driver = place.open(Mode::Keep, "lamplighter keep", ENGINE_PATIENCE, listener)?;
         driver.look().await;
         if let Some(changes) = changes {
-            changes.lock().unwrap_or_else(PoisonError::into_inner).begin(&driver.snapshot());
+            changes.lock().unwrap_or_else(PoisonError::into_inner).seen(&driver.snapshot());
             driver.watch_with(Box::new(move |snapshot| {
                 changes.lock().unwrap_or_else(PoisonError::into_inner).seen(snapshot);
             }));

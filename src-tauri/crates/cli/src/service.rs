@@ -4,7 +4,7 @@ use anyhow::Context;
 use lamplighter_engine::{
     lock::{EngineLock, LockFault},
     open::Place,
-    service::{Change, Installed, Service, Status},
+    service::{Change, Installed, Manager, Service, Status},
 };
 
 use crate::{EXIT_OTHER, args::ServiceCommand};
@@ -97,9 +97,12 @@ fn tell(service: &Service, status: &Status) {
         match (status.running, status.pid) {
             (Some(true), Some(pid)) => format!("running, process {pid}"),
             (Some(true), None) => String::from("running"),
-            (Some(false), _) => {
-                String::from("not running; `systemctl --user status lamplighter` says why")
-            }
+            (Some(false), _) => match service.manager() {
+                Manager::Systemd => {
+                    String::from("not running; `systemctl --user status lamplighter` says why")
+                }
+                Manager::Launchd => String::from("not running"),
+            },
             (None, _) => String::from("whether it runs can't be told"),
         }
     );

@@ -3,7 +3,7 @@
 use std::{io::Write, path::Path};
 
 use anyhow::Context;
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
@@ -18,15 +18,29 @@ pub(crate) fn completions(shell: Shell) -> anyhow::Result<u8> {
 
 /// Prints the manual page of the command; with a folder, writes one page a command into it.
 pub(crate) fn man(out: Option<&Path>) -> anyhow::Result<u8> {
-    let Some(out) = out else {
-        let mut page = Vec::new();
-        Man::new(Cli::command()).render(&mut page).context("making the manual page")?;
-        return print(&page);
-    };
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let Some(out) = out else { return print(page(&command)?.1.as_bytes()) };
     let failed = || format!("writing manual pages to {}", out.display());
     std::fs::create_dir_all(out).with_context(failed)?;
-    clap_mangen::generate_to(Cli::command(), out).with_context(failed)?;
+    let mut commands = vec![&command];
+    while let Some(command) = commands.pop() {
+        let (name, text) = page(command)?;
+        std::fs::write(out.join(name), text).with_context(failed)?;
+        commands.extend(command.get_subcommands().filter(|command| !command.is_hide_set()));
+    }
     Ok(0)
+}
+
+/// One command's page, with the name of its file.
+fn page(command: &Command) -> anyhow::Result<(String, String)> {
+    let source = concat!("lamplighter ", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(command.clone()).source(source);
+    let mut page = Vec::new();
+    man.render(&mut page).context("making a manual page")?;
+    // What follows the options in the help is examples, first of all.
+    let text = String::from_utf8(page)?.replace(".SH EXTRA", ".SH EXAMPLES");
+    Ok((man.get_filename(), text))
 }
 
 /// A reader that has seen enough is no failure.

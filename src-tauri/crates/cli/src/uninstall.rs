@@ -87,16 +87,17 @@ fn leave(place: Place, belongings: Belongings, json: bool) -> anyhow::Result<u8>
     let (paths, settings, env) = (place.paths.clone(), place.settings.clone(), place.env.clone());
     let service = belongings.service;
     if let Some(service) = service.as_ref().filter(|_| belongings.served) {
+        eprintln!("Ending the service…");
         service.stop().context("ending the service; nothing was removed")?;
     }
     let lock = match bring_home(place, json) {
         Ok(lock) => lock,
         Err(fault) => {
+            eprintln!("lamplighter: nothing was removed: {fault}");
             // As it was: what could not be brought home is tried on.
             if let Some(service) = service.as_ref().filter(|_| belongings.served) {
                 service.resume().context("starting the service again")?;
             }
-            eprintln!("lamplighter: nothing was removed: {fault}");
             return Ok(exit_of(&fault));
         }
     };
@@ -162,10 +163,11 @@ fn report(removal: &Removal, forgotten: &Forgotten, json: bool) -> anyhow::Resul
         Forgotten::Off => "not_asked",
     };
     if json {
-        let kept = |kept: &Kept| serde_json::json!({ "path": kept.place, "why": kept.why });
+        let path = |path: &PathBuf| path.display().to_string();
+        let kept = |kept: &Kept| serde_json::json!({ "path": path(&kept.place), "why": kept.why });
         let document = serde_json::json!({
             "schema": 1,
-            "removed": removal.removed,
+            "removed": removal.removed.iter().map(path).collect::<Vec<_>>(),
             "kept": removal.kept.iter().map(kept).collect::<Vec<_>>(),
             "keyring": key,
         });

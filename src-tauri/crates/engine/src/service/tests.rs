@@ -20,15 +20,17 @@ impl Desk {
     }
 
     fn program(&self, name: &str, does: &str) {
-        use std::os::unix::fs::PermissionsExt;
+        use std::{io::Write, process::Command, process::Stdio};
         let place = self.home.path().join("bin").join(name);
         let log = self.home.path().join("log");
         let text = format!("#!/bin/sh\necho \"{name} $*\" >> '{}'\n{does}\n", log.display());
-        // A program that is open for writing somewhere can't be started.
-        let new = place.with_extension("new");
-        fs::write(&new, text).unwrap();
-        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::rename(&new, &place).unwrap();
+        // Written by another process: a file that this one has open for writing can't be started,
+        // and a child of another test may hold it for a moment longer.
+        let mut writer = Command::new("/bin/sh");
+        writer.args(["-c", r#"cat > "$0.new" && chmod 755 "$0.new" && mv "$0.new" "$0""#]);
+        let mut writer = writer.arg(&place).stdin(Stdio::piped()).spawn().unwrap();
+        writer.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        assert!(writer.wait().unwrap().success());
     }
 
     fn service(&self) -> Service {
