@@ -18,6 +18,7 @@ use oauth2::{
     AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
     basic::BasicClient,
 };
+use sha2::{Digest, Sha256};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -27,6 +28,9 @@ use crate::{
     profile::Profile,
     secret::Secret,
 };
+
+/// The private-use scheme's redirect URI (RFC 8252 §7.1).
+pub const SCHEME_REDIRECT: &str = "dev.lamplighter:/oauth/callback";
 
 /// The longest callback that is read, in bytes.
 const LONGEST_CALLBACK: usize = 16 * 1024;
@@ -78,6 +82,19 @@ impl Proof {
             state: Secret::new(URL_SAFE_NO_PAD.encode(state)),
             verifier: Secret::new(URL_SAFE_NO_PAD.encode(verifier)),
         }
+    }
+
+    /// A proof for the preflight's question number `question`, which nobody will ever exchange: from
+    /// the same bytes by a one-way step, so that it tells nothing of the real one.
+    pub fn throw_away(entropy: &Entropy, question: u8) -> Self {
+        let part = |label: u8| {
+            let seed = Sha256::new()
+                .chain_update(b"lamplighter preflight")
+                .chain_update([question, label])
+                .chain_update(entropy.0.as_slice());
+            Secret::new(URL_SAFE_NO_PAD.encode(seed.finalize()))
+        };
+        Self { state: part(0), verifier: part(1) }
     }
 
     /// The PKCE verifier (RFC 7636 §4.1), for the code exchange.
@@ -405,6 +422,25 @@ mod tests {
         assert_eq!(one.verifier(), other.verifier());
         assert_eq!(format!("{:?}", Entropy::new(bytes)), "[entropy]");
         assert!(!format!("{one:?}").contains(one.state().expose()));
+    }
+
+    #[test]
+    fn a_throw_away_proof_is_like_no_other() {
+        let entropy = Entropy::new([7; 64]);
+        let all = [
+            Proof::new(&entropy),
+            Proof::throw_away(&entropy, 0),
+            Proof::throw_away(&entropy, 1),
+            Proof::throw_away(&Entropy::new([8; 64]), 0),
+        ];
+        let mut texts: Vec<&str> =
+            all.iter().flat_map(|p| [p.state().expose(), p.verifier().expose()]).collect();
+        assert!(texts.iter().all(|text| text.len() == 43));
+        texts.sort_unstable();
+        texts.dedup();
+        // The first proof's halves are the same here, because its entropy is.
+        assert_eq!(texts.len(), 7);
+        assert_eq!(Proof::throw_away(&entropy, 1), all[2]);
     }
 
     #[test]

@@ -21,8 +21,9 @@ pub enum Redirect {
     Loopback,
 }
 
-/// A redirect URI of the scheme's form that is never registered anywhere, for the third question.
-pub const NEVER_REGISTERED: &str = "dev.lamplighter:/oauth/callbacc";
+/// A redirect URI of the scheme's form that is never registered anywhere, for the question to compare
+/// with.
+pub const NEVER_REGISTERED: &str = "dev.lamplighter:/never/registered";
 
 /// Bodies whose lengths differ by less than this, or by a tenth, are alike: they may name the client
 /// or the redirect.

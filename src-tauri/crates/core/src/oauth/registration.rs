@@ -88,6 +88,12 @@ pub fn metadata_document<'a>(
     usable.then_some(url)
 }
 
+/// Where a client may register itself; `None` where the metadata names no place, or the profile knows
+/// that nothing comes of it.
+pub fn endpoint<'a>(server: &'a AuthorizationServer, profile: &Profile) -> Option<&'a str> {
+    server.registration_endpoint.as_deref().filter(|_| profile.registration != Some(false))
+}
+
 /// What a registration is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Registration<'a> {
@@ -547,6 +553,16 @@ mod tests {
         {
             assert_eq!(metadata_document(Some(wrong), &server), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_profile_may_know_that_registration_leads_nowhere() {
+        let mut server = server(&[]);
+        assert_eq!(endpoint(&server, &Profile::default()), None);
+        server.registration_endpoint = Some("https://as.example/register".into());
+        assert_eq!(endpoint(&server, &Profile::default()), Some("https://as.example/register"));
+        let profiles = Profiles::default();
+        assert_eq!(endpoint(&server, profiles.of("https://mcp.asana.com/v2/mcp").1), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use alloc::{format, string::ToString, vec};
 
+use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 use super::*;
@@ -469,4 +470,72 @@ fn a_fault_names_hosts_and_never_a_document() {
         fault.to_string(),
         "the sign-in server at a.example calls itself b.example, which can't be checked"
     );
+}
+
+/// One of many ways a site may answer one request.
+fn any_said() -> impl Strategy<Value = Said> {
+    let own = "https://mcp.example";
+    let bodies = vec![
+        resource(SERVER, &[AS]),
+        resource(own, &[own, AS, "https://third.example", "http://plain.example", "x"]),
+        resource("https://other.example", &[AS]),
+        resource(SERVER, &[]),
+        document(AS, ""),
+        document(own, ""),
+        document("https://mcp.example/", ""),
+        document("https://evil.example", ""),
+        document(AS, r#","require_pushed_authorization_requests":true"#),
+        document(AS, "").replace("S256", "plain"),
+        document(AS, "").replace("https://as.example/token", "http://as.example/token"),
+        "<html>".into(),
+        "{}".into(),
+    ];
+    let faults = vec![
+        Fault::Dns,
+        Fault::Connect,
+        Fault::Tls,
+        Fault::Forbidden,
+        Fault::Cut,
+        Fault::Timeout,
+        Fault::TooLarge,
+    ];
+    prop_oneof![
+        8 => proptest::sample::select(bodies).prop_map(|body| Ok((200, body))),
+        4 => proptest::sample::select(vec![404, 401, 302, 429, 500])
+            .prop_map(|status| Ok((status, String::new()))),
+        1 => proptest::sample::select(faults).prop_map(Err),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_search_ends_and_ends_nowhere_unsafe(
+        said in proptest::collection::vec(any_said(), 32),
+        named in proptest::option::of(proptest::sample::select(vec![
+            "https://mcp.example/pr", "https://as.example/pr", "javascript:x", "http://a.example",
+        ])),
+    ) {
+        let challenge = Challenge {
+            resource_metadata: named.map(String::from),
+            ..Challenge::default()
+        };
+        let start =
+            Start { server_url: SERVER, challenge: Some(&challenge), ..Start::default() };
+        let next = core::cell::Cell::new(0);
+        let (end, asked) = search_with(start, &Profile::default(), |_| {
+            next.set(next.get() + 1);
+            said[next.get() - 1].clone()
+        });
+        // Three places of the resource's metadata, at most three of each server's.
+        prop_assert!(asked.len() <= 3 + 3 * MOST_SERVERS, "{asked:?}");
+        prop_assert!(asked.iter().all(|url| url.starts_with("https://")), "{asked:?}");
+        if let Ok(found) = end {
+            let server = found.server;
+            prop_assert!(server.authorization_endpoint.starts_with("https://"));
+            prop_assert!(server.token_endpoint.starts_with("https://"));
+            prop_assert!(!server.published || server.code_challenge_methods.contains(&"S256".into()));
+            prop_assert!(!server.issuer.contains("evil"));
+            prop_assert!(origin(&found.resource) == origin(SERVER));
+        }
+    }
 }
