@@ -79,7 +79,7 @@ pub(super) enum Standing {
         now: String,
     },
     /// It could be renewed, and a client at work would wipe the new tokens: not while both last.
-    StandingBy(Wiper),
+    BesideWiper(Wiper),
     /// It can be renewed.
     Renewable,
 }

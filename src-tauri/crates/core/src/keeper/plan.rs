@@ -113,7 +113,7 @@ impl Keeper {
         }
         match standing {
             Standing::Renewable => {}
-            Standing::StandingBy(_) => return Next::StandBy(self.stands_until(target, grant)),
+            Standing::BesideWiper(_) => return Next::StandBy(self.stands_until(target, grant)),
             Standing::LeftAlone(_)
             | Standing::NotSignedIn
             | Standing::Paused
@@ -264,10 +264,10 @@ impl Keeper {
                 Standing::Paused => unchanged("it is paused and left to the client"),
                 Standing::NotSignedIn => unchanged("nobody is signed in"),
                 Standing::LeftAlone(_) => unchanged("it is left to the client"),
-                Standing::StandingBy(wiper) if asked == Asked::Now => {
+                Standing::BesideWiper(wiper) if asked == Asked::Now => {
                     failed("standing_by", self.standing_words(target, &wiper))
                 }
-                Standing::StandingBy(wiper) => unchanged(&self.standing_words(target, &wiper)),
+                Standing::BesideWiper(wiper) => unchanged(&self.standing_words(target, &wiper)),
                 Standing::Renewable => unchanged("nothing is planned"),
             }
         };

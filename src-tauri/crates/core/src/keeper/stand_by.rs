@@ -27,12 +27,12 @@ impl Keeper {
         if standing != Standing::Renewable || grant.has_ended(self.now) {
             return standing;
         }
-        self.wiper(target, grant).map_or(Standing::Renewable, Standing::StandingBy)
+        self.wiper(target, grant).map_or(Standing::Renewable, Standing::BesideWiper)
     }
 
     pub(super) fn is_standing_by(&self, target: &Target) -> bool {
         let standing = self.grants.get(target).map(|grant| self.standing(target, grant));
-        matches!(standing, Some(Standing::StandingBy(_)))
+        matches!(standing, Some(Standing::BesideWiper(_)))
     }
 
     /// The client that would wipe this grant, in its own store or in one that holds a copy: all

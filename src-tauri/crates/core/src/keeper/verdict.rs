@@ -82,7 +82,7 @@ impl Keeper {
     /// Whether nothing speaks against the access token.
     fn may_be_good(&self, target: &Target, grant: &Grant) -> bool {
         let good = match self.standing(target, grant) {
-            Standing::Renewable | Standing::StandingBy(_) | Standing::CannotRenew(_) => true,
+            Standing::Renewable | Standing::BesideWiper(_) | Standing::CannotRenew(_) => true,
             Standing::LeftAlone(_)
             | Standing::NotSignedIn
             | Standing::Paused

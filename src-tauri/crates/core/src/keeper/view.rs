@@ -188,10 +188,10 @@ impl Keeper {
             },
             Standing::SignInRequired(_) => Situation::SignInRequired,
             Standing::Approval { known, now } => Situation::Approval { known, now },
-            Standing::StandingBy(_) if grant.probe == Some(ProbeFinding::Refused) => {
+            Standing::BesideWiper(_) if grant.probe == Some(ProbeFinding::Refused) => {
                 Situation::Refused { renewed: facts.renewed_by == Some(Renewer::Lamplighter) }
             }
-            Standing::StandingBy(wiper) => Situation::StandingBy { version: wiper.version },
+            Standing::BesideWiper(wiper) => Situation::StandingBy { version: wiper.version },
             Standing::Renewable => match (&grant.failure, ended, facts.failing_since) {
                 (Some(failure), false, _) => {
                     Situation::Retrying { why: failure.told(&self.title_of(grant)), next }
@@ -245,7 +245,7 @@ impl Keeper {
             Standing::LeftAlone(crate::store::LeftAlone::UnknownShape) => {
                 Some("its entry has a shape this version does not know".into())
             }
-            Standing::StandingBy(wiper) => Some(self.standing_words(target, &wiper)),
+            Standing::BesideWiper(wiper) => Some(self.standing_words(target, &wiper)),
             Standing::NotSignedIn
             | Standing::Paused
             | Standing::Approval { .. }
