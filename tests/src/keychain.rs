@@ -77,7 +77,7 @@ impl Keychain {
     pub fn fault(&self, fault: &str) {
         let place = self.home.join("faults");
         let faults = fs::read_to_string(&place).unwrap_or_default();
-        fs::write(place, format!("{faults}{fault}\n")).expect("a written list");
+        fs::write(place, format!("{faults}\n{fault}")).expect("a written list");
     }
 
     /// Everything works again.

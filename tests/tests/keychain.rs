@@ -76,7 +76,7 @@ fn renewed(entry: &Entry) -> Change {
 }
 
 fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    text.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 fn item(keychain: &Keychain) -> String {
@@ -322,9 +322,11 @@ fn doctor_names_the_item_and_its_account_says_if_it_is_locked_and_nothing_secret
     let place = place(&home, &keychain);
     let told = || {
         let findings = doctor::examine(&place).into_iter();
-        findings.map(|finding| format!("{}\n", finding.found)).collect::<String>()
+        findings.map(|finding| finding.found).collect::<Vec<_>>().join("\n")
     };
+    keychain.run(&["/h/.local/share/claude/versions/2.1.119"]);
     let open = told();
+    assert!(open.contains("Claude Code 2.1.119 is open"), "{open}");
     assert!(
         open.contains("the keychain item \"Claude Code-credentials\" of ana: 1 sign-ins"),
         "{open}"

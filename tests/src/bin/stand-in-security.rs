@@ -49,8 +49,9 @@ fn main() {
 
 /// What anybody on the machine can see of this call.
 fn record(home: &Path, args: &[String]) {
-    let environment: Vec<String> =
-        env::vars_os().map(|(name, value)| format!("{name:?}={value:?}")).collect();
+    let environment: Vec<String> = env::vars_os()
+        .map(|(name, value)| format!("{}={}", name.display(), value.display()))
+        .collect();
     let line = format!("{args:?} {}\n", environment.join(" "));
     let file = fs::OpenOptions::new().create(true).append(true).open(home.join("called"));
     file.and_then(|mut file| file.write_all(line.as_bytes())).expect("a written record");
@@ -65,7 +66,8 @@ fn find(home: &Path, options: &[&str]) -> i32 {
     if value.iter().all(|byte| matches!(byte, b' '..=b'~')) {
         println!("{}", String::from_utf8_lossy(&value));
     } else {
-        println!("{}", value.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let digits = value.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>();
+        println!("{}", digits.concat());
     }
     0
 }
@@ -135,12 +137,8 @@ fn fault(home: &Path, step: &str) -> Option<String> {
     let always = format!("{step} ");
     let once = format!("once {step} ");
     if let Some(line) = faults.lines().find(|line| line.starts_with(&once)) {
-        let left: String = faults
-            .lines()
-            .filter(|other| *other != line)
-            .map(|other| format!("{other}\n"))
-            .collect();
-        fs::write(&place, left).expect("a written list");
+        let left: Vec<&str> = faults.lines().filter(|other| *other != line).collect();
+        fs::write(&place, left.join("\n")).expect("a written list");
         return line.strip_prefix(&once).map(Into::into);
     }
     faults.lines().find_map(|line| line.strip_prefix(&always).map(Into::into))

@@ -144,6 +144,14 @@ fn store_findings(store: &dyn crate::stores::Store) -> Vec<Finding> {
                     format!("no {} was found on the path", info.client),
                 )),
             }
+            if let Some(wiper) = view.wiper {
+                let version = wiper.version.map(|v| format!(" {v}")).unwrap_or_default();
+                findings.push(Finding::note(
+                    "client",
+                    format!("{}{version} is open and could lose what is renewed", info.client),
+                    "renewals wait until it is closed or a token ends; `claude update` mends that",
+                ));
+            }
             for advice in view.advice {
                 findings.push(Finding::note("client", info.client.clone(), advice));
             }

@@ -141,12 +141,13 @@ impl ClaudeCode {
             return Err(fault);
         }
         let Some(keychain) = &self.keychain else { return self.file() };
-        match keychain.read()? {
-            Some(text) => Ok(Blob { text, in_keychain: true }),
-            None => self.file().map_err(|fault| match fault {
-                StoreFault::Absent { .. } => StoreFault::Absent { place: keychain.shown() },
-                other => other,
-            }),
+        if let Some(text) = keychain.read()? {
+            return Ok(Blob { text, in_keychain: true });
+        }
+        match self.file() {
+            // Neither of the two: the item is where it would be.
+            Err(StoreFault::Absent { .. }) => Err(StoreFault::Absent { place: keychain.shown() }),
+            read => read,
         }
     }
 

@@ -44,17 +44,19 @@ fn is_claude_code(program: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn told(programs: &[&str], installed: Option<&str>) -> Option<Option<String>> {
+    /// The version of the one that was found, or a question mark.
+    fn told(programs: &[&str], installed: Option<&str>) -> Option<String> {
         let programs: Vec<String> = programs.iter().map(|p| (*p).to_owned()).collect();
-        wiper(Some(&programs), installed).map(|wiper| wiper.version)
+        let found = wiper(Some(&programs), installed)?;
+        Some(found.version.unwrap_or_else(|| "?".into()))
     }
 
     #[test]
     fn an_old_one_that_runs_is_found_whatever_is_installed_by_now() {
         let old = "/Users/ana/.local/share/claude/versions/2.1.119";
-        assert_eq!(told(&["/sbin/launchd", old], Some("2.1.330")), Some(Some("2.1.119".into())));
-        assert_eq!(told(&["claude"], Some("2.1.189")), Some(Some("2.1.189".into())));
-        assert_eq!(told(&["claude", old], None), Some(Some("2.1.119".into())));
+        assert_eq!(told(&["/sbin/launchd", old], Some("2.1.330")), Some("2.1.119".into()));
+        assert_eq!(told(&["claude"], Some("2.1.189")), Some("2.1.189".into()));
+        assert_eq!(told(&["claude", old], None), Some("2.1.119".into()));
     }
 
     #[test]
@@ -68,7 +70,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_is_taken_to_be_old() {
-        assert_eq!(told(&["claude"], None), Some(None));
+        assert_eq!(told(&["claude"], None), Some("?".into()));
         assert!(wiper(None, Some("2.1.119")).is_some());
         assert!(wiper(None, Some("2.1.330")).is_none());
     }
