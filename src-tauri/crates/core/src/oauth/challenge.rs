@@ -320,6 +320,8 @@ mod tests {
         assert_eq!(found.unwrap().resource_metadata, Some("m".into()));
         assert_eq!(bearer(&["Bearer"]), Some(Challenge::default()));
         assert_eq!(bearer(&["Basic realm=\"x\""]), None);
+        // Another scheme's credentials are not a scheme.
+        assert_eq!(bearer(&["Negotiate Bearer", "NTLM Bearer==, Basic x=y"]), None);
         assert_eq!(bearer(&[]), None);
     }
 

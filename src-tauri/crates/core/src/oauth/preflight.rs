@@ -235,6 +235,9 @@ mod tests {
             assert_eq!(chosen(&good, &page(status, "", 0), &refused), Redirect::Loopback);
             assert_eq!(chosen(&page(status, "", 0), &good, &refused), Redirect::Loopback);
         }
+        // It goes back to where nobody registered: then a page for the scheme shows nothing.
+        let astray = seen(NEVER_REGISTERED, 302, Some(NEVER_REGISTERED), "", 0);
+        assert_eq!(chosen(&good, &good, &astray), Redirect::Loopback);
         let taken = page(200, "text/html", 500);
         assert_eq!(chosen(&taken, &page(200, "text/html", 5000), &refused), Redirect::Loopback);
     }

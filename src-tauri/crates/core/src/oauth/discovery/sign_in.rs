@@ -5,7 +5,7 @@
 //! (RFC 8414 and OIDC, in the specification's order), then the fixed places of the 2025-03-26
 //! text. A document that must not be used is passed over, and its reason is the answer if none can be.
 
-use alloc::{collections::VecDeque, string::String, vec::Vec};
+use alloc::{collections::VecDeque, format, string::String, vec::Vec};
 
 use super::super::{
     challenge::Challenge,
@@ -90,7 +90,7 @@ pub enum SignInFault {
     },
     /// The metadata's issuer is not the address it was asked at (RFC 8414 §3.3). May be confirmed by
     /// a person.
-    #[error("the sign-in server at {} calls itself {}, which can't be checked", host(.asked), host(.issuer))]
+    #[error("{}", mismatch(.asked, .issuer))]
     IssuerMismatch {
         /// The identifier that was asked for.
         asked: String,
@@ -117,6 +117,18 @@ pub enum SignInFault {
         /// Its host.
         host: String,
     },
+}
+
+/// Two addresses that should be one, in words: hosts only, because the rest is the server's free text.
+fn mismatch(asked: &str, issuer: &str) -> String {
+    let (asked, issuer) = (host(asked), host(issuer));
+    if asked == issuer {
+        format!(
+            "the sign-in server at {asked} writes its own address in another way, which can't be checked"
+        )
+    } else {
+        format!("the sign-in server at {asked} calls itself {issuer}, which can't be checked")
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -189,7 +189,8 @@ async fn a_redirect_is_never_followed_with_a_token() {
     let moved = "HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
     let (origin, _task) = server(vec![said(moved), said(moved)]).await;
     let client = client(Book::default());
-    assert_eq!(client.fetch(&post(&origin)).await.unwrap().status, 307);
+    let answer = client.fetch(&post(&origin)).await.unwrap();
+    assert_eq!((answer.status, answer.location.as_deref()), (307, Some("http://127.0.0.1:1/")));
     // Not even where the caller forgot to say so.
     let careless = Request { follow_redirects: true, ..post(&origin) };
     assert_eq!(client.fetch(&careless).await.unwrap().status, 307);

@@ -293,6 +293,20 @@ fn an_unusable_server_is_passed_over_for_the_next_that_is_named() {
     let end = end.unwrap();
     assert_eq!(end.server.issuer, AS);
     assert_eq!(end.authorization_servers, servers);
+    let (end, asked) = search(|url| {
+        if url.contains("protected-resource") {
+            ok(resource(SERVER, &["https://gone.example", "https://far.example"]))
+        } else {
+            Err(Fault::Timeout)
+        }
+    });
+    assert_eq!((end, asked.len()), (Err(SignInFault::Unreachable), 3));
+    let many: Vec<String> = (0..1000).map(|n| format!("https://{n}.example")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let (end, asked) = search(|url| {
+        if url.contains("protected-resource") { ok(resource(SERVER, &many)) } else { missing() }
+    });
+    assert_eq!((end, asked.len()), (Err(SignInFault::Nothing), 1 + 2 * MOST_SERVERS));
     let many = ["javascript:x"; 1000];
     let (end, asked) = search(|_| ok(resource(SERVER, &many)));
     assert_eq!(asked.len(), 1);
@@ -469,6 +483,14 @@ fn a_fault_names_hosts_and_never_a_document() {
     assert_eq!(
         fault.to_string(),
         "the sign-in server at a.example calls itself b.example, which can't be checked"
+    );
+    let slash = SignInFault::IssuerMismatch {
+        asked: "https://a.example".into(),
+        issuer: "https://a.example/".into(),
+    };
+    assert!(
+        slash.to_string().contains("a.example writes its own address in another way"),
+        "{slash}"
     );
 }
 
