@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::{
         paths::Env,
-        stores::claude_code::{ClaudeCode, Folder},
+        stores::claude_code::{ClaudeCode, Folder, Form},
     };
 
     #[tokio::test]
@@ -113,7 +113,8 @@ mod tests {
         let file = folder.join(".credentials.json");
         std::fs::write(&file, "{}").unwrap();
         let usual = Folder::usual(&env).unwrap();
-        let stores: Vec<Arc<dyn Store>> = vec![Arc::new(ClaudeCode::new(usual, env))];
+        let stores: Vec<Arc<dyn Store>> =
+            vec![Arc::new(ClaudeCode::new(usual, env).with_form(Form::File))];
         let mut watch = Watch::over(&stores);
         std::fs::read(&file).unwrap();
         std::fs::write(folder.join("unrelated"), "x").unwrap();
