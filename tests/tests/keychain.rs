@@ -21,11 +21,12 @@ use lamplighter_core::{
 };
 use lamplighter_engine::{
     doctor,
+    driver::Driver,
     open::Place,
     paths::{Env, HOME_OVERRIDE},
     stores::{Store as _, claude_code::ClaudeCode},
 };
-use lamplighter_rehearsal::{Builder, Mint};
+use lamplighter_rehearsal::{Builder, Mint, Minted, Rehearsal};
 use lamplighter_tests::{keychain::Keychain, store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -337,39 +338,78 @@ fn doctor_names_the_item_and_its_account_says_if_it_is_locked_and_nothing_secret
     assert!(!open.contains("secret") && !locked.contains("secret"));
 }
 
-#[test]
-fn a_due_sign_in_is_renewed_and_stays_where_it_was() {
+/// A server, and a home whose keychain holds a sign-in there that has ended.
+fn with_town() -> (Rehearsal, Minted, TempDir, Keychain) {
     let town = Builder::default().start_blocking().expect("a server on loopback");
-    let control = town.control();
-    let minted = control.mint(Mint { access_life_seconds: -1, ..Mint::default() });
-    let key = store::key("rig", &town.mcp_url());
+    let minted = town.control().mint(Mint { access_life_seconds: -1, ..Mint::default() });
     let entry = json!({
         "serverName": "rig", "serverUrl": town.mcp_url(), "accessToken": minted.access_token,
         "discoveryState": {"authorizationServerUrl": minted.issuer, "oauthMetadataFound": true},
         "clientId": minted.client_id, "refreshToken": minted.refresh_token,
         "expiresAt": minted.expires_at_ms, "scope": minted.scope,
     });
-    let text = json!({"claudeAiOauth": {"accessToken": "own"}, "mcpOAuth": {key.as_str(): entry}});
+    let key = store::key("rig", &town.mcp_url());
+    let text = json!({"claudeAiOauth": {"accessToken": "own"}, "mcpOAuth": {key: entry}});
     let (home, keychain, _) = with_item(&text.to_string());
-    let place = place(&home, &keychain);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("one");
-    let runtime = &runtime;
-    runtime.block_on(async {
-        let patience = Duration::from_secs(1);
+    (town, minted, home, keychain)
+}
+
+/// Works with what lies there; `work` is given the opened engine.
+fn with_engine(place: Place, mode: Mode, work: impl AsyncFnOnce(&mut Driver)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
         let quiet = Box::new(|_: &_, _: &_| {});
-        let mut driver = place.open(Mode::OnRequest, "test", patience, quiet).expect("opened");
+        let driver = place.open(mode, "test", Duration::from_secs(1), quiet);
+        let mut driver = driver.expect("nobody else at work");
         driver.look().await;
+        work(&mut driver).await;
+    });
+}
+
+#[test]
+fn a_due_sign_in_is_renewed_and_stays_where_it_was() {
+    let (town, minted, home, keychain) = with_town();
+    with_engine(place(&home, &keychain), Mode::OnRequest, async |driver| {
         driver.act(Action::RenewDue);
         driver.settle(std::future::pending(), Duration::from_secs(30)).await;
         assert_eq!(driver.snapshot().exit, 0, "{:?}", driver.snapshot());
     });
     let value: Value = serde_json::from_str(&item(&keychain)).expect("JSON");
-    let entry = &value["mcpOAuth"][key.as_str()];
+    let entry = &value["mcpOAuth"][store::key("rig", &town.mcp_url())];
     let held = |member: &str| entry[member].as_str().expect("a token").to_owned();
     assert_ne!(held("refreshToken"), minted.refresh_token);
-    assert!(control.is_access_live(&held("accessToken")));
-    assert!(control.is_refresh_live(&held("refreshToken")));
-    assert_eq!(control.violations(), Vec::<String>::new());
+    assert!(town.control().is_access_live(&held("accessToken")));
+    assert!(town.control().is_refresh_live(&held("refreshToken")));
+    assert_eq!(town.control().violations(), Vec::<String>::new());
     assert!(!home.path().join(".claude/.credentials.json").exists());
     assert!(!keychain.called().contains(&hex(&held("refreshToken"))));
+}
+
+#[test]
+fn an_old_copy_that_a_running_client_writes_back_is_replaced_again() {
+    let (town, minted, home, keychain) = with_town();
+    let old = item(&keychain);
+    let stop = {
+        let (keychain, old) = (keychain.clone(), old.clone());
+        async move {
+            until(|| item(&keychain) != old).await;
+            // From its cache, as 2.1.119 does up to 30 seconds later.
+            fs::write(keychain.item(), &old).expect("written");
+            until(|| item(&keychain) != old).await;
+        }
+    };
+    with_engine(place(&home, &keychain), Mode::Keep, async |driver| driver.keep(stop).await);
+    assert!(!item(&keychain).contains(&minted.refresh_token));
+    let presented = town.control().refreshes();
+    assert_eq!(presented.iter().filter(|seen| seen.reuse).count(), 0);
+    assert_eq!(presented.len(), 1);
+}
+
+/// Resolves when this holds; ends the test if it never does.
+async fn until(holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(30), "it never came to be");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -9,7 +9,7 @@ use lamplighter_engine::{
     paths::Env,
     stores::{
         Store,
-        claude_code::{ClaudeCode, Folder},
+        claude_code::{ClaudeCode, Folder, Form},
     },
 };
 
@@ -33,7 +33,8 @@ impl Subject for ClaudeCodeSubject {
     fn store(&self, home: &Path) -> Box<dyn Store> {
         let env = Env::fixed([("HOME", home)]);
         let folder = Folder::usual(&env).expect("a home");
-        Box::new(ClaudeCode::new(folder, env).with_managed_file(home.join("managed.json")))
+        let store = ClaudeCode::new(folder, env).with_managed_file(home.join("managed.json"));
+        Box::new(store.with_form(Form::File))
     }
 
     fn file(&self, home: &Path) -> PathBuf {

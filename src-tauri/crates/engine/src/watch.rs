@@ -145,13 +145,13 @@ mod tests {
     use super::*;
     use crate::{
         paths::Env,
-        stores::claude_code::{ClaudeCode, Folder},
+        stores::claude_code::{ClaudeCode, Folder, Form},
     };
 
     fn over(home: &Path) -> (Watch, PathBuf) {
         let env = Env::fixed([("HOME", home.to_str().unwrap())]);
         let usual = Folder::usual(&env).unwrap();
-        let stores: Vec<Arc<dyn Store>> = vec![Arc::new(ClaudeCode::new(usual, env))];
+        let stores: Vec<Arc<dyn Store>> = vec![Arc::new(ClaudeCode::new(usual, env).with_form(Form::File))];
         (Watch::over(&stores), home.join(".claude/.credentials.json"))
     }
 

@@ -78,10 +78,14 @@ pub enum Form {
 
 impl Form {
     /// This system's.
+    #[cfg(target_os = "macos")]
     pub fn usual() -> Self {
-        #[cfg(target_os = "macos")]
-        return Self::Keychain(Tools::system());
-        #[cfg(not(target_os = "macos"))]
+        Self::Keychain(Tools::system())
+    }
+
+    /// This system's.
+    #[cfg(not(target_os = "macos"))]
+    pub const fn usual() -> Self {
         Self::File
     }
 }
@@ -108,7 +112,8 @@ impl ClaudeCode {
         store.with_form(Form::usual())
     }
 
-    /// The same in this form, whatever the system: for tests.
+    /// The same in this form, whatever the system: for tests, which must never meet the keychain of
+    /// whoever runs them.
     #[must_use]
     pub fn with_form(mut self, form: Form) -> Self {
         self.keychain = match form {

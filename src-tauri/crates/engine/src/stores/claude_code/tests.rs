@@ -46,7 +46,7 @@ fn store_of(count: usize) -> (tempfile::TempDir, ClaudeCode) {
     let text = serde_json::json!({ "mcpOAuth": entries }).to_string();
     fs::write(folder.credentials(), text).unwrap();
     let store = ClaudeCode::new(folder, env).with_managed_file(home.path().join("managed.json"));
-    (home, store)
+    (home, store.with_form(Form::File))
 }
 
 #[test]
