@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 
 use crate::{
     ids::{RecordId, Target, TokenMark},
-    store::{NewTokens, TokenPair},
+    store::{Enrolment, NewTokens, TokenPair},
     time::Wall,
 };
 
-/// One refresh, from the intent to the last look.
+/// One refresh, from the intent to the last look; or a sign-in, from its tokens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Its name.
@@ -27,6 +27,8 @@ pub struct Record {
     pub mark: TokenMark,
     /// How far it came.
     pub stage: Stage,
+    /// What a sign-in has to write beside the tokens; `None` for a refresh.
+    pub enrolment: Option<Enrolment>,
 }
 
 /// How far a refresh came.

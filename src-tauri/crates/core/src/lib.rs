@@ -25,6 +25,7 @@ pub mod keeper;
 pub mod oauth;
 pub mod profile;
 pub mod secret;
+pub mod signin;
 pub mod snapshot;
 pub mod store;
 pub mod time;

@@ -74,6 +74,8 @@ pub struct Entry {
     pub metadata_url: Option<String>,
     /// The redirect URI of the client's registration.
     pub redirect_uri: Option<String>,
+    /// How a sign-in to its server is configured.
+    pub sign_in: SignInConfig,
     /// Why this entry is not ours to renew, if it is not.
     pub left_alone: Option<LeftAlone>,
 }
@@ -121,6 +123,22 @@ pub struct ConfiguredServer {
     pub name: String,
     /// Its URL.
     pub url: String,
+    /// The key that the client would give its entry. `None`: that depends on variables which only
+    /// the client can know.
+    pub key: Option<EntryKey>,
+    /// How a sign-in to it is configured.
+    pub sign_in: SignInConfig,
+}
+
+/// What the user configured for signing in to a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SignInConfig {
+    /// A client that was registered by hand.
+    pub client: Option<ClientCredentials>,
+    /// The loopback port of its redirect URI.
+    pub callback_port: Option<u16>,
+    /// Where the authorization server's metadata is.
+    pub metadata_url: Option<String>,
 }
 
 /// A cached "needs auth": while it is fresh, new sessions do not contact the server at all.
@@ -139,8 +157,8 @@ pub struct AuthVerdict {
 pub struct NewTokens {
     /// The new access token.
     pub access: Secret,
-    /// The refresh token to store: the new one, else the old one.
-    pub refresh: Secret,
+    /// The refresh token to store: the new one, else the old one. `None`: a sign-in brought none.
+    pub refresh: Option<Secret>,
     /// When the access token ends. `None`: the server did not say and nothing tells: the store's
     /// field is removed, never guessed.
     pub expires_at: Option<Wall>,
@@ -153,7 +171,7 @@ impl NewTokens {
     pub fn pair(&self) -> TokenPair {
         TokenPair {
             access: Some(self.access.clone()),
-            refresh: Some(self.refresh.clone()),
+            refresh: self.refresh.clone(),
             expires_at: self.expires_at,
         }
     }
@@ -170,6 +188,32 @@ pub struct Change {
     pub client_id: String,
     /// What replaces it.
     pub new: NewTokens,
+    /// A sign-in: the entry is made where there is none, and everything in here is written too.
+    pub enrolment: Option<Enrolment>,
+}
+
+/// What a sign-in writes beside its tokens, so that the client program can go on with them by itself,
+/// and sign in by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolment {
+    /// The server's name as configured.
+    pub server_name: String,
+    /// The MCP server's URL.
+    pub server_url: String,
+    /// The OAuth client. Without a secret where that stands in the user's configuration.
+    pub client: ClientCredentials,
+    /// A loopback redirect URI of that client's.
+    pub redirect_uri: String,
+    /// The issuer, byte for byte.
+    pub issuer: String,
+    /// The identifier of the authorization server that its metadata was found with.
+    pub authorization_server: String,
+    /// Where the resource's metadata was (RFC 9728), if it has any.
+    pub resource_metadata_url: Option<String>,
+    /// Whether there is authorization server metadata.
+    pub metadata_found: bool,
+    /// The metadata document that the user configured.
+    pub metadata_url: Option<String>,
 }
 
 /// How a change ended, short of a fault.

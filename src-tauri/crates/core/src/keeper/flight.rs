@@ -367,6 +367,7 @@ impl Keeper {
             client_id: client.id,
             mark,
             stage: Stage::Intent,
+            enrolment: None,
         };
         presenting.record = Some(record.clone());
         flight.work = Work::Refresh(presenting);

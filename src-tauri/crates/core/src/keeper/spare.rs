@@ -94,7 +94,8 @@ impl Keeper {
                 }
                 Stage::Answered(tokens) | Stage::Saved { tokens, .. } => {
                     let key = self.mark_key.clone();
-                    let rotated = TokenMark::of(&key, &tokens.refresh) != record.mark;
+                    let refresh = tokens.refresh.as_ref().map(|r| TokenMark::of(&key, r));
+                    let rotated = record.enrolment.is_none() && refresh != Some(record.mark);
                     let access = TokenMark::of(&key, &tokens.access);
                     for (target, _) in &record.replaced {
                         let facts = self.facts_mut(target);
@@ -318,8 +319,10 @@ impl Keeper {
             let Some(grant) = self.grants.get(target) else {
                 continue;
             };
-            let same_client =
-                grant.entry.client.as_ref().is_none_or(|c| c.id == spare.record.client_id);
+            let client = grant.entry.client.as_ref();
+            // An old copy from before a sign-in has the old client.
+            let same_client = spare.record.enrolment.is_some()
+                || client.is_none_or(|c| c.id == spare.record.client_id);
             if grant.entry.pair == new || !same_client {
             } else if grant.entry.pair == *replaced {
                 back = Some(target.clone());
@@ -388,7 +391,7 @@ impl Keeper {
             if spare.record.replaced.is_empty() {
                 moot.push(id.clone());
                 if spare.owed {
-                    give_back.extend(spare.record.stage.tokens().map(|t| t.refresh.clone()));
+                    give_back.extend(spare.record.stage.tokens().and_then(|t| t.refresh.clone()));
                 }
             }
         }

@@ -74,7 +74,7 @@ impl Keeper {
         };
         let tokens = NewTokens {
             access: granted.access.clone(),
-            refresh,
+            refresh: Some(refresh),
             expires_at: granted.expires_at(now),
             scope: granted.scope.clone().or(old_scope),
         };
@@ -102,7 +102,8 @@ impl Keeper {
         let life_by_profile = server_url
             .and_then(|url| self.profiles.of(&url).1.sign_in_life_days)
             .map(|days| Millis::hours(days.saturating_mul(24)));
-        let rotated = TokenMark::of(&key, &tokens.refresh) != presented;
+        let refresh = tokens.refresh.as_ref().map(|refresh| TokenMark::of(&key, refresh));
+        let rotated = refresh != Some(presented);
         let facts = self.facts_mut(target);
         facts.life = granted.life.or_else(|| tokens.expires_at.map(|end| now.until(end)));
         facts.issued_at = Some(now);

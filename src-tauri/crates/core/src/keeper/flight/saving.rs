@@ -41,6 +41,10 @@ impl Keeper {
         let mut gone = 0;
         for (target, replaced) in &record.replaced {
             match self.grants.get(target).map(|grant| grant.entry.pair.clone()) {
+                // A first sign-in makes the entry.
+                None if record.enrolment.is_some() && *replaced == TokenPair::default() => {
+                    left.push_back((target.clone(), TokenPair::default()));
+                }
                 None => gone += 1,
                 Some(pair) if pair == new => flight.saved.push(target.clone()),
                 Some(pair) if pair == *replaced || pair.is_wiped() => {
@@ -62,7 +66,7 @@ impl Keeper {
         let Some(new) = record.stage.tokens().cloned() else {
             return self.let_go(flight);
         };
-        let client_id = record.client_id.clone();
+        let (client_id, enrolment) = (record.client_id.clone(), record.enrolment.clone());
         let Some((at, expect)) = left.pop_front() else {
             return self.go(flight, Step::ReadingBack, |ticket, flight| Effect::ReadBack {
                 ticket,
@@ -71,7 +75,7 @@ impl Keeper {
             });
         };
         let store = at.store.clone();
-        let change = Change { key: at.key.clone(), expect, client_id, new };
+        let change = Change { key: at.key.clone(), expect, client_id, new, enrolment };
         self.go(flight, Step::Writing { at, left }, |ticket, flight| Effect::Write {
             ticket,
             flight: flight.id,
@@ -136,8 +140,8 @@ impl Keeper {
             return self.let_go(flight);
         };
         let record = record.clone();
-        if let Some(tokens) = record.stage.tokens() {
-            self.give_back(&flight, &tokens.refresh);
+        if let Some(refresh) = record.stage.tokens().and_then(|tokens| tokens.refresh.as_ref()) {
+            self.give_back(&flight, refresh);
         }
         self.spares.remove(&record.id);
         flight.only_here = false;

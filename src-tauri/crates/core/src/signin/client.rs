@@ -1,0 +1,263 @@
+//! Whose name the consent page shows: which OAuth client a sign-in uses.
+//!
+//! The order is the MCP specification's with one addition: registered by hand in the client program's
+//! configuration, a Client ID Metadata Document, our own registration for this very entry, a new one,
+//! and last the one that the entry has, on its exact redirect. No other program's client is ever
+//! shipped.
+
+use alloc::{string::String, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Subject, port_of};
+use crate::{
+    oauth::{
+        discovery::Discovered,
+        metadata::AuthorizationServer,
+        registration::{Registered, RegistrationFault, metadata_document},
+        token::AuthMethod,
+    },
+    profile::Profile,
+    secret::Secret,
+    store::ClientCredentials,
+    time::{Millis, Wall},
+};
+
+/// How long before its end a client's secret is no longer begun with.
+const SECRET_MARGIN: Millis = Millis::minutes(10);
+
+/// What is remembered of a registration of our own; its secret is in the store's entry alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The client id.
+    pub client_id: String,
+    /// The issuer that gave it: it is never used at another.
+    pub issuer: String,
+    /// Every redirect URI it has.
+    pub redirect_uris: Vec<String>,
+    /// How it proves itself, by the name it has in metadata.
+    pub method: String,
+    /// When its secret ends, if it does.
+    pub secret_ends: Option<Wall>,
+    /// Its secret, while this is in memory.
+    #[serde(skip)]
+    pub secret: Option<Secret>,
+}
+
+impl Kept {
+    pub(super) fn of(registered: Registered, issuer: String) -> Self {
+        Self {
+            client_id: registered.client.id,
+            issuer,
+            redirect_uris: registered.redirect_uris,
+            method: registered.method.name().into(),
+            secret_ends: registered.secret_ends,
+            secret: registered.client.secret,
+        }
+    }
+
+    fn is_good_at(&self, found: &Discovered, now: Wall) -> bool {
+        self.issuer == found.server.issuer
+            && self.secret_ends.is_none_or(|end| now + SECRET_MARGIN < end)
+    }
+}
+
+/// The registration that the store's entry has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The client.
+    pub client: ClientCredentials,
+    /// Its redirect URI, where the entry tells.
+    pub redirect_uri: Option<String>,
+    /// The issuer that gave it, where the entry tells.
+    pub issuer: Option<String>,
+}
+
+/// Whose name a consent page shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Lamplighter's.
+    Ours,
+    /// That of the client program, or of an app that the user made for it.
+    Clients,
+}
+
+/// The client of one attempt.
+#[derive(Debug, Clone)]
+pub(super) enum Client {
+    /// Made by hand, or by the client program: it has one redirect URI.
+    Given {
+        client: ClientCredentials,
+        /// Byte for byte, where it is known.
+        redirect_uri: Option<String>,
+        /// Its secret stands in the user's configuration and is not written anywhere else.
+        configured: bool,
+    },
+    /// A Client ID Metadata Document.
+    Document {
+        url: String,
+    },
+    Kept(Kept),
+    /// To be registered.
+    Register {
+        method: AuthMethod,
+    },
+}
+
+/// The client to sign in with; `None`: this server takes only clients that it knows.
+pub(super) fn choose(subject: &Subject, found: &Discovered, now: Wall) -> Option<Client> {
+    if let Some(client) = &subject.configured {
+        let fixed = subject.profile.redirect_uri.clone();
+        let stored = subject.stored.as_ref().filter(|stored| stored.client.id == client.id);
+        let stored = stored.and_then(|stored| stored.redirect_uri.clone());
+        let configured =
+            subject.callback_port.map(crate::oauth::authorize::loopback_redirect);
+        let redirect_uri = configured.or(fixed).or(stored);
+        return Some(Client::Given { client: client.clone(), redirect_uri, configured: true });
+    }
+    if let Some(url) = metadata_document(subject.metadata_document.as_deref(), &found.server) {
+        return Some(Client::Document { url: url.into() });
+    }
+    let kept = subject.kept.clone().filter(|kept| kept.is_good_at(found, now));
+    let asked = |kept: &Kept| {
+        let own = kept.redirect_uris.iter().find_map(|uri| port_of(uri));
+        subject.port.is_none_or(|port| own == Some(port))
+    };
+    if let Some(kept) = kept.filter(asked) {
+        return Some(Client::Kept(kept));
+    }
+    to_register(subject, found).or_else(|| stored(subject, found))
+}
+
+/// A new registration, where the server offers it.
+pub(super) fn to_register(subject: &Subject, found: &Discovered) -> Option<Client> {
+    let offered = subject.profile.registration != Some(false);
+    found.server.registration_endpoint.as_ref().filter(|_| offered)?;
+    let method = AuthMethod::to_register(&found.server.token_auth_methods, &subject.profile)?;
+    Some(Client::Register { method })
+}
+
+/// The entry's own registration, where its issuer and its redirect are known to fit.
+pub(super) fn stored(subject: &Subject, found: &Discovered) -> Option<Client> {
+    let stored = subject.stored.as_ref()?;
+    let same_issuer = stored.issuer.as_ref().is_none_or(|issuer| *issuer == found.server.issuer);
+    let redirect_uri = stored.redirect_uri.clone().filter(|uri| port_of(uri).is_some())?;
+    same_issuer.then(|| Client::Given {
+        client: stored.client.clone(),
+        redirect_uri: Some(redirect_uri),
+        configured: false,
+    })
+}
+
+impl Client {
+    /// The loopback port it has to have, or had before; `None`: any.
+    pub(super) fn port(&self, subject: &Subject) -> Option<u16> {
+        match self {
+            Self::Given { redirect_uri, .. } => {
+                redirect_uri.as_deref().and_then(port_of).or(subject.port)
+            }
+            Self::Kept(kept) => kept.redirect_uris.iter().find_map(|uri| port_of(uri)),
+            Self::Document { .. } => subject.port.or(subject.callback_port),
+            Self::Register { .. } => {
+                let stored = subject.stored.as_ref().and_then(|s| s.redirect_uri.as_deref());
+                subject.port.or(subject.callback_port).or_else(|| stored.and_then(port_of))
+            }
+        }
+    }
+
+    /// Whether no other port will do.
+    pub(super) fn is_fixed(&self, subject: &Subject) -> bool {
+        match self {
+            Self::Given { redirect_uri, .. } => redirect_uri.is_some() || subject.port.is_some(),
+            Self::Kept(_) | Self::Document { .. } | Self::Register { .. } => {
+                subject.port.is_some() || subject.callback_port.is_some()
+            }
+        }
+    }
+
+    /// Its id; `None` before it is registered.
+    pub(super) fn id(&self) -> Option<&str> {
+        match self {
+            Self::Given { client, .. } => Some(&client.id),
+            Self::Document { url } => Some(url),
+            Self::Kept(kept) => Some(&kept.client_id),
+            Self::Register { .. } => None,
+        }
+    }
+
+    pub(super) const fn whose(&self) -> Whose {
+        match self {
+            Self::Given { .. } => Whose::Clients,
+            Self::Document { .. } | Self::Kept(_) | Self::Register { .. } => Whose::Ours,
+        }
+    }
+
+    /// Whether it has this redirect URI, byte for byte.
+    pub(super) fn takes(&self, redirect_uri: &str) -> bool {
+        match self {
+            Self::Kept(kept) => kept.redirect_uris.iter().any(|uri| uri == redirect_uri),
+            Self::Given { redirect_uri: own, .. } => own.as_deref() == Some(redirect_uri),
+            Self::Document { .. } | Self::Register { .. } => false,
+        }
+    }
+
+    /// The one redirect URI that a client has which was made elsewhere.
+    pub(super) fn own_redirect(&self) -> Option<String> {
+        match self {
+            Self::Given { redirect_uri, .. } => redirect_uri.clone(),
+            Self::Document { .. } | Self::Kept(_) | Self::Register { .. } => None,
+        }
+    }
+
+    /// Who it is at the token endpoint, and how it proves that.
+    pub(super) fn proves(
+        &self,
+        server: &AuthorizationServer,
+        profile: &Profile,
+    ) -> Option<(ClientCredentials, AuthMethod)> {
+        match self {
+            Self::Given { client, .. } => {
+                Some((client.clone(), AuthMethod::of_given(client, server, profile)))
+            }
+            Self::Document { url } => {
+                Some((ClientCredentials { id: url.clone(), secret: None }, AuthMethod::None))
+            }
+            Self::Kept(kept) => {
+                let secret = kept.secret.clone();
+                let client = ClientCredentials { id: kept.client_id.clone(), secret };
+                let method = AuthMethod::named(&kept.method);
+                let method = method.unwrap_or_else(|| AuthMethod::of_given(&client, server, profile));
+                Some((client, method))
+            }
+            Self::Register { .. } => None,
+        }
+    }
+
+    /// What goes into the entry: a secret that stands in the configuration stays there alone.
+    pub(super) fn to_store(&self, client: ClientCredentials) -> ClientCredentials {
+        match self {
+            Self::Given { configured: true, .. } => ClientCredentials { secret: None, ..client },
+            Self::Given { .. } | Self::Document { .. } | Self::Kept(_) | Self::Register { .. } => {
+                client
+            }
+        }
+    }
+
+    /// What is remembered of it, if it is our own.
+    pub(super) fn kept(&self) -> Option<Kept> {
+        match self {
+            Self::Kept(kept) => Some(kept.clone()),
+            Self::Given { .. } | Self::Document { .. } | Self::Register { .. } => None,
+        }
+    }
+}
+
+impl RegistrationFault {
+    /// Whether asking once more would change nothing.
+    pub(super) const fn is_final(&self) -> bool {
+        match self {
+            Self::RedirectRefused | Self::Refused(_) | Self::Closed(_) | Self::NotOffered(_) => true,
+            Self::Busy(_) | Self::Unwell(_) | Self::Unreadable => false,
+        }
+    }
+}
