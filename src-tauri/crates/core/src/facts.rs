@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{StoreId, Target, TokenMark},
-    oauth::discovery::ServerMetadata,
+    oauth::{discovery::ServerMetadata, preflight::Redirect},
+    signin::Kept,
     time::{Millis, Wall},
 };
 
@@ -71,6 +72,16 @@ pub struct GrantFacts {
     pub probed_at: Option<Wall>,
     /// How many tools the server offered when it was last asked.
     pub tools: Option<u32>,
+    /// A registration of our own for this entry.
+    pub registration: Option<Kept>,
+    /// Which way the browser came back at the last sign-in, and for which issuer.
+    pub redirect: Option<(String, Redirect)>,
+    /// Who is signed in, where the server said: for display.
+    pub account: Option<String>,
+    /// An issuer that differs from its address, as a sign-in met it.
+    pub seen_issuer: Option<String>,
+    /// That issuer, once a person has confirmed it.
+    pub confirmed_issuer: Option<String>,
     /// A definite refusal, once or confirmed.
     pub refusal: Option<Refusal>,
     /// A refresh whose answer was lost.

@@ -178,6 +178,10 @@ pub(crate) enum Situation {
     Due {
         ended: Option<Wall>,
     },
+    /// A sign-in is under way; whether it waits for the browser.
+    SigningIn {
+        waiting: bool,
+    },
     /// There is no network, and that is why renewals fail.
     Offline {
         ended: bool,
@@ -250,7 +254,8 @@ pub fn worse(a: u8, b: u8) -> u8 {
 /// that owns the store.
 pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
     use Button::{
-        Check, CopyUpdate, Pause, Reconnect, Renew, Resume, Review, ShowFile, SignIn, Unlock,
+        Cancel, Check, CopyUpdate, Pause, Reconnect, Renew, Resume, Review, ShowFile, SignIn,
+        Unlock,
     };
     let everyday = || vec![Renew, Check, Reconnect, Pause];
     let shown = |health, shape, parts: Vec<Part>, buttons, exit| Shown {
@@ -301,6 +306,13 @@ pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
             };
             shown(Health::RetryingEnded, Shape::Half, parts, everyday(), EXIT_WAITING)
         }
+        Situation::SigningIn { waiting } => shown(
+            Health::SigningIn,
+            Shape::Half,
+            vec![text(if *waiting { "Waiting for your browser" } else { "Signing in…" })],
+            vec![Cancel],
+            EXIT_WAITING,
+        ),
         Situation::Offline { ended } => shown(
             Health::Offline,
             if *ended { Shape::Half } else { Shape::Lit },

@@ -73,6 +73,14 @@ pub struct FlightId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+/// One sign-in in one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SignInId(pub u64);
+
+/// Where a callback came in, and its answer goes out: a browser tab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Door(pub u64);
+
 /// A keyed fingerprint of a token: tells whether two are the same without keeping either.
 ///
 /// HMAC-SHA-256 under a key of this machine, cut to 16 bytes.

@@ -14,8 +14,6 @@
 
 mod client;
 mod failure;
-#[cfg(test)]
-mod tests;
 
 use alloc::{
     boxed::Box,
@@ -35,7 +33,7 @@ use crate::{
     oauth::{
         authorize::{
             Authorization, Callback, CallbackRefused, Entropy, Proof, SCHEME_REDIRECT,
-            loopback_port, loopback_redirect,
+            loopback_redirect,
         },
         challenge::Challenge,
         discovery::{Discovered, SignInDiscovery, Start},
@@ -53,7 +51,7 @@ use crate::{
 use client::{Client, Whose};
 
 /// Where the browser is to come back to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RedirectWish {
     /// The scheme where it is served here and the server takes it, else loopback.
@@ -130,6 +128,32 @@ pub struct Invitation {
     pub client_name: String,
     /// The host of the page.
     pub host: String,
+}
+
+/// What a browser tab that came back is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Page {
+    /// It worked.
+    SignedIn {
+        /// The server's name.
+        server: String,
+        /// How many tools it offers, where it said so.
+        tools: Option<u32>,
+    },
+    /// The tokens are new and saved, and the server refuses them.
+    Refused {
+        /// The server's name.
+        server: String,
+    },
+    /// It did not.
+    Failed {
+        /// The server's name.
+        server: String,
+        /// Why; nothing of what the server said.
+        words: String,
+    },
+    /// Nobody waits for this.
+    NotWaiting,
 }
 
 /// What a sign-in brought.
@@ -384,7 +408,8 @@ impl SignIn {
         let has_scheme = self.client.as_ref().is_some_and(|c| c.takes(SCHEME_REDIRECT));
         let issuer = self.found.as_ref().map(|found| found.server.issuer.as_str());
         let known = self.subject.redirect_known.as_ref();
-        let known = known.filter(|(of, _)| Some(of.as_str()) == issuer).map(|(_, redirect)| *redirect);
+        let known =
+            known.filter(|(of, _)| Some(of.as_str()) == issuer).map(|(_, redirect)| *redirect);
         match self.subject.wish {
             RedirectWish::Scheme if !has_scheme => Next::Failed(SignInFailure::NoScheme),
             RedirectWish::Scheme => self.invite(Redirect::Scheme),
@@ -508,7 +533,8 @@ impl SignIn {
             Err(CallbackRefused::Issuer) => return Next::Wait,
             Err(refused) => return Next::Failed(SignInFailure::Callback(refused)),
         };
-        let Some((credentials, method)) = client.proves(&found.server, &self.subject.profile) else {
+        let Some((credentials, method)) = client.proves(&found.server, &self.subject.profile)
+        else {
             return Next::Failed(SignInFailure::OutOfTurn);
         };
         let sends_resource = self.subject.profile.send_resource != Some(false);
@@ -548,7 +574,9 @@ impl SignIn {
                 return Next::Failed(SignInFailure::Exchange(code));
             }
             Reading::TargetRefused => {
-                return Next::Failed(SignInFailure::Exchange(token::ErrorCode("invalid_target".into())));
+                return Next::Failed(SignInFailure::Exchange(token::ErrorCode(
+                    "invalid_target".into(),
+                )));
             }
             Reading::Unclear(_) => return Next::Failed(SignInFailure::AnswerLost),
         };
@@ -605,9 +633,4 @@ fn challenge_request(server_url: &str) -> Request {
         on_behalf_of: server_url.into(),
         follow_redirects: false,
     }
-}
-
-/// The port in a redirect URI of ours.
-fn port_of(redirect_uri: &str) -> Option<u16> {
-    loopback_port(redirect_uri)
 }

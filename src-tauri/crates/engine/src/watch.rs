@@ -151,7 +151,8 @@ mod tests {
     fn over(home: &Path) -> (Watch, PathBuf) {
         let env = Env::fixed([("HOME", home.to_str().unwrap())]);
         let usual = Folder::usual(&env).unwrap();
-        let stores: Vec<Arc<dyn Store>> = vec![Arc::new(ClaudeCode::new(usual, env).with_form(Form::File))];
+        let stores: Vec<Arc<dyn Store>> =
+            vec![Arc::new(ClaudeCode::new(usual, env).with_form(Form::File))];
         (Watch::over(&stores), home.join(".claude/.credentials.json"))
     }
 

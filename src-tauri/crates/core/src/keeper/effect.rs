@@ -8,10 +8,11 @@ use alloc::{string::String, vec::Vec};
 use crate::{
     facts::Facts,
     http::Request,
-    ids::{FlightId, RecordId, StoreId, Target, Ticket},
+    ids::{Door, FlightId, GrantId, RecordId, SignInId, StoreId, Target, Ticket},
     journal::Record,
     keeper::Event,
     secret::Secret,
+    signin::{Invitation, Page},
     store::Change,
     time::Wall,
 };
@@ -122,6 +123,39 @@ pub enum Effect {
         url: String,
         /// The access token.
         access: Secret,
+    },
+    /// Draw 64 bytes from the operating system's random source.
+    Draw {
+        /// Answered by [`Outcome::Drawn`](super::Outcome::Drawn).
+        ticket: Ticket,
+    },
+    /// Listen for the browser on loopback, until [`Effect::Hush`].
+    Listen {
+        /// Answered by [`Outcome::Listening`](super::Outcome::Listening).
+        ticket: Ticket,
+        /// For which sign-in.
+        sign_in: SignInId,
+        /// The port; `None`: any in the client's own range.
+        port: Option<u16>,
+    },
+    /// Show the sign-in page's address to who began, and to nobody else. Not answered.
+    Invite {
+        /// Whose sign-in.
+        grant: GrantId,
+        /// What to show.
+        invitation: Invitation,
+    },
+    /// Answer a browser tab. Not answered.
+    Show {
+        /// The tab.
+        door: Door,
+        /// What it is shown.
+        page: Page,
+    },
+    /// Stop listening for this sign-in. Not answered.
+    Hush {
+        /// Which.
+        sign_in: SignInId,
     },
     /// Keep these facts. Not answered: a failure is told as
     /// [`Input::RememberFailed`](super::Input::RememberFailed), and the next change tries again.

@@ -381,7 +381,7 @@ impl Keeper {
         pairs.collect()
     }
 
-    fn record_id(&self, mark: TokenMark) -> RecordId {
+    pub(super) fn record_id(&self, mark: TokenMark) -> RecordId {
         let mark = crate::ids::hex(&mark.0[..4]);
         RecordId(alloc::format!("{}-{mark}-{}", self.now.wall.0, self.last_ticket))
     }

@@ -7,11 +7,15 @@ use serde::{Deserialize, Serialize};
 use crate::{
     facts::{Facts, Renewer},
     http,
-    ids::{GrantId, MarkKey, StoreId, Ticket},
+    ids::{Door, GrantId, MarkKey, StoreId, Ticket},
     journal::{JournalFault, Record},
     keeper::ProbeFinding,
+    oauth::authorize::Entropy,
     profile::Profiles,
+    secret::Secret,
+    signin::{PortFault, RedirectWish},
     store::{StoreFault, StoreInfo, StoreView, Written},
+    time::Millis,
 };
 
 /// What core is given once, before anything else.
@@ -33,6 +37,17 @@ pub struct Opening {
     pub mode: Mode,
     /// Whether servers may be asked unasked if they accept their tokens.
     pub probes: bool,
+    /// What this machine has for signing in.
+    pub sign_in_means: SignInMeans,
+}
+
+/// What a machine has for signing in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SignInMeans {
+    /// Somebody here hands callbacks of our private-use scheme to us.
+    pub scheme_served: bool,
+    /// The address of our own Client ID Metadata Document, where one is configured.
+    pub metadata_document: Option<String>,
 }
 
 /// What may be done unasked.
@@ -70,6 +85,8 @@ pub enum Input {
     Network(bool),
     /// The process is about to end: nothing new starts, what is in the air comes home.
     Stopping,
+    /// A browser came back, or a person brought what it showed: the callback's query.
+    CalledBack(Door, Secret),
     /// An effect ended.
     Done(Ticket, Outcome),
     /// Facts could not be kept.
@@ -108,6 +125,10 @@ pub enum Outcome {
     Withdrawn(Result<bool, StoreFault>),
     /// Of Probe.
     Probed(ProbeFinding),
+    /// Of Draw.
+    Drawn(Entropy),
+    /// Of Listen: the port.
+    Listening(Result<u16, PortFault>),
 }
 
 /// Why a refresh got no answer.
@@ -135,8 +156,37 @@ pub enum Action {
     Resume(GrantId),
     /// Accept that this grant's server now signs in elsewhere.
     Trust(GrantId),
-    /// Sign in again (a later part of this program does it).
-    Reconnect(GrantId),
+    /// Sign in, again or for the first time.
+    Reconnect(Reconnect),
+    /// Give a sign-in up that waits for the browser.
+    CancelSignIn(GrantId),
+}
+
+/// A wish to sign in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Reconnect {
+    /// The grant, or a server that only the configuration names.
+    pub grant: GrantId,
+    /// Where the browser is to come back to.
+    #[serde(default)]
+    pub redirect: RedirectWish,
+    /// The loopback port to use, for this once.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// How long the browser is waited for, in milliseconds.
+    #[serde(default = "five_minutes")]
+    pub patience: Millis,
+}
+
+impl Reconnect {
+    /// The usual way.
+    pub const fn of(grant: GrantId) -> Self {
+        Self { grant, redirect: RedirectWish::Automatic, port: None, patience: five_minutes() }
+    }
+}
+
+const fn five_minutes() -> Millis {
+    Millis::minutes(5)
 }
 
 impl Action {
@@ -148,7 +198,8 @@ impl Action {
             | Self::Pause(id)
             | Self::Resume(id)
             | Self::Trust(id)
-            | Self::Reconnect(id) => Some(id),
+            | Self::CancelSignIn(id) => Some(id),
+            Self::Reconnect(wish) => Some(&wish.grant),
             Self::RenewDue => None,
         }
     }
@@ -221,6 +272,35 @@ pub enum Event {
     Restored {
         /// The grant.
         grant: GrantId,
+    },
+    /// A sign-in goes on.
+    SigningIn {
+        /// The grant.
+        grant: GrantId,
+        /// What happens, in words.
+        step: String,
+    },
+    /// A sign-in brought new tokens, and they are in the store.
+    SignedIn {
+        /// The grant.
+        grant: GrantId,
+        /// How many tools the server offers, where it said so.
+        tools: Option<u32>,
+        /// The server refuses the new token all the same.
+        refused: bool,
+        /// Who signed in, where the server says.
+        account: Option<String>,
+        /// That is somebody else than before.
+        other_account: bool,
+    },
+    /// A sign-in ended without tokens; everything is as it was.
+    SignInFailed {
+        /// The grant.
+        grant: GrantId,
+        /// A stable code.
+        code: String,
+        /// In words, without content.
+        why: String,
     },
     /// The user signed out; nothing of the grant is kept.
     SignedOut {

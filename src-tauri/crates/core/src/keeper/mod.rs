@@ -29,6 +29,7 @@ mod plan;
 mod probing;
 mod schedule;
 mod see;
+mod signing;
 mod spare;
 mod stand_by;
 #[cfg(test)]
@@ -44,18 +45,21 @@ use alloc::{
 pub use effect::Effect;
 pub use failure::Failure;
 pub use grant::ProbeFinding;
-pub use input::{Action, Event, Input, Mode, Opening, Outcome, SendFault, WokeWhy};
+pub use input::{
+    Action, Event, Input, Mode, Opening, Outcome, Reconnect, SendFault, SignInMeans, WokeWhy,
+};
 pub use notice::{Notice, NoticeAction, NoticeCode, Severity};
 
 use crate::{
     facts::{Facts, GrantFacts},
-    ids::{FlightId, GrantId, MarkKey, RecordId, StoreId, Target, Ticket},
+    ids::{FlightId, GrantId, MarkKey, RecordId, SignInId, StoreId, Target, Ticket},
     profile::Profiles,
     store::{StoreFault, StoreInfo, StoreView},
     time::{Boot, Millis, Now, Wall},
 };
 use flight::Flight;
 use grant::Grant;
+use signing::Running;
 use spare::Spare;
 
 /// A sleep that was announced and never ended is over after this.
@@ -89,6 +93,8 @@ enum Pending {
     Revoke,
     /// A verdict being withdrawn.
     Withdraw(StoreId, String),
+    /// A step of a sign-in.
+    SignIn(SignInId),
     /// A probe, for the verdict of this time where there is one.
     Probe(Target, Option<Wall>),
     /// A probe with the tokens of a spare, before they are put into an emptied entry.
@@ -117,12 +123,15 @@ pub struct Keeper {
     signed_out: BTreeSet<(StoreId, String)>,
     flights: BTreeMap<FlightId, Flight>,
     spares: BTreeMap<RecordId, Spare>,
+    sign_ins: BTreeMap<SignInId, Running>,
+    sign_in_means: SignInMeans,
     relooks: BTreeMap<StoreId, Boot>,
     notices: BTreeMap<String, Notice>,
     pending: BTreeMap<Ticket, Pending>,
     effects: VecDeque<Effect>,
     last_ticket: u64,
     last_flight: u64,
+    last_sign_in: u64,
 }
 
 impl Keeper {
@@ -146,12 +155,15 @@ impl Keeper {
             signed_out: BTreeSet::new(),
             flights: BTreeMap::new(),
             spares: BTreeMap::new(),
+            sign_ins: BTreeMap::new(),
+            sign_in_means: opening.sign_in_means,
             relooks: BTreeMap::new(),
             notices: BTreeMap::new(),
             pending: BTreeMap::new(),
             effects: VecDeque::new(),
             last_ticket: 0,
             last_flight: 0,
+            last_sign_in: 0,
         };
         keeper.take_up_journal(opening.journal);
         keeper
@@ -168,10 +180,12 @@ impl Keeper {
             Input::FallingAsleep => self.asleep_until = Some(now.boot + ASLEEP_AT_MOST),
             Input::Network(up) => self.network = Some(up),
             Input::Stopping => self.stopping = true,
+            Input::CalledBack(door, query) => self.called_back(door, &query),
             Input::Done(ticket, outcome) => self.done(ticket, outcome),
             // The next change of facts asks again; nothing that matters hangs on them alone.
             Input::RememberFailed(_) => self.remembered = Facts::default(),
         }
+        self.end_sign_ins();
         self.plan();
         self.plan_verdicts();
         self.tell_notices();
@@ -191,14 +205,17 @@ impl Keeper {
             || !self.effects.is_empty()
             || self.grants.values().any(|grant| grant.asked != grant::Asked::No)
             || self.spares.values().any(Spare::is_owed)
+            || !self.sign_ins.is_empty()
     }
 
     /// Whether nothing that was asked for this grant is still open.
     pub fn is_settled(&self, id: &GrantId) -> bool {
-        self.target_of(id).is_none_or(|target| {
-            let asked = self.grants.get(&target).is_some_and(|g| g.asked != grant::Asked::No);
-            !asked && !self.is_weighing(&target)
-        })
+        let signing_in = self.sign_ins.values().any(|running| running.is_for(id));
+        !signing_in
+            && self.target_of(id).is_none_or(|target| {
+                let asked = self.grants.get(&target).is_some_and(|g| g.asked != grant::Asked::No);
+                !asked && !self.is_weighing(&target)
+            })
     }
 
     /// Whether a step is under way whose answer must still come home. What is owed to a store does
@@ -232,6 +249,7 @@ impl Keeper {
             Pending::Rewrite(record) => self.rewritten(&record, &outcome),
             Pending::ProbeSpare(record) => self.spare_probed(&record, &outcome),
             Pending::Withdraw(store, server) => self.withdrawn(store, server, outcome),
+            Pending::SignIn(id) => self.sign_in_done(id, outcome),
             Pending::Probe(target, verdict) => self.probed(&target, verdict, outcome),
         }
     }
@@ -253,8 +271,8 @@ impl Keeper {
             Action::Pause(id) => self.set_paused(&id, true),
             Action::Resume(id) => self.set_paused(&id, false),
             Action::Trust(id) => self.approve(&id),
-            // The sign-in flow is a later part of this program; the row says how until then.
-            Action::Reconnect(_) => {}
+            Action::Reconnect(wish) => self.reconnect(&wish),
+            Action::CancelSignIn(id) => self.cancel_sign_in(&id),
         }
     }
 
@@ -287,6 +305,7 @@ impl Keeper {
         facts.pin = None;
         facts.metadata = None;
         facts.approved = true;
+        facts.confirmed_issuer = facts.seen_issuer.take().or_else(|| facts.confirmed_issuer.take());
         if let Some(grant) = self.grants.get_mut(&target) {
             grant.failure = None;
             grant.wait_until = None;

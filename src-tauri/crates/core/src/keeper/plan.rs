@@ -317,6 +317,11 @@ impl Keeper {
             let at = self.probe_at(target, grant)?;
             Some(Wake { at, grant: Some(grant.id.clone()), why: "a server is asked" })
         });
+        let sign_ins = self.next_sign_in_end().map(|at| Wake {
+            at,
+            grant: None,
+            why: "a sign-in has waited long enough",
+        });
         let spares = self.spares.values().filter_map(|spare| {
             spare.next_at().map(|at| Wake { at, grant: None, why: "what was saved is looked at" })
         });
@@ -325,7 +330,12 @@ impl Keeper {
             grant: None,
             why: "a store is looked at again",
         });
-        let first = grants.chain(probes).chain(spares).chain(relooks).min_by_key(|wake| wake.at)?;
+        let first = grants
+            .chain(probes)
+            .chain(sign_ins)
+            .chain(spares)
+            .chain(relooks)
+            .min_by_key(|wake| wake.at)?;
         // Never in the past: what is due now was started, or waits for an answer.
         let at = first.at.max(Boot(self.now.boot.0.saturating_add(1)));
         Some(Wake { at, ..first })

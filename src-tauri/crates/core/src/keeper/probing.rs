@@ -168,5 +168,6 @@ impl Keeper {
             facts.tools = tools.or(facts.tools);
         }
         self.tell(Event::Checked { grant: id, accepted, tools });
+        self.sign_in_proved(target, finding);
     }
 }

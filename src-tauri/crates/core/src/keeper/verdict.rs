@@ -120,6 +120,7 @@ impl Keeper {
             | Pending::Look(_)
             | Pending::Forget
             | Pending::Rewrite(_)
+            | Pending::SignIn(_)
             | Pending::Revoke
             | Pending::ProbeSpare(_) => false,
         });

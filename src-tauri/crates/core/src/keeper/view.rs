@@ -1,7 +1,6 @@
 //! Makes the snapshot: every row from facts, whole, each time it is asked for.
 
 use alloc::{
-    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -12,6 +11,7 @@ use super::{
     Failure, Keeper, Mode, ProbeFinding,
     grant::{Grant, Standing},
     plan::Next,
+    signing::configured_id,
 };
 use crate::{
     facts::{GrantFacts, Renewer},
@@ -103,9 +103,12 @@ impl Keeper {
         let (profile, title) = self.title(&server.url, &server.name);
         let client = self.infos.get(store).map(|i| i.client.clone()).unwrap_or_default();
         let signed_out = self.signed_out.contains(&(store.clone(), server.name.clone()));
-        let shown = health::show(&Situation::NotSignedIn { signed_out }, &title, &client);
+        let target = server.key.clone().map(|key| Target { store: store.clone(), key });
+        let signing_in = target.and_then(|target| self.signing_in(&target));
+        let situation = signing_in.unwrap_or(Situation::NotSignedIn { signed_out });
+        let shown = health::show(&situation, &title, &client);
         Row {
-            id: GrantId(format!("{store}/{}", server.name)),
+            id: configured_id(store, &server.name),
             store: store.clone(),
             client,
             profile,
@@ -164,6 +167,9 @@ impl Keeper {
             }
             Some(Err(_)) => return Situation::StoreBroken,
             Some(Ok(_)) => {}
+        }
+        if let Some(signing_in) = self.signing_in(target) {
+            return signing_in;
         }
         let next = self.next_renewal(target, grant);
         if let Some(spare) = self.spares.values().find(|s| s.is_owed() && s.is_about(target)) {

@@ -8,12 +8,14 @@
 
 use alloc::string::String;
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::http::Answer;
 
 /// Where the browser comes back to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Redirect {
     /// The private-use scheme.
     Scheme,

@@ -9,9 +9,10 @@ use alloc::{string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Subject, port_of};
+use super::Subject;
 use crate::{
     oauth::{
+        authorize::loopback_port as port_of,
         discovery::Discovered,
         metadata::AuthorizationServer,
         registration::{Registered, RegistrationFault, metadata_document},
@@ -110,8 +111,7 @@ pub(super) fn choose(subject: &Subject, found: &Discovered, now: Wall) -> Option
         let fixed = subject.profile.redirect_uri.clone();
         let stored = subject.stored.as_ref().filter(|stored| stored.client.id == client.id);
         let stored = stored.and_then(|stored| stored.redirect_uri.clone());
-        let configured =
-            subject.callback_port.map(crate::oauth::authorize::loopback_redirect);
+        let configured = subject.callback_port.map(crate::oauth::authorize::loopback_redirect);
         let redirect_uri = configured.or(fixed).or(stored);
         return Some(Client::Given { client: client.clone(), redirect_uri, configured: true });
     }
@@ -226,7 +226,8 @@ impl Client {
                 let secret = kept.secret.clone();
                 let client = ClientCredentials { id: kept.client_id.clone(), secret };
                 let method = AuthMethod::named(&kept.method);
-                let method = method.unwrap_or_else(|| AuthMethod::of_given(&client, server, profile));
+                let method =
+                    method.unwrap_or_else(|| AuthMethod::of_given(&client, server, profile));
                 Some((client, method))
             }
             Self::Register { .. } => None,
@@ -256,7 +257,9 @@ impl RegistrationFault {
     /// Whether asking once more would change nothing.
     pub(super) const fn is_final(&self) -> bool {
         match self {
-            Self::RedirectRefused | Self::Refused(_) | Self::Closed(_) | Self::NotOffered(_) => true,
+            Self::RedirectRefused | Self::Refused(_) | Self::Closed(_) | Self::NotOffered(_) => {
+                true
+            }
             Self::Busy(_) | Self::Unwell(_) | Self::Unreadable => false,
         }
     }

@@ -7,9 +7,7 @@ use alloc::string::String;
 use crate::{
     http,
     oauth::{
-        authorize::CallbackRefused,
-        discovery::SignInFault,
-        registration::RegistrationFault,
+        authorize::CallbackRefused, discovery::SignInFault, registration::RegistrationFault,
         token::ErrorCode,
     },
 };

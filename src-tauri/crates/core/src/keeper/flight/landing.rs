@@ -74,6 +74,7 @@ impl Keeper {
                 Ending::PutOff => self.landed_put_off(target),
                 Ending::Failed(failure) => self.landed_failed(target, failure),
             }
+            self.sign_in_landed(target, &flight, &ending);
         }
         if let Work::Save { record, .. } = &flight.work {
             self.spare_landed(&record.id, &ending);

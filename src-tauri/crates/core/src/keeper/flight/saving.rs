@@ -202,7 +202,10 @@ impl Keeper {
 
     /// A grant whose new tokens are in the store.
     pub(super) fn landed_saved(&mut self, target: &Target, flight: &Flight) {
-        let restoring = matches!(flight.work, Work::Save { restoring: true, .. });
+        let (restoring, signed_in) = match &flight.work {
+            Work::Save { record, restoring } => (*restoring, record.enrolment.is_some()),
+            Work::Refresh(_) => (false, false),
+        };
         let now = self.now.wall;
         if !flight.saved.contains(target) {
             return self.landed_adopted(target);
@@ -224,6 +227,10 @@ impl Keeper {
         }
         facts.renewed_at = Some(now);
         facts.renewed_by = Some(Renewer::Lamplighter);
+        if signed_in {
+            // Told when the server has been asked.
+            return;
+        }
         let event = Event::Renewed { grant: id, by: Renewer::Lamplighter, expires_at };
         if asked == Asked::No {
             self.tell(event);

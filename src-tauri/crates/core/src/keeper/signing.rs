@@ -1,0 +1,498 @@
+//! Sign-ins under way: what the person asked for, the attempt's wishes carried to the world, and what
+//! becomes of the tokens it brings.
+//!
+//! New tokens go the way of all new tokens: written down, then into the store under the client's
+//! locks, read back, looked at again. The old grant stays until then, and is not revoked. The sign-in
+//! page's address goes only to who began; a callback is routed by its `state`.
+
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use super::{
+    Effect, Event, Keeper, Mode, Outcome, Pending, ProbeFinding, Reconnect,
+    flight::{Ending, Flight, Work},
+};
+use crate::{
+    health::Situation,
+    http::{Answer, Fault},
+    ids::{Door, GrantId, SignInId, StoreId, Target, TokenMark},
+    journal::{JournalFault, Record, Stage},
+    oauth::{
+        authorize::{Callback, Entropy},
+        discovery::SignInFault,
+    },
+    secret::Secret,
+    signin::{Gained, Next, Page, PortFault, SignIn, SignInFailure, Stored, Subject},
+    store::{Entry, LeftAlone, NewTokens, SignInConfig},
+    time::{Boot, Millis},
+};
+
+/// One sign-in under way.
+#[derive(Debug)]
+pub(super) struct Running {
+    target: Target,
+    grant: GrantId,
+    server_name: String,
+    phase: Phase,
+    /// How long the browser is waited for.
+    patience: Millis,
+    deadline: Option<Boot>,
+    /// Browser tabs that wait for a word.
+    doors: Vec<Door>,
+    account: Option<String>,
+    other_account: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Waiting for randomness.
+    Drawing(Box<Subject>),
+    Asking(Box<SignIn>),
+    /// The tokens are being written down.
+    Journaling(Box<Record>),
+    Saving,
+    /// The server is asked whether it accepts the new token.
+    Proving,
+}
+
+impl Keeper {
+    /// A person asks for a sign-in.
+    pub(super) fn reconnect(&mut self, wish: &Reconnect) {
+        if self.mode == Mode::WatchOnly {
+            return;
+        }
+        let grant = wish.grant.clone();
+        let (target, name, subject) = match self.subject(wish) {
+            Ok(found) => found,
+            Err(why) => {
+                let failure = SignInFailure::Impossible(why);
+                return self.tell_failed(grant, &failure);
+            }
+        };
+        let older: Vec<SignInId> = self.sign_ins_of(&target);
+        for id in older {
+            self.fail_sign_in(id, &SignInFailure::Cancelled);
+        }
+        self.last_sign_in += 1;
+        let id = SignInId(self.last_sign_in);
+        let running = Running {
+            target,
+            grant: grant.clone(),
+            server_name: name,
+            phase: Phase::Drawing(Box::new(subject)),
+            patience: wish.patience,
+            deadline: None,
+            doors: Vec::new(),
+            account: None,
+            other_account: false,
+        };
+        self.sign_ins.insert(id, running);
+        self.tell(Event::SigningIn { grant, step: "looking for where to sign in".into() });
+        let ticket = self.ticket(Pending::SignIn(id));
+        self.effects.push_back(Effect::Draw { ticket });
+    }
+
+    /// The person ends it.
+    pub(super) fn cancel_sign_in(&mut self, grant: &GrantId) {
+        let ids: Vec<SignInId> =
+            self.sign_ins.iter().filter(|(_, r)| r.grant == *grant).map(|(id, _)| *id).collect();
+        for id in ids {
+            if self.sign_ins.get(&id).is_some_and(Running::can_end) {
+                self.fail_sign_in(id, &SignInFailure::Cancelled);
+            }
+        }
+    }
+
+    /// What is known of the server that is meant.
+    fn subject(&self, wish: &Reconnect) -> Result<(Target, String, Subject), String> {
+        let entry = self.grants.iter().find(|(_, grant)| grant.id == wish.grant);
+        let entry = entry.map(|(target, grant)| (target.clone(), &grant.entry));
+        let (target, name, url, config, entry) = match entry {
+            Some((_, entry)) if entry.left_alone == Some(LeftAlone::EnterpriseManaged) => {
+                return Err("this sign-in is managed by the organisation".into());
+            }
+            Some((_, entry)) if entry.left_alone.is_some() => {
+                return Err("its entry has a shape this version does not know".into());
+            }
+            Some((target, entry)) => {
+                let (name, url) = (entry.server_name.clone(), entry.server_url.clone());
+                (target, name, url, entry.sign_in.clone(), Some(entry))
+            }
+            None => self.configured_subject(&wish.grant)?,
+        };
+        let facts = self.facts.grants.get(&target);
+        let kept = facts.and_then(|facts| facts.registration.clone());
+        // Its secret is in the entry alone; without the entry the registration is not ours any more.
+        let kept = kept.zip(entry.and_then(|e| e.client.clone())).and_then(|(mut kept, client)| {
+            kept.secret = client.secret;
+            (kept.client_id == client.id).then_some(kept)
+        });
+        let issuer_redirects = self.facts.grants.values().find_map(|f| f.redirect.clone());
+        let subject = Subject {
+            profile: self.profiles.of(&url).1.clone(),
+            server_url: url,
+            server_name: name.clone(),
+            configured: config.client,
+            callback_port: config.callback_port,
+            metadata_url: config.metadata_url,
+            stored: entry.and_then(stored_registration),
+            kept,
+            granted_scope: entry.and_then(|entry| entry.scope.clone()),
+            recorded: entry.and_then(|entry| entry.authorization_server.clone()),
+            confirmed_issuer: facts.and_then(|facts| facts.confirmed_issuer.clone()),
+            wish: wish.redirect,
+            port: wish.port,
+            scheme_served: self.sign_in_means.scheme_served,
+            redirect_known: issuer_redirects,
+            metadata_document: self.sign_in_means.metadata_document.clone(),
+        };
+        Ok((target, name, subject))
+    }
+
+    /// A server that only the configuration names.
+    #[expect(clippy::type_complexity, reason = "the same five things as of an entry, used once")]
+    fn configured_subject(
+        &self,
+        grant: &GrantId,
+    ) -> Result<(Target, String, String, SignInConfig, Option<&Entry>), String> {
+        let views = self.stores.iter().filter_map(|(id, seen)| Some((id, seen.as_ref().ok()?)));
+        let mut servers = views.flat_map(|(id, view)| view.servers.iter().map(move |s| (id, s)));
+        let found = servers.find(|(store, server)| configured_id(store, &server.name) == *grant);
+        let Some((store, server)) = found else {
+            return Err("no server by this name was found".into());
+        };
+        let Some(key) = server.key.clone() else {
+            return Err(format!(
+                "its address depends on variables that only the client knows; sign in with \
+                 `claude mcp login {}`",
+                server.name
+            ));
+        };
+        let target = Target { store: store.clone(), key };
+        Ok((target, server.name.clone(), server.url.clone(), server.sign_in.clone(), None))
+    }
+
+    fn sign_ins_of(&self, target: &Target) -> Vec<SignInId> {
+        self.sign_ins.iter().filter(|(_, r)| r.target == *target).map(|(id, _)| *id).collect()
+    }
+
+    /// Randomness came.
+    pub(super) fn sign_in_drawn(&mut self, id: SignInId, entropy: Entropy) {
+        let Some(running) = self.sign_ins.get_mut(&id) else { return };
+        let Phase::Drawing(subject) = &running.phase else { return };
+        let (flow, next) = SignIn::begin((**subject).clone(), entropy);
+        running.phase = Phase::Asking(Box::new(flow));
+        self.sign_in_goes_on(id, next);
+    }
+
+    /// A request of it was answered.
+    pub(super) fn sign_in_answered(&mut self, id: SignInId, answer: Result<Answer, Fault>) {
+        let now = self.now.wall;
+        let next = self.flow(id, |flow| flow.answered(answer.as_ref().map_err(|f| *f), now));
+        self.sign_in_goes_on(id, next);
+    }
+
+    /// Its listener is there, or not.
+    pub(super) fn sign_in_listening(&mut self, id: SignInId, port: Result<u16, PortFault>) {
+        let next = self.flow(id, |flow| flow.listening(port));
+        self.sign_in_goes_on(id, next);
+    }
+
+    fn flow(&mut self, id: SignInId, step: impl FnOnce(&mut SignIn) -> Next) -> Next {
+        match self.sign_ins.get_mut(&id).map(|running| &mut running.phase) {
+            Some(Phase::Asking(flow)) => step(flow),
+            Some(Phase::Drawing(_) | Phase::Journaling(_) | Phase::Saving | Phase::Proving)
+            | None => Next::Wait,
+        }
+    }
+
+    fn sign_in_goes_on(&mut self, id: SignInId, next: Next) {
+        match next {
+            Next::Fetch(request) => {
+                let ticket = self.ticket(Pending::SignIn(id));
+                self.effects.push_back(Effect::Fetch { ticket, request });
+            }
+            Next::Listen(port) => {
+                let ticket = self.ticket(Pending::SignIn(id));
+                self.effects.push_back(Effect::Listen { ticket, sign_in: id, port });
+            }
+            Next::Invite(invitation) => {
+                let Some(running) = self.sign_ins.get_mut(&id) else { return };
+                running.deadline = Some(self.now.boot + running.patience);
+                let grant = running.grant.clone();
+                self.effects.push_back(Effect::Invite { grant: grant.clone(), invitation });
+                self.tell(Event::SigningIn { grant, step: "waiting for your browser".into() });
+            }
+            Next::Wait => {}
+            Next::Gained(gained) => self.sign_in_gained(id, *gained),
+            Next::Failed(failure) => self.fail_sign_in(id, &failure),
+        }
+    }
+
+    /// A browser, or a person, brings a callback.
+    pub(super) fn called_back(&mut self, door: Door, query: &Secret) {
+        let callback = Callback::read(query.expose()).ok();
+        let awaiting = callback.as_ref().and_then(|callback| {
+            self.sign_ins.iter().find_map(|(id, running)| match &running.phase {
+                Phase::Asking(flow) if flow.awaits(callback) => Some(*id),
+                Phase::Asking(_)
+                | Phase::Drawing(_)
+                | Phase::Journaling(_)
+                | Phase::Saving
+                | Phase::Proving => None,
+            })
+        });
+        let (Some(callback), Some(id)) = (callback, awaiting) else {
+            self.effects.push_back(Effect::Show { door, page: Page::NotWaiting });
+            return;
+        };
+        if let Some(running) = self.sign_ins.get_mut(&id) {
+            running.doors.push(door);
+        }
+        let next = self.flow(id, |flow| flow.called_back(callback));
+        if let (Next::Fetch(_), Some(running)) = (&next, self.sign_ins.get(&id)) {
+            let grant = running.grant.clone();
+            self.tell(Event::SigningIn { grant, step: "fetching the tokens".into() });
+        }
+        if matches!(next, Next::Wait) {
+            // Not this attempt's own server: nothing of it is shown, and the right one may come.
+            if let Some(running) = self.sign_ins.get_mut(&id) {
+                running.doors.retain(|d| *d != door);
+            }
+            self.effects.push_back(Effect::Show { door, page: Page::NotWaiting });
+        }
+        self.sign_in_goes_on(id, next);
+    }
+
+    /// New tokens: written down before anything else is done with them.
+    fn sign_in_gained(&mut self, id: SignInId, gained: Gained) {
+        let now = self.now.wall;
+        let Some(running) = self.sign_ins.get_mut(&id) else { return };
+        running.deadline = None;
+        let target = running.target.clone();
+        let grant = running.grant.clone();
+        let tokens = NewTokens {
+            access: gained.granted.access.clone(),
+            refresh: gained.granted.refresh.clone(),
+            expires_at: gained.granted.expires_at(now),
+            scope: gained.granted.scope.clone(),
+        };
+        let access = TokenMark::of(&self.mark_key, &tokens.access);
+        let replaced = self.grants.get(&target).map(|g| g.entry.pair.clone()).unwrap_or_default();
+        let sign_in_days = self.profiles.of(&gained.enrolment.server_url).1.sign_in_life_days;
+        let by_profile = sign_in_days.map(|days| Millis::hours(days.saturating_mul(24)));
+        let account = gained.account.map(|account| account.label);
+        let facts = self.facts_mut(&target);
+        facts.life = gained.granted.life.or_else(|| tokens.expires_at.map(|end| now.until(end)));
+        facts.issued_at = Some(now);
+        facts.access = Some(access);
+        facts.proof_at = Some(now);
+        facts.refusal = None;
+        facts.lost = None;
+        facts.failing_since = None;
+        facts.approved = false;
+        facts.pin = Some(gained.server.pin());
+        facts.metadata = Some((gained.server.for_refresh(), now));
+        facts.sign_in_ends = gained.granted.sign_in_life.or(by_profile).map(|life| now + life);
+        facts.redirect = Some((gained.server.issuer.clone(), gained.redirect));
+        facts.registration = gained.kept;
+        let other = facts.account.as_ref().zip(account.as_ref()).is_some_and(|(a, b)| a != b);
+        facts.account = account.clone().or_else(|| facts.account.take());
+        let record = Record {
+            id: self.record_id(access),
+            at: now,
+            replaced: Vec::from([(target, replaced)]),
+            client_id: gained.enrolment.client.id.clone(),
+            mark: access,
+            stage: Stage::Answered(tokens),
+            enrolment: Some(gained.enrolment),
+        };
+        if let Some(running) = self.sign_ins.get_mut(&id) {
+            (running.account, running.other_account) = (account, other);
+            running.phase = Phase::Journaling(Box::new(record.clone()));
+        }
+        self.tell(Event::SigningIn { grant, step: "saving".into() });
+        let ticket = self.ticket(Pending::SignIn(id));
+        self.effects.push_back(Effect::Journal { ticket, record });
+    }
+
+    /// The tokens are written down, or could not be: the store is next in any case.
+    pub(super) fn sign_in_journaled(&mut self, id: SignInId, kept: &Result<(), JournalFault>) {
+        let Some(running) = self.sign_ins.get_mut(&id) else { return };
+        let Phase::Journaling(record) = &running.phase else { return };
+        let record = (**record).clone();
+        running.phase = Phase::Saving;
+        let name = record.id.clone();
+        self.keep_spare(record, true);
+        if let (Err(_), Some(spare)) = (kept, self.spares.get_mut(&name)) {
+            spare.only_here = true;
+        }
+    }
+
+    /// A flight that saved a sign-in's tokens ended.
+    pub(super) fn sign_in_landed(&mut self, target: &Target, flight: &Flight, ending: &Ending) {
+        let Work::Save { record, restoring: false } = &flight.work else { return };
+        if record.enrolment.is_none() {
+            return;
+        }
+        let ids = self.sign_ins_of(target);
+        match ending {
+            Ending::Saved if flight.saved.contains(target) => {
+                if let Some(grant) = self.grants.get_mut(target) {
+                    grant.was_asked = true;
+                    grant.failure = None;
+                    grant.wait_until = None;
+                }
+                for id in ids {
+                    if let Some(running) = self.sign_ins.get_mut(&id) {
+                        running.phase = Phase::Proving;
+                        let grant = running.grant.clone();
+                        self.tell(Event::SigningIn { grant, step: "asking the server".into() });
+                    }
+                }
+                self.probe(target, None);
+            }
+            Ending::Saved | Ending::Adopted | Ending::SignedOut => {
+                for id in ids {
+                    self.fail_sign_in(id, &SignInFailure::Overtaken);
+                }
+            }
+            // It is owed, and tried again.
+            Ending::PutOff | Ending::Failed(_) => {}
+        }
+    }
+
+    /// The server said what it thinks of the new token.
+    pub(super) fn sign_in_proved(&mut self, target: &Target, finding: ProbeFinding) {
+        for id in self.sign_ins_of(target) {
+            let proving = |running: &Running| matches!(running.phase, Phase::Proving);
+            let Some(running) = self.sign_ins.remove(&id).filter(proving) else { continue };
+            let tools = match finding {
+                ProbeFinding::Accepted(tools) => tools,
+                ProbeFinding::Refused | ProbeFinding::Unknown => None,
+            };
+            let refused = finding == ProbeFinding::Refused;
+            let page = if refused {
+                Page::Refused { server: running.server_name.clone() }
+            } else {
+                Page::SignedIn { server: running.server_name.clone(), tools }
+            };
+            for door in running.doors {
+                self.effects.push_back(Effect::Show { door, page: page.clone() });
+            }
+            self.effects.push_back(Effect::Hush { sign_in: id });
+            self.tell(Event::SignedIn {
+                grant: running.grant,
+                tools,
+                refused,
+                account: running.account,
+                other_account: running.other_account,
+            });
+        }
+    }
+
+    fn fail_sign_in(&mut self, id: SignInId, failure: &SignInFailure) {
+        let Some(running) = self.sign_ins.remove(&id) else { return };
+        if let SignInFailure::Discovery(SignInFault::IssuerMismatch { issuer, .. }) = failure {
+            self.facts_mut(&running.target).seen_issuer = Some(issuer.clone());
+        }
+        let words = failure.to_string();
+        for door in running.doors {
+            let page = Page::Failed { server: running.server_name.clone(), words: words.clone() };
+            self.effects.push_back(Effect::Show { door, page });
+        }
+        self.effects.push_back(Effect::Hush { sign_in: id });
+        self.tell_failed(running.grant, failure);
+    }
+
+    fn tell_failed(&mut self, grant: GrantId, failure: &SignInFailure) {
+        self.tell(Event::SignInFailed {
+            grant,
+            code: failure.code().into(),
+            why: failure.to_string(),
+        });
+    }
+
+    /// Nobody came back in time, or the process is about to end.
+    pub(super) fn end_sign_ins(&mut self) {
+        let now = self.now.boot;
+        let over: Vec<(SignInId, SignInFailure)> = self
+            .sign_ins
+            .iter()
+            .filter(|(_, running)| running.can_end())
+            .filter_map(|(id, running)| {
+                let late = running.deadline.is_some_and(|deadline| deadline <= now);
+                let failure = if late { SignInFailure::TimedOut } else { SignInFailure::Cancelled };
+                (late || self.stopping).then_some((*id, failure))
+            })
+            .collect();
+        for (id, failure) in over {
+            self.fail_sign_in(id, &failure);
+        }
+    }
+
+    /// When the next attempt runs out of time.
+    pub(super) fn next_sign_in_end(&self) -> Option<Boot> {
+        self.sign_ins.values().filter_map(|running| running.deadline).min()
+    }
+
+    /// How an attempt for this entry is shown, if one is under way.
+    pub(super) fn signing_in(&self, target: &Target) -> Option<Situation> {
+        let mut all = self.sign_ins.values();
+        let running = all.find(|running| running.target == *target)?;
+        Some(Situation::SigningIn { waiting: running.is_waiting() })
+    }
+
+    /// An outcome for an attempt.
+    pub(super) fn sign_in_done(&mut self, id: SignInId, outcome: Outcome) {
+        match outcome {
+            Outcome::Drawn(entropy) => self.sign_in_drawn(id, entropy),
+            Outcome::Fetched(answer) => self.sign_in_answered(id, answer),
+            Outcome::Listening(port) => self.sign_in_listening(id, port),
+            Outcome::Kept(kept) => self.sign_in_journaled(id, &kept),
+            Outcome::Locked(_)
+            | Outcome::Read(_)
+            | Outcome::Answered(_)
+            | Outcome::Wrote(_)
+            | Outcome::Unlocked
+            | Outcome::Withdrawn(_)
+            | Outcome::Probed(_) => self.fail_sign_in(id, &SignInFailure::OutOfTurn),
+        }
+    }
+}
+
+impl Running {
+    /// Whether nothing is lost if it ends now.
+    fn can_end(&self) -> bool {
+        match &self.phase {
+            Phase::Drawing(_) => true,
+            Phase::Asking(flow) => flow.can_end(),
+            Phase::Journaling(_) | Phase::Saving | Phase::Proving => false,
+        }
+    }
+
+    pub(super) fn is_for(&self, grant: &GrantId) -> bool {
+        self.grant == *grant
+    }
+
+    fn is_waiting(&self) -> bool {
+        matches!(&self.phase, Phase::Asking(flow) if flow.is_waiting())
+    }
+}
+
+/// The id of a server that only the configuration names.
+pub(super) fn configured_id(store: &StoreId, name: &str) -> GrantId {
+    GrantId(format!("{store}/{name}"))
+}
+
+fn stored_registration(entry: &Entry) -> Option<Stored> {
+    Some(Stored {
+        client: entry.client.clone()?,
+        redirect_uri: entry.redirect_uri.clone(),
+        issuer: entry.issuer.clone(),
+    })
+}
