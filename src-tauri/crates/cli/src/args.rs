@@ -10,6 +10,7 @@ Examples:
   lamplighter status                 every server's sign-in, at a glance
   lamplighter renew                  renew what is due, withdraw stale verdicts
   lamplighter renew slack            renew one server now
+  lamplighter reconnect slack        sign in again, in the browser
   lamplighter keep                   stay, and renew everything before it ends
   lamplighter service install        the same in the background, from each log in on
   lamplighter doctor                 what is where, what is wrong, what to do
@@ -80,6 +81,25 @@ Examples:
   lamplighter check slack"
     )]
     Check(Names),
+    /// Sign in, again or for the first time: the browser opens once, nothing is pasted.
+    #[command(after_help = "\
+Examples:
+  lamplighter reconnect slack
+  lamplighter reconnect notion --redirect loopback     if the page shows an error
+  lamplighter reconnect linear --no-browser            prints the page's address instead
+  lamplighter reconnect linear --json                  one event a line, for scripts
+
+The old sign-in stays until the new one is saved. Exit code 0: signed in; 10: not.")]
+    Reconnect(Reconnect),
+    /// Accept that a server now signs in at another address.
+    #[command(after_help = "\
+Examples:
+  lamplighter trust notion           shows both addresses and asks
+  lamplighter trust notion --yes")]
+    Trust(Trust),
+    /// Hand a callback's URL to the sign-in that waits for it.
+    #[command(hide = true)]
+    Callback(Callback),
     /// Leave servers to their client until `resume`.
     #[command(after_help = "\
 Examples:
@@ -205,6 +225,61 @@ pub(crate) struct Log {
     /// One JSON object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `reconnect`.
+#[derive(Debug, Args)]
+pub(crate) struct Reconnect {
+    /// Which server.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Where the browser comes back to.
+    #[arg(long, value_enum, default_value_t = Redirect::Automatic)]
+    pub redirect: Redirect,
+    /// Print the page's address instead of opening a browser; the default under SSH without a display.
+    #[arg(long)]
+    pub no_browser: bool,
+    /// The loopback port for the browser to come back to.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// How long the browser is waited for, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub timeout: u64,
+    /// One JSON event a line: first the page's address, which nothing opens then.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the browser comes back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Redirect {
+    /// The custom scheme where it is served here and the server takes it, else loopback.
+    Automatic,
+    /// The custom scheme.
+    Scheme,
+    /// A port on this machine.
+    Loopback,
+}
+
+/// `trust`.
+#[derive(Debug, Args)]
+pub(crate) struct Trust {
+    /// Which server.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Don't ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// One JSON event a line, then the status document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `callback`.
+#[derive(Debug, Args)]
+pub(crate) struct Callback {
+    /// What the browser was sent to.
+    pub url: String,
 }
 
 /// `demo`.

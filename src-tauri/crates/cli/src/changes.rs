@@ -59,10 +59,13 @@ impl Changes {
     pub(crate) fn event(&self, event: &Event, snapshot: &Snapshot) {
         let (name, id, notice) = match event {
             Event::Renewed { grant, .. } => ("renewed", grant, None),
+            Event::SignedIn { grant, .. } => ("signed_in", grant, None),
             Event::SignedOut { grant } => ("signed_out", grant, None),
             Event::Notice(notice) => ("notice", &notice.grant, Some(notice)),
             Event::Waiting { .. }
             | Event::Renewing { .. }
+            | Event::SigningIn { .. }
+            | Event::SignInFailed { .. }
             | Event::Unchanged { .. }
             | Event::Failed { .. }
             | Event::Checked { .. }

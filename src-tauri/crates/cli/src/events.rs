@@ -95,6 +95,12 @@ pub(crate) fn line(event: &Event, reader: &Reader) -> Option<String> {
             "{server}: stale \"needs auth\" withdrawn; open sessions: /mcp reconnect {server}"
         ),
         Event::Restored { grant } => format!("{grant}: an old copy came back and was replaced"),
+        Event::SigningIn { grant, step } => format!("{grant}: {step}…"),
+        Event::SignedIn { grant, tools, .. } => {
+            let tools = tools.map(|tools| format!(", {tools} tools")).unwrap_or_default();
+            format!("{grant}: signed in{tools}")
+        }
+        Event::SignInFailed { grant, why, .. } => format!("{grant}: not signed in: {why}"),
         Event::SignedOut { grant } => format!("{grant}: signed out"),
         Event::Notice(notice) => format!("{}: {}", notice.title, notice.sentence),
         Event::NoticeWithdrawn { .. } => return None,

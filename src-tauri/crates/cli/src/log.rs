@@ -47,6 +47,10 @@ fn told(line: &Line, reader: &Reader) -> String {
             format!("{at}  {server}: stale \"needs auth\" withdrawn")
         }
         Happening::Restored { grant } => format!("{at}  {grant}: an old copy was replaced"),
+        Happening::SignedIn { grant } => format!("{at}  {grant}: signed in"),
+        Happening::SignInFailed { grant, code, why } => {
+            format!("{at}  {grant}: not signed in: {why} [{code}]")
+        }
         Happening::SignedOut { grant } => format!("{at}  {grant}: signed out"),
     }
 }

@@ -14,10 +14,12 @@ mod events;
 mod json;
 mod keep;
 mod log;
+mod reconnect;
 mod remote;
 mod service;
 mod shell;
 mod status;
+mod trust;
 mod uninstall;
 mod words;
 
@@ -63,6 +65,9 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Check(args) => ask::run(place()?, Action::Check, &args.names, args.json),
         Command::Pause(args) => ask::run(place()?, Action::Pause, &args.names, args.json),
         Command::Resume(args) => ask::run(place()?, Action::Resume, &args.names, args.json),
+        Command::Reconnect(args) => reconnect::run(place()?, &args),
+        Command::Trust(args) => trust::run(place()?, &args),
+        Command::Callback(args) => reconnect::callback(&place()?, &args.url),
         Command::Log(args) => log::run(&place()?, &args),
         Command::Demo(args) => demo::run(args.seconds, args.json),
         Command::Doctor(args) => doctor::run(&place()?, &args),

@@ -7,7 +7,7 @@ use lamplighter_core::{
 };
 use lamplighter_engine::{
     open::Place,
-    socket::{self, Reply, Request},
+    socket::{self, Invited, Reply, Request},
 };
 
 /// A joined keeper.
@@ -43,7 +43,39 @@ impl Remote {
             match self.0.hear()? {
                 Reply::Event(event) => each(&event),
                 Reply::Settled => return Ok(()),
-                Reply::Snapshot(_) => bail!("the keeper answered another question"),
+                Reply::Snapshot(_) | Reply::Invited(_) | Reply::Page { .. } => {
+                    bail!("the keeper answered another question")
+                }
+            }
+        }
+    }
+
+    /// The same for a sign-in, whose page's address comes to nobody else.
+    pub(crate) fn sign_in(
+        &mut self,
+        action: Action,
+        mut each: impl FnMut(&Event),
+        mut invited: impl FnMut(&Invited),
+    ) -> anyhow::Result<()> {
+        self.0.ask(&Request::Act(action))?;
+        loop {
+            match self.0.hear()? {
+                Reply::Event(event) => each(&event),
+                Reply::Invited(page) => invited(&page),
+                Reply::Settled => return Ok(()),
+                Reply::Snapshot(_) | Reply::Page { .. } => {
+                    bail!("the keeper answered another question")
+                }
+            }
+        }
+    }
+
+    /// Hands a callback in; what a browser tab would show, and whether it worked.
+    pub(crate) fn callback(mut self, query: String) -> anyhow::Result<(String, bool)> {
+        self.0.ask(&Request::Callback(query))?;
+        loop {
+            if let Reply::Page { title, good } = self.0.hear()? {
+                return Ok((title, good));
             }
         }
     }
@@ -54,7 +86,9 @@ impl Remote {
         loop {
             match self.0.hear() {
                 Ok(Reply::Event(event)) => each(&event),
-                Ok(Reply::Settled | Reply::Snapshot(_)) => {}
+                Ok(
+                    Reply::Settled | Reply::Snapshot(_) | Reply::Invited(_) | Reply::Page { .. },
+                ) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
@@ -69,7 +103,7 @@ impl Remote {
             match self.0.hear() {
                 Ok(Reply::Event(_)) => self.0.ask(&Request::Snapshot)?,
                 Ok(Reply::Snapshot(snapshot)) => each(&snapshot),
-                Ok(Reply::Settled) => {}
+                Ok(Reply::Settled | Reply::Invited(_) | Reply::Page { .. }) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
                 Err(error) => return Err(error.into()),
             }

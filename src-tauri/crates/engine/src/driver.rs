@@ -8,6 +8,7 @@
 //! what they are for.
 
 mod perform;
+mod signing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,12 +18,17 @@ use std::{
 };
 
 use lamplighter_core::{
-    ids::Ticket,
+    ids::{GrantId, Ticket},
     keeper::{Action, Effect, Event, Input, Keeper, Outcome, WokeWhy},
+    secret::Secret,
+    signin::Invitation,
     snapshot::Snapshot,
     time::Boot,
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use crate::{
     clock::Clock,
@@ -32,13 +38,16 @@ use crate::{
     lock::EngineLock,
     paths::Env,
     probe::Probe,
-    socket::{Asked, Guest, Reply, Request, Said},
+    redirect::Knock,
+    socket::{Asked, Guest, Invited, Reply, Request, Said},
     state::State,
     stores::Store,
     wake::{Alarms, Drift, Leave, News, has_route},
     watch::Watch,
 };
 use perform::World;
+use signing::Desk;
+pub use signing::Inviter;
 
 /// The longest the loop sleeps without looking at the clock: no timer of any system can be trusted
 /// across a suspend.
@@ -85,12 +94,17 @@ pub struct Driver {
     state: State,
     history: Option<History>,
     guests: BTreeMap<u64, Guest>,
+    desk: Desk,
+    /// Answers that the loop gives itself.
+    answer: mpsc::UnboundedSender<(Ticket, Outcome)>,
     socket: PathBuf,
     env: Env,
     /// Whether there was a way out when it was last asked; `None` before that.
     network: Option<bool>,
     /// When a move from network to network was last told to core.
     moved_at: Option<Instant>,
+    /// A sign-in was asked for in this run.
+    signs_in: bool,
     answers: mpsc::UnboundedReceiver<(Ticket, Outcome)>,
     listener: Listener,
     watcher: Option<Watcher>,
@@ -112,7 +126,7 @@ impl Driver {
     pub fn new(keeper: Keeper, limbs: Limbs, listener: Listener) -> Self {
         let (answer, answers) = mpsc::unbounded_channel();
         let journal = Arc::new(Mutex::new(limbs.journal));
-        let world = World::new(limbs.stores, limbs.http, limbs.probe, journal, answer);
+        let world = World::new(limbs.stores, limbs.http, limbs.probe, journal, answer.clone());
         Self {
             keeper,
             clock: limbs.clock,
@@ -120,10 +134,13 @@ impl Driver {
             state: limbs.state,
             history: limbs.history,
             guests: BTreeMap::new(),
+            desk: Desk::new(),
+            answer,
             socket: limbs.socket,
             env: limbs.env,
             network: None,
             moved_at: None,
+            signs_in: false,
             answers,
             listener,
             watcher: None,
@@ -144,8 +161,19 @@ impl Driver {
         }
     }
 
+    /// Shows sign-in pages' addresses to whoever began in this process.
+    pub fn invite_by(&mut self, inviter: Inviter) {
+        self.desk.inviter = Some(inviter);
+    }
+
+    /// Where callbacks may be brought that a person pasted.
+    pub fn knocker(&self) -> mpsc::UnboundedSender<Knock> {
+        self.desk.knocker()
+    }
+
     /// Asks core for something.
     pub fn act(&mut self, action: Action) {
+        self.signs_in |= matches!(action, Action::Reconnect(_));
         self.handle(Input::Act(action));
     }
 
@@ -163,6 +191,8 @@ impl Driver {
     ) -> Rest {
         let mut stop = std::pin::pin!(stop);
         let mut deadline = std::pin::pin!(tokio::time::sleep(patience));
+        // A callback may come by way of another command.
+        let mut asked = if self.signs_in { self.open_door() } else { mpsc::unbounded_channel().1 };
         let mut rest = Rest::Settled;
         while self.keeper.is_busy() {
             let sleep = self.until_wake();
@@ -171,6 +201,8 @@ impl Driver {
                     self.handle(Input::Done(ticket, outcome));
                 }
                 () = tokio::time::sleep(sleep) => self.handle(Input::Tick),
+                Some(knock) = self.desk.knocks.recv() => self.knocked(knock),
+                Some(asked) = asked.recv() => self.hear(asked),
                 () = &mut stop, if rest == Rest::Settled => {
                     rest = Rest::Stopped;
                     self.handle(Input::Stopping);
@@ -212,6 +244,7 @@ impl Driver {
                     }
                 }
                 Some(asked) = asked.recv(), if !stopping => self.hear(asked),
+                Some(knock) = self.desk.knocks.recv() => self.knocked(knock),
                 Some(news) = alarms.news.recv() => match news {
                     News::FallingAsleep(until_ready) => {
                         tracing::info!("the machine is about to sleep");
@@ -289,6 +322,23 @@ impl Driver {
         mpsc::unbounded_channel().1
     }
 
+    /// A browser came back.
+    fn knocked(&mut self, knock: Knock) {
+        let door = self.desk.open(knock.answer);
+        self.handle(Input::CalledBack(door, knock.query));
+    }
+
+    /// Shows the page's address to who began: a command over there, or this process.
+    fn invite(&mut self, grant: &GrantId, invitation: &Invitation) {
+        let guest = self.desk.guests.get(grant).and_then(|guest| self.guests.get(guest));
+        if let Some(guest) = guest {
+            let invited = Invited::of(grant, invitation);
+            let _ = guest.answer.send(Reply::Invited(Box::new(invited)));
+        } else if let Some(inviter) = &mut self.desk.inviter {
+            inviter(grant, invitation);
+        }
+    }
+
     /// Somebody came, asked or left.
     fn hear(&mut self, asked: Asked) {
         match asked.what {
@@ -298,6 +348,24 @@ impl Driver {
             }
             Said::Left => {
                 self.guests.remove(&asked.guest);
+                let began = self.desk.guests.extract_if(.., |_, guest| *guest == asked.guest);
+                let began: Vec<GrantId> = began.map(|(grant, _)| grant).collect();
+                for grant in began {
+                    // Who asked is gone: nobody would see how it ends.
+                    self.handle(Input::Act(Action::CancelSignIn(grant)));
+                }
+            }
+            Said::Asks(Request::Callback(query)) => {
+                let (answer, told) = oneshot::channel();
+                self.knocked(Knock { query: Secret::new(query), answer });
+                if let Some(guest) = self.guests.get(&asked.guest) {
+                    let guest = guest.answer.clone();
+                    tokio::spawn(async move {
+                        if let Ok(page) = told.await {
+                            let _ = guest.send(Reply::Page { title: page.title, good: page.good });
+                        }
+                    });
+                }
             }
             Said::Asks(Request::Snapshot) => {
                 let snapshot = Reply::Snapshot(Box::new(self.keeper.snapshot()));
@@ -313,6 +381,9 @@ impl Driver {
             }
             Said::Asks(Request::Act(action)) => {
                 let about = action.grant().cloned();
+                if let Action::Reconnect(wish) = &action {
+                    self.desk.guests.insert(wish.grant.clone(), asked.guest);
+                }
                 let all = || self.keeper.snapshot().rows.into_iter().map(|row| row.id).collect();
                 let open = about.map_or_else(all, |grant| BTreeSet::from([grant]));
                 if let Some(guest) = self.guests.get_mut(&asked.guest) {
@@ -362,6 +433,13 @@ impl Driver {
                         self.keeper.handle(Input::RememberFailed(fault), self.clock.now());
                     }
                 }
+                Effect::Listen { ticket, sign_in, port } => {
+                    let outcome = Outcome::Listening(self.desk.listen(sign_in, port));
+                    let _ = self.answer.send((ticket, outcome));
+                }
+                Effect::Hush { sign_in } => self.desk.hush(sign_in),
+                Effect::Show { door, page } => self.desk.show(door, &page),
+                Effect::Invite { grant, invitation } => self.invite(&grant, &invitation),
                 Effect::Lock { .. }
                 | Effect::Read { .. }
                 | Effect::Intent { .. }
@@ -371,6 +449,7 @@ impl Driver {
                 | Effect::ReadBack { .. }
                 | Effect::Unlock { .. }
                 | Effect::Fetch { .. }
+                | Effect::Draw { .. }
                 | Effect::Forget { .. }
                 | Effect::Withdraw { .. }
                 | Effect::Probe { .. } => self.world.perform(effect),

@@ -69,6 +69,20 @@ pub enum Happening {
         /// The grant.
         grant: GrantId,
     },
+    /// A person signed in through Lamplighter.
+    SignedIn {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// A sign-in through Lamplighter ended without tokens.
+    SignInFailed {
+        /// The grant.
+        grant: GrantId,
+        /// A stable code.
+        code: String,
+        /// In words.
+        why: String,
+    },
     /// The user signed out.
     SignedOut {
         /// The grant.
@@ -91,8 +105,15 @@ impl Happening {
             }
             Event::Restored { grant } => Some(Self::Restored { grant: grant.clone() }),
             Event::SignedOut { grant } => Some(Self::SignedOut { grant: grant.clone() }),
+            Event::SignedIn { grant, .. } => Some(Self::SignedIn { grant: grant.clone() }),
+            Event::SignInFailed { grant, code, why } => Some(Self::SignInFailed {
+                grant: grant.clone(),
+                code: code.clone(),
+                why: why.clone(),
+            }),
             Event::Waiting { .. }
             | Event::Renewing { .. }
+            | Event::SigningIn { .. }
             | Event::Unchanged { .. }
             | Event::Checked { .. }
             | Event::Notice(_)
@@ -106,6 +127,8 @@ impl Happening {
             Self::Renewed { grant, .. }
             | Self::Failed { grant, .. }
             | Self::Restored { grant }
+            | Self::SignedIn { grant }
+            | Self::SignInFailed { grant, .. }
             | Self::SignedOut { grant } => Some(grant),
             Self::VerdictWithdrawn { .. } => None,
         }

@@ -8,12 +8,13 @@ use std::{sync::Arc, time::Duration};
 
 use lamplighter_core::{
     ids::MarkKey,
-    keeper::{Input, Keeper, Mode, Opening},
+    keeper::{Input, Keeper, Mode, Opening, SignInMeans},
     snapshot::Snapshot,
     store::StoreInfo,
 };
 
 use crate::{
+    browser,
     clock::{Clock, SystemClock},
     driver::{Driver, Limbs, Listener},
     history::History,
@@ -103,6 +104,7 @@ impl Place {
             seed,
             mode: Mode::WatchOnly,
             probes: false,
+            sign_in_means: SignInMeans::default(),
         };
         let clock = SystemClock::new();
         let mut keeper = Keeper::new(opening, clock.now());
@@ -146,6 +148,10 @@ impl Place {
             seed: opened.state.seed(),
             mode,
             probes: self.settings.probe,
+            sign_in_means: SignInMeans {
+                scheme_served: browser::scheme_served(&self.env),
+                metadata_document: self.settings.client_metadata_url.clone(),
+            },
         };
         let client = Arc::new(Client::new(
             &self.settings.network,

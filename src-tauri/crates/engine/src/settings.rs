@@ -74,6 +74,8 @@ pub struct Settings {
     pub notices: bool,
     /// Whether servers are asked if they accept their tokens.
     pub probe: bool,
+    /// The address of the user's own Client ID Metadata Document, used where a server takes one.
+    pub client_metadata_url: Option<String>,
     /// The user's own command for news, program and arguments; empty: none.
     pub on_change: Vec<String>,
     /// The Claude Code store.
@@ -92,6 +94,7 @@ impl Default for Settings {
             consent: None,
             notices: true,
             probe: true,
+            client_metadata_url: None,
             on_change: Vec::new(),
             claude_code: ClaudeCodeSettings { enabled: true, folders: Vec::new() },
             network: Network::default(),
@@ -143,6 +146,7 @@ impl Settings {
             consent: wire.consent,
             notices: wire.notices,
             probe: wire.probe,
+            client_metadata_url: wire.client_metadata_url,
             on_change: wire.on_change,
             claude_code: ClaudeCodeSettings {
                 enabled: wire.stores.claude_code.enabled,
@@ -196,6 +200,7 @@ struct Wire {
     consent: Option<Consent>,
     notices: bool,
     probe: bool,
+    client_metadata_url: Option<String>,
     on_change: Vec<String>,
     stores: WireStores,
     network: WireNetwork,
@@ -212,6 +217,7 @@ impl Default for Wire {
             consent,
             notices,
             probe,
+            client_metadata_url: None,
             on_change,
             stores: WireStores::default(),
             network: WireNetwork::default(),

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use lamplighter_core::{
     ids::GrantId,
     keeper::{Action, Event},
+    signin::Invitation,
     snapshot::Snapshot,
 };
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,7 @@ pub struct Hello {
 }
 
 /// What a command asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Do this; events follow until it is settled.
@@ -40,6 +41,8 @@ pub enum Request {
     Snapshot,
     /// Send every event from now on.
     Events,
+    /// A callback's query, for whichever sign-in waits for it.
+    Callback(String),
 }
 
 /// What the keeper sends.
@@ -50,8 +53,51 @@ pub enum Reply {
     Event(Box<Event>),
     /// The whole truth.
     Snapshot(Box<Snapshot>),
+    /// The address of a sign-in page: only on the connection that asked for the sign-in.
+    Invited(Box<Invited>),
+    /// What a browser tab that brought this callback would be shown.
+    Page {
+        /// In a few words.
+        title: String,
+        /// Whether it worked.
+        good: bool,
+    },
     /// All that was asked for on this connection is settled.
     Settled,
+}
+
+/// A sign-in page, for who asked for it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invited {
+    /// Whose sign-in.
+    pub grant: GrantId,
+    /// For the browser. It holds `state`: never logged.
+    pub url: String,
+    /// Where it comes back to.
+    pub redirect_uri: String,
+    /// Whose name the consent page shows.
+    pub client_name: String,
+    /// The host of the page.
+    pub host: String,
+}
+
+impl Invited {
+    /// The same on the wire.
+    pub fn of(grant: &GrantId, invitation: &Invitation) -> Self {
+        Self {
+            grant: grant.clone(),
+            url: invitation.url.expose().into(),
+            redirect_uri: invitation.redirect_uri.clone(),
+            client_name: invitation.client_name.clone(),
+            host: invitation.host.clone(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Invited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Invited").field("grant", &self.grant).finish_non_exhaustive()
+    }
 }
 
 /// One connection as the loop sees it.

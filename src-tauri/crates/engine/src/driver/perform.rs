@@ -14,6 +14,7 @@ use lamplighter_core::{
     ids::{FlightId, RecordId, StoreId, Target, Ticket},
     journal::{JournalFault, Record},
     keeper::{Effect, Outcome, ProbeFinding, SendFault},
+    oauth::authorize::Entropy,
     store::{Change, StoreFault, StoreView},
     time::Wall,
 };
@@ -141,6 +142,15 @@ impl World {
                 Outcome::Unlocked
             }),
             Effect::Fetch { ticket, request } => self.fetch(ticket, request),
+            Effect::Draw { ticket } => {
+                let mut bytes = [0; 64];
+                // Without randomness there is no sign-in: core takes any other outcome for that.
+                let outcome = match getrandom::fill(&mut bytes) {
+                    Ok(()) => Outcome::Drawn(Entropy::new(bytes)),
+                    Err(_) => Outcome::Unlocked,
+                };
+                let _ = self.answer.send((ticket, outcome));
+            }
             Effect::Withdraw { ticket, store, server_name, at } => {
                 self.blocking(ticket, move || {
                     Outcome::Withdrawn(withdraw(&places, &store, &server_name, at))
@@ -159,7 +169,12 @@ impl World {
                 });
             }
             // Carried out by the loop itself, in order.
-            Effect::Remember { .. } | Effect::Tell { .. } => {}
+            Effect::Remember { .. }
+            | Effect::Tell { .. }
+            | Effect::Listen { .. }
+            | Effect::Invite { .. }
+            | Effect::Show { .. }
+            | Effect::Hush { .. } => {}
         }
     }
 

@@ -1,0 +1,264 @@
+//! `lamplighter reconnect`: the sign-in flow from a terminal, and `callback`, which hands in what a
+//! browser brought.
+//!
+//! The sign-in page's address goes to the browser or to this terminal, and nowhere else. It must not
+//! open anything but that one page, once.
+
+use std::{
+    io::{BufRead, IsTerminal},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::bail;
+use lamplighter_core::{
+    health::{EXIT_FINE, EXIT_PERSON},
+    ids::GrantId,
+    keeper::{Action, Event, Mode, Reconnect},
+    secret::Secret,
+    signin::RedirectWish,
+    snapshot::Snapshot,
+    time::Millis,
+};
+use lamplighter_engine::{browser, open::Place, redirect::Knock, socket::Invited};
+use serde_json::json;
+
+use crate::{
+    args,
+    events::{choose, stopped},
+    remote::{self, Remote},
+};
+
+/// How long another Lamplighter is waited for.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
+/// On top of the browser's time: discovery before it, saving and a last question after it.
+const BESIDES: Duration = Duration::from_secs(180);
+
+/// Signs in; the exit code says whether that worked.
+pub(crate) fn run(place: Place, args: &args::Reconnect) -> anyhow::Result<u8> {
+    let teller = Arc::new(Mutex::new(Teller::new(args)));
+    let wish = |grant: GrantId| Reconnect {
+        grant,
+        redirect: match args.redirect {
+            args::Redirect::Automatic => RedirectWish::Automatic,
+            args::Redirect::Scheme => RedirectWish::Scheme,
+            args::Redirect::Loopback => RedirectWish::Loopback,
+        },
+        port: args.port,
+        patience: Millis::seconds(args.timeout),
+    };
+    if let Some(remote) = remote::join(&place)? {
+        return beside(remote, &wish, &teller, &args.name);
+    }
+    let for_events = Arc::clone(&teller);
+    let listener = Box::new(move |event: &Event, _: &Snapshot| lock(&for_events).heard(event));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let what = "lamplighter reconnect";
+        let mut driver = place.open(Mode::OnRequest, what, ENGINE_PATIENCE, listener)?;
+        driver.look().await;
+        let grant = one(&driver.snapshot(), &args.name)?;
+        let for_invitation = Arc::clone(&teller);
+        driver.invite_by(Box::new(move |grant, invitation| {
+            lock(&for_invitation).invited(&Invited::of(grant, invitation));
+        }));
+        if lock(&teller).takes_pasted() {
+            let knocker = driver.knocker();
+            each_line(move |line| {
+                let (answer, _) = tokio::sync::oneshot::channel();
+                knocker.send(Knock { query: Secret::new(query_of(line)), answer }).is_ok()
+            });
+        }
+        driver.act(Action::Reconnect(wish(grant)));
+        let patience = Duration::from_secs(args.timeout) + BESIDES;
+        driver.settle(stopped(), patience).await;
+        Ok(lock(&teller).code())
+    })
+}
+
+/// The same by the keeper that runs. Ctrl-C ends the connection, and with it the sign-in.
+fn beside(
+    mut remote: Remote,
+    wish: &dyn Fn(GrantId) -> Reconnect,
+    teller: &Mutex<Teller>,
+    name: &str,
+) -> anyhow::Result<u8> {
+    let grant = one(&remote.snapshot()?, name)?;
+    let action = Action::Reconnect(wish(grant));
+    remote.sign_in(action, |event| lock(teller).heard(event), |i| lock(teller).invited(i))?;
+    Ok(lock(teller).code())
+}
+
+/// Hands a callback's URL to whoever waits for it.
+pub(crate) fn callback(place: &Place, url: &str) -> anyhow::Result<u8> {
+    let Some(remote) = remote::join(place)? else {
+        bail!("this sign-in is no longer waiting; start again");
+    };
+    let (title, good) = remote.callback(query_of(url))?;
+    println!("{title}");
+    Ok(if good { EXIT_FINE } else { EXIT_PERSON })
+}
+
+fn one(snapshot: &Snapshot, name: &str) -> anyhow::Result<GrantId> {
+    let mut chosen = choose(snapshot, &[name.to_owned()])?;
+    // By one name there is one, or an error.
+    chosen.pop_first().ok_or_else(|| anyhow::anyhow!("no server named {name}"))
+}
+
+fn lock(teller: &Mutex<Teller>) -> std::sync::MutexGuard<'_, Teller> {
+    teller.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The query of a URL as a browser's address line shows it.
+fn query_of(line: &str) -> String {
+    let line = line.trim().split('#').next().unwrap_or_default();
+    line.split_once('?').map_or(line, |(_, query)| query).to_owned()
+}
+
+/// Reads lines in a thread of its own, for as long as they are wanted.
+fn each_line(mut wanted: impl FnMut(&str) -> bool + Send + 'static) {
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if !line.trim().is_empty() && !wanted(&line) {
+                return;
+            }
+        }
+    });
+}
+
+/// What is said, to a person or to a script.
+struct Teller {
+    json: bool,
+    browser: bool,
+    timeout: u64,
+    invited: bool,
+    worked: Option<bool>,
+}
+
+impl Teller {
+    fn new(args: &args::Reconnect) -> Self {
+        let browser = !args.no_browser && !args.json && !is_remote();
+        Self { json: args.json, browser, timeout: args.timeout, invited: false, worked: None }
+    }
+
+    /// Whether a pasted address is waited for: on a terminal where no browser was opened.
+    fn takes_pasted(&self) -> bool {
+        !self.browser && !self.json && std::io::stdin().is_terminal()
+    }
+
+    fn code(&self) -> u8 {
+        if self.worked == Some(true) { EXIT_FINE } else { EXIT_PERSON }
+    }
+
+    fn invited(&mut self, invited: &Invited) {
+        self.invited = true;
+        if self.json {
+            let (url, redirect_uri) = (&invited.url, &invited.redirect_uri);
+            println!(
+                "{}",
+                json!({"event": "authorize", "grant": invited.grant, "url": url,
+                       "redirect_uri": redirect_uri, "client_name": invited.client_name})
+            );
+            return;
+        }
+        println!("The page at {} will show the name: {}", invited.host, invited.client_name);
+        let opened = self.browser && self.open(&invited.url);
+        if !opened {
+            println!("Open this page in your browser:\n\n  {}\n", invited.url);
+            if let Some(line) = tunnel(&invited.redirect_uri) {
+                println!("If that browser is on another machine, first run there:\n\n  {line}\n");
+            }
+            if self.takes_pasted() {
+                println!("Or paste here what its address line shows at the end.");
+            }
+        }
+        println!(
+            "Waiting for your browser, {} s at most; Ctrl-C leaves all as it is.",
+            self.timeout
+        );
+    }
+
+    fn open(&self, url: &str) -> bool {
+        match browser::open(&Secret::new(url)) {
+            Ok(()) => true,
+            Err(fault) => {
+                eprintln!("lamplighter: {fault}");
+                false
+            }
+        }
+    }
+
+    fn heard(&mut self, event: &Event) {
+        match event {
+            Event::SigningIn { grant, step } => {
+                // A script's first line is the page's address.
+                if self.json && self.invited {
+                    println!("{}", json!({"event": "signing_in", "grant": grant, "step": step}));
+                } else if !self.json {
+                    eprintln!("{grant}: {step}…");
+                }
+            }
+            Event::SignedIn { grant, tools, refused, account, other_account } => {
+                self.worked = Some(!refused);
+                let server = grant.as_str().rsplit('/').next().unwrap_or_default();
+                if self.json {
+                    println!(
+                        "{}",
+                        json!({"event": "signed_in", "grant": grant, "tools": tools,
+                               "refused": refused, "account": account,
+                               "other_account": other_account})
+                    );
+                    return;
+                }
+                let account = account.as_ref().map(|a| format!(" as {a}")).unwrap_or_default();
+                let tools = tools.map(|tools| format!(", {tools} tools")).unwrap_or_default();
+                if *refused {
+                    println!("Signed in{account}, but {server} refuses the new token");
+                } else {
+                    println!("Signed in{account}{tools}");
+                }
+                if *other_account {
+                    println!("This is another account than before.");
+                }
+                println!("Open Claude Code sessions: /mcp reconnect {server}");
+            }
+            Event::SignInFailed { grant, code, why } => {
+                self.worked = Some(false);
+                if self.json {
+                    println!(
+                        "{}",
+                        json!({"event": "failed", "grant": grant, "code": code, "message": why})
+                    );
+                } else {
+                    println!("Not signed in: {why}");
+                }
+            }
+            Event::Waiting { .. }
+            | Event::Renewing { .. }
+            | Event::Renewed { .. }
+            | Event::Unchanged { .. }
+            | Event::Failed { .. }
+            | Event::Checked { .. }
+            | Event::VerdictWithdrawn { .. }
+            | Event::Restored { .. }
+            | Event::SignedOut { .. }
+            | Event::Notice(_)
+            | Event::NoticeWithdrawn { .. } => {}
+        }
+    }
+}
+
+/// Over SSH without a display a browser here would open on nobody's screen.
+fn is_remote() -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    set("SSH_CONNECTION") && !set("DISPLAY") && !set("WAYLAND_DISPLAY")
+}
+
+/// The command that brings a loopback redirect from another machine's browser to this one.
+fn tunnel(redirect_uri: &str) -> Option<String> {
+    let port = redirect_uri.strip_prefix("http://localhost:")?.split('/').next()?;
+    let host = std::env::var("SSH_CONNECTION").ok();
+    let host = host.as_deref().and_then(|connection| connection.split(' ').nth(2));
+    let user = std::env::var("USER").map(|user| format!("{user}@")).unwrap_or_default();
+    Some(format!("ssh -L {port}:localhost:{port} {user}{}", host.unwrap_or("THIS-MACHINE")))
+}

@@ -1,0 +1,119 @@
+//! The browser's side of a sign-in: listeners, tabs that wait for a word, and who began.
+//!
+//! It must not look into a callback, log one, or show a sign-in page's address to anybody but who
+//! began. What a tab is told is decided by core and only worded here.
+
+use std::collections::BTreeMap;
+
+use lamplighter_core::{
+    ids::{Door, GrantId, SignInId},
+    signin::{Invitation, Page, PortFault},
+};
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    oneshot,
+};
+
+use crate::redirect::{self, Knock, Listener};
+
+/// Shows a sign-in page's address to who began in this process.
+pub type Inviter = Box<dyn FnMut(&GrantId, &Invitation) + Send>;
+
+/// Everything of sign-ins that the loop holds.
+pub(super) struct Desk {
+    listeners: BTreeMap<SignInId, Listener>,
+    tabs: BTreeMap<Door, oneshot::Sender<redirect::Page>>,
+    last_door: u64,
+    knock: UnboundedSender<Knock>,
+    pub(super) knocks: UnboundedReceiver<Knock>,
+    /// Which guest of the socket began which sign-in.
+    pub(super) guests: BTreeMap<GrantId, u64>,
+    pub(super) inviter: Option<Inviter>,
+}
+
+impl Desk {
+    pub(super) fn new() -> Self {
+        let (knock, knocks) = unbounded_channel();
+        Self {
+            listeners: BTreeMap::new(),
+            tabs: BTreeMap::new(),
+            last_door: 0,
+            knock,
+            knocks,
+            guests: BTreeMap::new(),
+            inviter: None,
+        }
+    }
+
+    /// Where callbacks are brought.
+    pub(super) fn knocker(&self) -> UnboundedSender<Knock> {
+        self.knock.clone()
+    }
+
+    /// Listens for the browser; the port.
+    pub(super) fn listen(&mut self, id: SignInId, port: Option<u16>) -> Result<u16, PortFault> {
+        let listener = Listener::open(port, self.knock.clone())?;
+        let port = listener.port();
+        self.listeners.insert(id, listener);
+        Ok(port)
+    }
+
+    /// The sign-in is over; a tab that is being answered still gets its word.
+    pub(super) fn hush(&mut self, id: SignInId) {
+        self.listeners.remove(&id);
+    }
+
+    /// Somebody came: a door to answer through.
+    pub(super) fn open(&mut self, answer: oneshot::Sender<redirect::Page>) -> Door {
+        self.last_door += 1;
+        let door = Door(self.last_door);
+        self.tabs.insert(door, answer);
+        door
+    }
+
+    /// Tells a tab how it went.
+    pub(super) fn show(&mut self, door: Door, page: &Page) {
+        if let Some(tab) = self.tabs.remove(&door) {
+            // A tab that was closed wants to know nothing.
+            let _ = tab.send(worded(page));
+        }
+    }
+}
+
+/// What a tab says, in words.
+fn worded(page: &Page) -> redirect::Page {
+    let close = || String::from("You can close this tab.");
+    let reopen = |server: &str| format!("Open Claude Code sessions: /mcp reconnect {server}");
+    match page {
+        Page::SignedIn { server, tools } => redirect::Page {
+            title: format!("Signed in to {server}"),
+            lines: tools
+                .map(|tools| format!("{tools} tools are there."))
+                .into_iter()
+                .chain([close(), reopen(server)])
+                .collect(),
+            good: true,
+        },
+        Page::Refused { server } => redirect::Page {
+            title: format!("Signed in, but {server} refuses the new token"),
+            lines: vec![String::from("Lamplighter's window or command says more."), close()],
+            good: false,
+        },
+        Page::Failed { server, words } => redirect::Page {
+            title: format!("Not signed in to {server}"),
+            lines: vec![sentence(words), String::from("Everything is as it was."), close()],
+            good: false,
+        },
+        Page::NotWaiting => redirect::Page {
+            title: String::from("This sign-in is no longer waiting"),
+            lines: vec![String::from("Start it again in Lamplighter."), close()],
+            good: false,
+        },
+    }
+}
+
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}
