@@ -76,10 +76,11 @@ fn renewed(entry: &Entry) -> Change {
         client_id: entry.client.as_ref().map(|c| c.id.clone()).unwrap_or_default(),
         new: NewTokens {
             access: Secret::new("new-access-\u{e9}"),
-            refresh: Secret::new("new-refresh"),
+            refresh: Some(Secret::new("new-refresh")),
             expires_at: Some(Wall(1_900_000_000_000)),
             scope: entry.scope.clone(),
         },
+        enrolment: None,
     }
 }
 

@@ -69,10 +69,11 @@ fn renewed(entry: &Entry) -> Change {
         client_id: "cl".into(),
         new: NewTokens {
             access: Secret::new("at-new-secret"),
-            refresh: Secret::new("rt-new-secret"),
+            refresh: Some(Secret::new("rt-new-secret")),
             expires_at: Some(Wall(1_900_000_000_000)),
             scope: None,
         },
+        enrolment: None,
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     ids::EntryKey,
     journal::Record,
     secret::Secret,
-    store::{AuthVerdict, ClientCredentials, Entry, TokenPair, Wiper, Written},
+    store::{AuthVerdict, ClientCredentials, Entry, SignInConfig, TokenPair, Wiper, Written},
     time::{Millis, Wall},
 };
 
@@ -117,6 +117,7 @@ fn entry(name: &str, access: &str, refresh: &str, expires_at: i64) -> Entry {
         authorization_server: Some("https://as.example".into()),
         metadata_url: None,
         redirect_uri: None,
+        sign_in: SignInConfig::default(),
         left_alone: None,
     }
 }
@@ -314,7 +315,7 @@ impl World {
         }
         if let Some(tokens) = record.stage.tokens() {
             let presented = record.replaced[0].1.refresh.as_ref().unwrap();
-            if *presented != tokens.refresh {
+            if Some(presented) != tokens.refresh.as_ref() {
                 self.known_spent.insert(presented.expose().into());
             }
         }
@@ -1176,7 +1177,7 @@ impl World {
         let token = Secret::new(token);
         let stored = self.entries.values().any(|e| e.pair.refresh.as_ref() == Some(&token));
         let noted = self.journal.values().filter_map(|record| record.stage.tokens());
-        stored || noted.into_iter().any(|tokens| tokens.refresh == token)
+        stored || noted.into_iter().any(|tokens| tokens.refresh.as_ref() == Some(&token))
     }
 
     fn pair_or_none(&self) -> (String, String) {

@@ -1,7 +1,7 @@
 use lamplighter_core::{
     ids::{EntryKey, MarkKey, StoreId, Target, TokenMark},
     secret::Secret,
-    store::{NewTokens, TokenPair},
+    store::{ClientCredentials, Enrolment, NewTokens, TokenPair},
 };
 
 use super::*;
@@ -18,7 +18,7 @@ fn secret(name: &str) -> Secret {
 fn tokens() -> NewTokens {
     NewTokens {
         access: secret("new-access"),
-        refresh: secret("new-refresh"),
+        refresh: Some(secret("new-refresh")),
         expires_at: Some(Wall(5)),
         scope: Some("a b".into()),
     }
@@ -39,7 +39,25 @@ fn record(id: &str, stage: Stage) -> Record {
         client_id: "client".into(),
         mark: TokenMark::of(&MarkKey([1; 32]), &secret("old-refresh")),
         stage,
+        enrolment: None,
     }
+}
+
+/// A first sign-in that brought no refresh token.
+fn sign_in() -> Record {
+    let enrolment = Enrolment {
+        server_name: "slack".into(),
+        server_url: "https://mcp.example/mcp".into(),
+        client: ClientCredentials { id: "client".into(), secret: Some(secret("client-secret")) },
+        redirect_uri: "http://localhost:50000/callback".into(),
+        issuer: "https://as.example/".into(),
+        authorization_server: "https://as.example".into(),
+        resource_metadata_url: Some("https://mcp.example/.well-known/x".into()),
+        metadata_found: true,
+        metadata_url: None,
+    };
+    let answered = Stage::Answered(NewTokens { refresh: None, ..tokens() });
+    Record { enrolment: Some(enrolment), ..record("5", answered) }
 }
 
 fn every_stage() -> Vec<Record> {
@@ -49,6 +67,7 @@ fn every_stage() -> Vec<Record> {
         record("2", Stage::Raw(Zeroizing::new(raw))),
         record("3", Stage::Answered(tokens())),
         record("4", Stage::Saved { tokens: tokens(), at: Wall(6), looks: 2, restores: 1 }),
+        sign_in(),
     ]
 }
 
@@ -101,6 +120,20 @@ fn every_record_comes_back_sealed_or_not() {
 }
 
 #[test]
+fn a_journal_from_before_there_were_sign_ins_is_still_read() {
+    let home = Home::new();
+    let text = r#"{"journal":1,"records":[{"id":"1","at":7,"replaced":[],"client_id":"c",
+        "mark":MARK,"stage":{"answered":{"access":"a","refresh":"r","expires_at":null,
+        "scope":null}}}]}"#;
+    let mark = serde_json::to_string(&record("1", Stage::Intent).mark).unwrap();
+    fs::write(home.place(), text.replace("MARK", &mark)).unwrap();
+    let (_, records, _) = home.open(None);
+    let pair = records[0].stage.tokens().unwrap().pair();
+    assert_eq!((records.len(), pair.refresh), (1, Some(Secret::new("r"))));
+    assert_eq!(records[0].enrolment, None);
+}
+
+#[test]
 fn a_sealed_journal_shows_no_secret() {
     let home = Home::filled(Some(key(1)));
     assert!(!holds(&home.content(), "canary"));
@@ -145,7 +178,7 @@ fn a_journal_whose_last_record_is_forgotten_needs_no_key_to_go_on() {
     let (mut journal, records, _) = home.open(Some(key(1)));
     let ids: Vec<RecordId> = records.into_iter().map(|record| record.id).collect();
     journal.forget(&ids[..1]).unwrap();
-    assert_eq!(home.open(Some(key(1))).1.len(), 3);
+    assert_eq!(home.open(Some(key(1))).1.len(), 4);
     journal.forget(&ids).unwrap();
     assert_eq!(home.open(None).2, JournalState::Unsealed);
 }

@@ -13,7 +13,7 @@ use lamplighter_core::{
     ids::{EntryKey, RecordId, StoreId, Target, TokenMark, hex, unhex},
     journal::{Record, Stage},
     secret::Secret,
-    store::{NewTokens, TokenPair},
+    store::{ClientCredentials, Enrolment, NewTokens, TokenPair},
     time::Wall,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -124,6 +124,23 @@ struct WireRecord {
     client_id: String,
     mark: TokenMark,
     stage: WireStage,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    enrolment: Option<WireEnrolment>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireEnrolment {
+    server_name: String,
+    server_url: String,
+    client_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_secret: Option<WireSecret>,
+    redirect_uri: String,
+    issuer: String,
+    authorization_server: String,
+    resource_metadata_url: Option<String>,
+    metadata_found: bool,
+    metadata_url: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -147,7 +164,7 @@ enum WireStage {
 #[derive(Serialize, Deserialize)]
 struct WireTokens {
     access: WireSecret,
-    refresh: WireSecret,
+    refresh: Option<WireSecret>,
     expires_at: Option<Wall>,
     scope: Option<String>,
 }
@@ -201,6 +218,7 @@ impl From<&Record> for WireRecord {
             client_id: record.client_id.clone(),
             mark: record.mark,
             stage: WireStage::from(&record.stage),
+            enrolment: record.enrolment.as_ref().map(WireEnrolment::from),
         }
     }
 }
@@ -222,6 +240,41 @@ impl From<WireRecord> for Record {
             client_id: wire.client_id,
             mark: wire.mark,
             stage: Stage::from(wire.stage),
+            enrolment: wire.enrolment.map(Enrolment::from),
+        }
+    }
+}
+
+impl From<&Enrolment> for WireEnrolment {
+    fn from(enrolment: &Enrolment) -> Self {
+        Self {
+            server_name: enrolment.server_name.clone(),
+            server_url: enrolment.server_url.clone(),
+            client_id: enrolment.client.id.clone(),
+            client_secret: enrolment.client.secret.clone().map(WireSecret),
+            redirect_uri: enrolment.redirect_uri.clone(),
+            issuer: enrolment.issuer.clone(),
+            authorization_server: enrolment.authorization_server.clone(),
+            resource_metadata_url: enrolment.resource_metadata_url.clone(),
+            metadata_found: enrolment.metadata_found,
+            metadata_url: enrolment.metadata_url.clone(),
+        }
+    }
+}
+
+impl From<WireEnrolment> for Enrolment {
+    fn from(wire: WireEnrolment) -> Self {
+        let secret = wire.client_secret.map(|secret| secret.0);
+        Self {
+            server_name: wire.server_name,
+            server_url: wire.server_url,
+            client: ClientCredentials { id: wire.client_id, secret },
+            redirect_uri: wire.redirect_uri,
+            issuer: wire.issuer,
+            authorization_server: wire.authorization_server,
+            resource_metadata_url: wire.resource_metadata_url,
+            metadata_found: wire.metadata_found,
+            metadata_url: wire.metadata_url,
         }
     }
 }
@@ -259,7 +312,7 @@ impl From<&NewTokens> for WireTokens {
     fn from(tokens: &NewTokens) -> Self {
         Self {
             access: WireSecret(tokens.access.clone()),
-            refresh: WireSecret(tokens.refresh.clone()),
+            refresh: tokens.refresh.clone().map(WireSecret),
             expires_at: tokens.expires_at,
             scope: tokens.scope.clone(),
         }
@@ -270,7 +323,7 @@ impl From<WireTokens> for NewTokens {
     fn from(wire: WireTokens) -> Self {
         Self {
             access: wire.access.0,
-            refresh: wire.refresh.0,
+            refresh: wire.refresh.map(|secret| secret.0),
             expires_at: wire.expires_at,
             scope: wire.scope,
         }

@@ -5,7 +5,7 @@
 use lamplighter_core::{
     ids::EntryKey,
     secret::Secret,
-    store::{Change, ClientCredentials, Entry, LeftAlone, TokenPair},
+    store::{Change, ClientCredentials, Entry, LeftAlone, SignInConfig, TokenPair},
     time::Wall,
 };
 use serde::Deserialize;
@@ -53,6 +53,7 @@ pub(super) fn read(
     };
     let discovery = wire.discovery_state;
     let configured_id = server.and_then(|server| server.client_id.clone());
+    let sign_in = server.map(|server| server.sign_in(config_secret.clone())).unwrap_or_default();
     let own_secret = full(wire.client_secret).map(Secret::new);
     let client = match (full(wire.client_id), configured_id) {
         (Some(own), configured) => {
@@ -83,6 +84,7 @@ pub(super) fn read(
             .or_else(|| discovery.as_ref().and_then(|d| full(d.auth_server_metadata_url.clone()))),
         authorization_server: discovery.and_then(|d| full(d.authorization_server_url)),
         redirect_uri: full(wire.redirect_uri),
+        sign_in,
         left_alone: enterprise.then_some(LeftAlone::EnterpriseManaged),
     }
 }
@@ -101,6 +103,7 @@ fn unknown(key: &str) -> Entry {
         authorization_server: None,
         metadata_url: None,
         redirect_uri: None,
+        sign_in: SignInConfig::default(),
         left_alone: Some(LeftAlone::UnknownShape),
     }
 }
@@ -109,7 +112,10 @@ fn unknown(key: &str) -> Entry {
 pub(super) fn put(text: &str, entry: &Object, change: &Change, edits: &mut Edits) {
     let new = &change.new;
     entry.set(edits, "accessToken", quoted(new.access.expose()));
-    entry.set(edits, "refreshToken", quoted(new.refresh.expose()));
+    match &new.refresh {
+        Some(refresh) => entry.set(edits, "refreshToken", quoted(refresh.expose())),
+        None => entry.remove(text, edits, "refreshToken"),
+    }
     match new.expires_at {
         Some(at) => entry.set(edits, "expiresAt", at.0.to_string()),
         // Unknown is absent, as the program itself has it; a guess would be a lie.

@@ -21,7 +21,7 @@ mod verdicts;
 mod version;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -66,6 +66,11 @@ const TRIES: usize = 5;
 /// No try begins later than this: who waits for the write lock gives up after 7.5 s, and then loses
 /// what it wanted to save.
 const LONGEST_HOLD: Duration = Duration::from_secs(1);
+
+/// The grants, by their keys.
+const GRANTS: &str = "mcpOAuth";
+/// The secrets of clients that the user configured, by the same keys.
+const CLIENTS: &str = "mcpOAuthClientConfig";
 
 /// Where Claude Code keeps its secrets on this system.
 #[derive(Clone)]
@@ -186,10 +191,10 @@ impl ClaudeCode {
     /// The object that holds the grants; `None` where the text has none.
     fn grants(&self, blob: &Blob, whole: &Object) -> Result<Option<Object>, StoreFault> {
         let text = &blob.text;
-        match (whole.value(text, "mcpOAuth"), whole.object(text, "mcpOAuth")) {
+        match (whole.value(text, GRANTS), whole.object(text, GRANTS)) {
             (None | Some("null"), _) => Ok(None),
             (Some(_), Some(grants)) => Ok(Some(grants)),
-            (Some(_), None) => Err(self.broken(blob, &NotJson::Shape { what: "mcpOAuth" })),
+            (Some(_), None) => Err(self.broken(blob, &NotJson::Shape { what: GRANTS })),
         }
     }
 
@@ -197,18 +202,42 @@ impl ClaudeCode {
         let whole = self.whole(blob)?;
         let Some(grants) = self.grants(blob, &whole)? else { return Ok(Vec::new()) };
         let text = blob.text.as_str();
-        let secrets = whole.object(text, "mcpOAuthClientConfig");
+        let secrets = whole.object(text, CLIENTS);
         let entries = grants.members(text).map(|(key, value)| {
             let (name, url) = name_and_url(key, value);
             let server = configured.of_entry(key, &name, &url);
-            let secret = secrets.as_ref().and_then(|all| {
-                let own = all.object(text, key)?;
-                let secret: String = serde_json::from_str(own.value(text, "clientSecret")?).ok()?;
-                Some(Secret::new(secret))
-            });
-            entry::read(key, value, server, secret)
+            entry::read(key, value, server, config_secret(text, secrets.as_ref(), key))
         });
         Ok(entries.collect())
+    }
+
+    /// Configured servers that none of these entries belongs to, each once.
+    fn without_entry(
+        &self,
+        blob: Option<&Blob>,
+        configured: &Configured,
+        entries: &[Entry],
+    ) -> Result<Vec<ConfiguredServer>, StoreFault> {
+        let text = blob.map_or("", |blob| blob.text.as_str());
+        let whole = blob.map(|blob| self.whole(blob)).transpose()?;
+        let secrets = whole.and_then(|whole| whole.object(text, CLIENTS));
+        let secret = |key: &EntryKey| config_secret(text, secrets.as_ref(), key.as_str());
+        let mut listed: BTreeSet<(&str, &str)> = entries
+            .iter()
+            .filter_map(|entry| {
+                let (key, name) = (entry.key.as_str(), &entry.server_name);
+                configured.of_entry(key, name, &entry.server_url)
+            })
+            .map(|server| (server.name.as_str(), server.url.as_str()))
+            .collect();
+        let left = configured.servers.iter().filter(|s| listed.insert((&s.name, &s.url)));
+        let left = left.map(|server| ConfiguredServer {
+            name: server.name.clone(),
+            url: server.url.clone(),
+            key: server.key.clone(),
+            sign_in: server.sign_in(server.key.as_ref().and_then(secret)),
+        });
+        Ok(left.collect())
     }
 
     /// One attempt to write; `None`: somebody else wrote in between, try again.
@@ -322,28 +351,16 @@ impl Store for ClaudeCode {
 
     fn look(&self) -> Result<StoreView, StoreFault> {
         let configured = Configured::read(&self.folder, &self.managed, &self.env);
-        let (entries, in_keychain) = match self.blob() {
-            Ok(blob) => (self.entries(&blob, &configured)?, blob.in_keychain),
+        let blob = match self.blob() {
+            Ok(blob) => Some(blob),
             // Servers may be configured before anybody has signed in.
-            Err(StoreFault::Absent { .. }) if !configured.servers.is_empty() => (Vec::new(), false),
+            Err(StoreFault::Absent { .. }) if !configured.servers.is_empty() => None,
             Err(fault) => return Err(fault),
         };
-        let taken: Vec<(String, String)> = entries
-            .iter()
-            .filter_map(|entry| {
-                let (key, name) = (entry.key.as_str(), &entry.server_name);
-                configured.of_entry(key, name, &entry.server_url)
-            })
-            .map(|server| (server.name.clone(), server.url.clone()))
-            .collect();
-        let mut left: Vec<ConfiguredServer> = Vec::new();
-        for server in &configured.servers {
-            let listed = ConfiguredServer { name: server.name.clone(), url: server.url.clone() };
-            let has_entry = taken.contains(&(server.name.clone(), server.url.clone()));
-            if !has_entry && !left.contains(&listed) {
-                left.push(listed);
-            }
-        }
+        let entries = blob.as_ref().map(|blob| self.entries(blob, &configured)).transpose()?;
+        let entries = entries.unwrap_or_default();
+        let servers = self.without_entry(blob.as_ref(), &configured, &entries)?;
+        let in_keychain = blob.is_some_and(|blob| blob.in_keychain);
         let client_version = version::installed(&self.env, &self.folder.home);
         let mut advice = configured.advice;
         // Only who is signed in can lose a sign-in.
@@ -360,7 +377,7 @@ impl Store for ClaudeCode {
         });
         Ok(StoreView {
             entries,
-            servers: left,
+            servers,
             verdicts: verdicts::read(&self.folder.verdicts()),
             client_version,
             advice,
@@ -438,6 +455,13 @@ fn credential_manager(env: &Env, servers: &Path) -> bool {
         main.get("cachedGrowthBookFeatures").or_else(|| main.get("cachedFeatureFlags"))
     });
     features.and_then(|features| features.get("tengu_windows_credman")) == Some(&Value::Bool(true))
+}
+
+/// The secret of the client that the user configured for this entry: `mcp add --client-secret`.
+fn config_secret(text: &str, secrets: Option<&Object>, key: &str) -> Option<Secret> {
+    let own = secrets?.object(text, key)?;
+    let secret: String = serde_json::from_str(own.value(text, "clientSecret")?).ok()?;
+    (!secret.is_empty()).then(|| Secret::new(secret))
 }
 
 fn name_and_url(key: &str, value: &str) -> (String, String) {

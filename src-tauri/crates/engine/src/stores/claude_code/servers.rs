@@ -12,7 +12,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lamplighter_core::ids::EntryKey;
+use lamplighter_core::{
+    ids::EntryKey,
+    secret::Secret,
+    store::{ClientCredentials, SignInConfig},
+};
 use serde_json::{Map, Value};
 
 use super::{folder::Folder, key::entry_key};
@@ -33,6 +37,8 @@ pub(super) struct Server {
     pub key: Option<EntryKey>,
     /// `oauth.clientId`.
     pub client_id: Option<String>,
+    /// `oauth.callbackPort`.
+    pub callback_port: Option<u16>,
     /// `oauth.authServerMetadataUrl`, HTTPS only.
     pub metadata_url: Option<String>,
     /// `oauth.xaa`: an enterprise signs in for the user.
@@ -45,6 +51,17 @@ pub(super) struct Configured {
     pub servers: Vec<Server>,
     /// What a person should know: a file that could not be read.
     pub advice: Vec<String>,
+}
+
+impl Server {
+    /// How a sign-in to it is configured; the secret is kept apart, in the store's text.
+    pub(super) fn sign_in(&self, secret: Option<Secret>) -> SignInConfig {
+        SignInConfig {
+            client: self.client_id.clone().map(|id| ClientCredentials { id, secret }),
+            callback_port: self.callback_port,
+            metadata_url: self.metadata_url.clone(),
+        }
+    }
 }
 
 /// Where an organisation's own configuration lies.
@@ -206,7 +223,8 @@ fn read_server(name: &str, server: &Value, expander: &Expander<'_>) -> Option<Se
         headers.insert(header.clone(), value.text.into());
     }
     let oauth = |member: &str| server.get("oauth").and_then(|oauth| oauth.get(member));
-    let metadata_url = oauth("authServerMetadataUrl").and_then(Value::as_str);
+    let text = |member: &str| oauth(member).and_then(Value::as_str).filter(|s| !s.is_empty());
+    let port = oauth("callbackPort").and_then(Value::as_u64);
     Some(Server {
         name: name.into(),
         is_http: kind == "http",
@@ -214,8 +232,11 @@ fn read_server(name: &str, server: &Value, expander: &Expander<'_>) -> Option<Se
         key: known.then(|| entry_key(name, kind, &url.text, &headers)).flatten(),
         url: url.text,
         headers: (known && server.get("headersHelper").is_none()).then_some(headers),
-        client_id: oauth("clientId").and_then(Value::as_str).map(Into::into),
-        metadata_url: metadata_url.filter(|url| url.starts_with("https://")).map(Into::into),
+        client_id: text("clientId").map(Into::into),
+        callback_port: port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0),
+        metadata_url: text("authServerMetadataUrl")
+            .filter(|url| url.starts_with("https://"))
+            .map(Into::into),
         enterprise: oauth("xaa").is_some_and(|xaa| *xaa != Value::Bool(false)),
     })
 }

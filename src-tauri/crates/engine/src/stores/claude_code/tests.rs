@@ -63,10 +63,11 @@ fn bench_store_write() {
                 client_id: "client".into(),
                 new: NewTokens {
                     access: Secret::new(format!("{turn:0200}")),
-                    refresh: Secret::new(format!("{turn:0200}")),
+                    refresh: Some(Secret::new(format!("{turn:0200}"))),
                     expires_at: Some(Wall(1_900_000_000_000)),
                     scope: None,
                 },
+                enrolment: None,
             };
             let started = Instant::now();
             assert_eq!(store.write(&change), Ok(Written::Saved));

@@ -99,6 +99,32 @@ fn a_server_with_its_own_authorization_header_does_not_sign_in() {
 }
 
 #[test]
+fn what_is_configured_for_a_sign_in_is_read_and_what_cannot_be_used_is_not() {
+    let home = Home::new();
+    let with = |oauth: Value| serde_json::json!({ "type": "http", "url": "https://u.example", "oauth": oauth });
+    home.put(
+        ".claude.json",
+        &serde_json::json!({"mcpServers": {
+            "all": with(serde_json::json!({
+                "clientId": "app", "callbackPort": 3118, "authServerMetadataUrl": "https://as.example/m"
+            })),
+            "odd": with(serde_json::json!({
+                "clientId": "", "callbackPort": 70000, "authServerMetadataUrl": "http://as.example/m"
+            })),
+        }}),
+    );
+    let servers = home.read().servers;
+    let secret = Some(Secret::new("s"));
+    let all = SignInConfig {
+        client: Some(ClientCredentials { id: "app".into(), secret: secret.clone() }),
+        callback_port: Some(3118),
+        metadata_url: Some("https://as.example/m".into()),
+    };
+    assert_eq!(servers[0].sign_in(secret.clone()), all);
+    assert_eq!(servers[1].sign_in(secret), SignInConfig::default());
+}
+
+#[test]
 fn a_key_is_never_made_up_where_a_variable_is_not_known() {
     let home = Home::new();
     home.put(
