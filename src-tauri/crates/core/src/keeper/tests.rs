@@ -13,6 +13,7 @@ mod stand_by;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod asking;
+mod signing;
 mod waking;
 
 use proptest::prelude::*;
@@ -83,6 +84,11 @@ struct World {
     accepts_probe: bool,
     mode: Mode,
     probes: bool,
+    scheme_served: bool,
+    /// Ports that somebody else has.
+    taken: BTreeSet<u16>,
+    invitations: Vec<crate::signin::Invitation>,
+    pages: Vec<crate::signin::Page>,
     /// Performed before the process ends, if it does.
     steps_left: Option<usize>,
     /// The user or the client acts while a request is out.
@@ -150,6 +156,10 @@ impl World {
             accepts_probe: true,
             mode: Mode::Keep,
             probes: true,
+            scheme_served: false,
+            taken: BTreeSet::new(),
+            invitations: vec![],
+            pages: vec![],
             steps_left: None,
             during_send: None,
             known_spent: BTreeSet::new(),
@@ -181,6 +191,10 @@ impl World {
                 seed: 7,
                 mode: self.mode,
                 probes: self.probes,
+                sign_in_means: SignInMeans {
+                    scheme_served: self.scheme_served,
+                    metadata_document: None,
+                },
             },
             self.now,
         )
@@ -295,6 +309,26 @@ impl World {
                 };
                 (ticket, Outcome::Probed(finding))
             }
+            Effect::Draw { ticket } => {
+                let entropy =
+                    crate::oauth::authorize::Entropy::new([self.invitations.len() as u8; 64]);
+                (ticket, Outcome::Drawn(entropy))
+            }
+            Effect::Listen { ticket, port, .. } => {
+                let port = port.unwrap_or(50_000);
+                let fault = |what: &str| crate::signin::PortFault { port, what: what.into() };
+                let taken = self.taken.contains(&port);
+                (ticket, Outcome::Listening(if taken { Err(fault("taken")) } else { Ok(port) }))
+            }
+            Effect::Invite { invitation, .. } => {
+                self.invitations.push(invitation);
+                return None;
+            }
+            Effect::Show { page, .. } => {
+                self.pages.push(page);
+                return None;
+            }
+            Effect::Hush { .. } => return None,
             Effect::Remember { facts } => {
                 self.facts = facts;
                 return None;
@@ -314,8 +348,11 @@ impl World {
             });
         }
         if let Some(tokens) = record.stage.tokens() {
-            let presented = record.replaced[0].1.refresh.as_ref().unwrap();
-            if Some(presented) != tokens.refresh.as_ref() {
+            let presented = record.replaced[0].1.refresh.as_ref();
+            // A sign-in spends nothing: the old grant lives on at the server.
+            if let Some(presented) = presented
+                .filter(|p| record.enrolment.is_none() && Some(*p) != tokens.refresh.as_ref())
+            {
                 self.known_spent.insert(presented.expose().into());
             }
         }
@@ -324,6 +361,11 @@ impl World {
     }
 
     fn write(&mut self, change: &crate::store::Change) -> Written {
+        if let (Some(enrolment), None) = (&change.enrolment, self.entries.get(&change.key)) {
+            let mut made = entry(&enrolment.server_name, "", "", 0);
+            (made.key, made.pair) = (change.key.clone(), TokenPair::default());
+            self.put(made);
+        }
         let Some(entry) = self.entries.get_mut(&change.key) else {
             return Written::Gone;
         };
@@ -332,6 +374,11 @@ impl World {
         }
         entry.pair = change.new.pair();
         entry.scope.clone_from(&change.new.scope);
+        if let Some(enrolment) = &change.enrolment {
+            entry.client = Some(enrolment.client.clone());
+            entry.redirect_uri = Some(enrolment.redirect_uri.clone());
+            entry.issuer = Some(enrolment.issuer.clone());
+        }
         Written::Saved
     }
 
@@ -346,12 +393,18 @@ impl World {
             let named = r#"{"authorization_servers":["https://as.example"]}"#;
             return answer(200, named.into());
         }
+        if let Some(answer) = self.sign_in_page(request) {
+            return answer;
+        }
         let origin = self.server.moved_to.unwrap_or("https://as.example");
         answer(
             200,
             format!(
                 r#"{{"issuer":"https://as.example","token_endpoint":"{origin}/token",
-                    "revocation_endpoint":"https://as.example/revoke"}}"#
+                    "revocation_endpoint":"https://as.example/revoke",
+                    "registration_endpoint":"https://as.example/register",
+                    "authorization_endpoint":"https://as.example/authorize",
+                    "code_challenge_methods_supported":["S256"]}}"#
             ),
         )
     }

@@ -1,0 +1,267 @@
+//! Signing in: what becomes of the tokens, and of everything that was there before.
+
+use super::*;
+use crate::{
+    ids::Door,
+    signin::{Page, RedirectWish},
+    store::{ConfiguredServer, SignInConfig},
+};
+
+impl World {
+    /// What the server says to a sign-in's requests, but for its metadata.
+    pub(super) fn sign_in_page(&mut self, request: &crate::http::Request) -> Option<Answer> {
+        if request.url.ends_with("/register") {
+            let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+            let uris = body["redirect_uris"].to_string();
+            assert!(uris.contains("http://localhost:"), "the client program needs it: {uris}");
+            let made = format!(r#"{{"client_id":"cl-new","redirect_uris":{uris}}}"#);
+            return Some(answer(201, made));
+        }
+        if request.url.ends_with("/mcp") {
+            return Some(Answer {
+                challenges: vec!["Bearer scope=\"read write\"".into()],
+                ..answer(401, String::new())
+            });
+        }
+        if request.url.contains("/authorize?") {
+            let never = request.url.contains("never");
+            return Some(answer(if never { 400 } else { 200 }, "page".into()));
+        }
+        if !request.url.ends_with("/token") {
+            return None;
+        }
+        let form: BTreeMap<_, _> =
+            url::form_urlencoded::parse(&request.body).into_owned().collect();
+        assert_eq!(form["grant_type"], "authorization_code");
+        assert!(form["code_verifier"].len() >= 43);
+        if form["code"] != "good" {
+            return Some(answer(400, r#"{"error":"invalid_grant"}"#.into()));
+        }
+        self.server.live.insert("rt-signed".into());
+        let body = r#"{"access_token":"at-signed","refresh_token":"rt-signed","expires_in":3600}"#;
+        Some(answer(200, body.into()))
+    }
+
+    /// The browser comes back to the newest invitation.
+    fn come_back(&mut self, keeper: &mut Keeper, what: &str) {
+        let url = url::Url::parse(self.invitations.last().unwrap().url.expose()).unwrap();
+        let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+        let query = Secret::new(format!("{what}&state={state}"));
+        keeper.handle(Input::CalledBack(Door(1), query), self.now);
+        self.settle(keeper);
+    }
+
+    fn ended(&self) -> Vec<String> {
+        let ends = self.events.iter().filter_map(|event| match event {
+            Event::SignedIn { tools, .. } => Some(format!("signed in, {tools:?}")),
+            Event::SignInFailed { code, .. } => Some(code.clone()),
+            _ => None,
+        });
+        ends.collect()
+    }
+}
+
+fn wish(grant: &str) -> Reconnect {
+    Reconnect::of(grant.into())
+}
+
+fn dead() -> World {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let mut dead = entry("slack", "", "", 0);
+    dead.pair = TokenPair { access: None, refresh: None, expires_at: Some(Wall(0)) };
+    world.put(dead);
+    world.server.live.clear();
+    world
+}
+
+#[test]
+fn a_dead_grant_lives_again_and_its_stale_verdict_goes() {
+    let mut world = dead();
+    let at = world.now.wall;
+    world.verdicts = vec![AuthVerdict { server_name: "slack".into(), at, left_alone: false }];
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.health(&keeper), Health::SigningIn);
+    assert!(keeper.is_busy());
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!(world.ended(), ["signed in, Some(3)"]);
+    assert_eq!(world.pair(), ("at-signed".into(), "rt-signed".into()));
+    assert!(world.verdicts.is_empty());
+    assert!(!keeper.is_busy());
+    assert!(matches!(world.pages.as_slice(), [Page::SignedIn { tools: Some(3), .. }]));
+    let entry = &world.entries[&EntryKey::from("slack|0")];
+    assert_eq!(entry.client.as_ref().unwrap().id, "cl-new");
+    assert_eq!(entry.redirect_uri.as_deref(), Some("http://localhost:50000/callback"));
+    assert_eq!(entry.issuer.as_deref(), Some("https://as.example"));
+}
+
+#[test]
+fn what_was_signed_in_is_renewed_afterwards() {
+    let mut world = dead();
+    world.mode = Mode::Keep;
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    world.come_back(&mut keeper, "code=good");
+    world.pass(&mut keeper, 70 * MINUTE);
+    assert_eq!(world.server.presented[0].1, "rt-signed");
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn a_server_that_was_only_configured_gets_an_entry() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    world.entries.clear();
+    let mut keeper = world.keeper();
+    let server = ConfiguredServer {
+        name: "notion".into(),
+        url: "https://mcp.example/mcp".into(),
+        key: Some(EntryKey("notion|1".into())),
+        sign_in: SignInConfig::default(),
+    };
+    let view = StoreView { servers: vec![server], ..world.view() };
+    keeper.handle(Input::StoreSeen { store: STORE.into(), seen: Ok(view) }, world.now);
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/notion"))), world.now);
+    world.settle(&mut keeper);
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!(world.ended(), ["signed in, Some(3)"]);
+    assert_eq!(world.entries[&EntryKey::from("notion|1")].server_name, "notion");
+}
+
+#[test]
+fn what_does_not_belong_here_is_dropped_and_the_right_answer_still_counts() {
+    let mut world = dead();
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    for query in ["code=good&state=forged", "code=good", "nonsense", "code=a&code=b&state=x"] {
+        keeper.handle(Input::CalledBack(Door(7), Secret::new(query)), world.now);
+        world.settle(&mut keeper);
+    }
+    world.come_back(&mut keeper, "code=good&iss=https%3A%2F%2Fevil.example");
+    assert!(world.ended().is_empty());
+    assert!(world.pages.iter().all(|page| *page == Page::NotWaiting));
+    world.come_back(&mut keeper, "code=good&iss=https%3A%2F%2Fas.example");
+    assert_eq!(world.ended(), ["signed in, Some(3)"]);
+    // And once more, late.
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!(world.ended().len(), 1);
+    assert_eq!(world.pages.last(), Some(&Page::NotWaiting));
+}
+
+#[test]
+fn every_way_it_fails_leaves_all_as_it_was() {
+    for (what, code) in [("error=access_denied", "denied"), ("code=bad", "exchange_refused")] {
+        let mut world = World::new();
+        world.mode = Mode::OnRequest;
+        let before = world.pair();
+        let mut keeper = world.start();
+        keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+        world.settle(&mut keeper);
+        world.come_back(&mut keeper, what);
+        assert_eq!(world.ended(), [code]);
+        assert_eq!(world.pair(), before);
+        assert!(world.journal.is_empty() && !keeper.is_busy());
+    }
+}
+
+#[test]
+fn nobody_is_waited_for_longer_than_was_said_and_a_cancel_is_at_once() {
+    let mut world = dead();
+    let mut keeper = world.start();
+    let patience = Millis::seconds(20);
+    let wish = Reconnect { patience, ..wish("claude-code/slack") };
+    keeper.handle(Input::Act(Action::Reconnect(wish.clone())), world.now);
+    world.settle(&mut keeper);
+    world.pass(&mut keeper, 25_000);
+    assert_eq!(world.ended(), ["timed_out"]);
+    keeper.handle(Input::Act(Action::Reconnect(wish.clone())), world.now);
+    world.settle(&mut keeper);
+    keeper.handle(Input::Act(Action::CancelSignIn(wish.grant)), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.ended(), ["timed_out", "cancelled"]);
+    assert!(!keeper.is_busy());
+}
+
+#[test]
+fn two_at_once_never_mix() {
+    let mut world = dead();
+    let mut other = entry("other", "", "", 0);
+    other.pair = TokenPair { access: None, refresh: None, expires_at: Some(Wall(0)) };
+    world.put(other);
+    let mut keeper = world.start();
+    for grant in ["claude-code/slack", "claude-code/other"] {
+        keeper.handle(Input::Act(Action::Reconnect(wish(grant))), world.now);
+        world.settle(&mut keeper);
+    }
+    // The second one's page comes back: the first still waits.
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!(world.ended().len(), 1);
+    assert_eq!(world.pair().0, "");
+    assert!(world.entries[&EntryKey::from("other|0")].pair.access.is_some());
+    world.invitations.pop();
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!(world.ended().len(), 2);
+    assert_eq!(world.pair().0, "at-signed");
+}
+
+#[test]
+fn the_scheme_is_used_where_it_is_served_and_the_server_shows_that_it_takes_it() {
+    let mut world = dead();
+    world.scheme_served = true;
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.invitations[0].redirect_uri, "dev.lamplighter:/oauth/callback");
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!(world.ended(), ["signed in, Some(3)"]);
+    let entry = &world.entries[&EntryKey::from("slack|0")];
+    assert_eq!(entry.redirect_uri.as_deref(), Some("http://localhost:50000/callback"));
+    // Without a handler here, and where loopback is wished for.
+    let loopback = Reconnect { redirect: RedirectWish::Loopback, ..wish("claude-code/slack") };
+    keeper.handle(Input::Act(Action::Reconnect(loopback)), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.invitations[1].redirect_uri, "http://localhost:50000/callback");
+}
+
+#[test]
+fn a_taken_port_is_named_where_it_is_fixed_and_another_is_registered_where_it_is_not() {
+    let mut world = dead();
+    world.taken.insert(3118);
+    let mut fixed = entry("slack", "", "", 0);
+    fixed.pair = TokenPair { access: None, refresh: None, expires_at: Some(Wall(0)) };
+    fixed.redirect_uri = Some("http://localhost:3118/callback".into());
+    world.put(fixed.clone());
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.invitations[0].redirect_uri, "http://localhost:50000/callback");
+    fixed.sign_in.callback_port = Some(3118);
+    fixed.sign_in.client = Some(ClientCredentials { id: "by-hand".into(), secret: None });
+    world.put(fixed);
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.ended(), ["port_taken"]);
+}
+
+#[test]
+fn tokens_that_no_store_takes_yet_are_kept_and_saved_later() {
+    let mut world = dead();
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    let full = StoreFault::DiskFull { place: "~/.claude".into() };
+    world.write_faults = VecDeque::from([full.clone(), full]);
+    world.come_back(&mut keeper, "code=good");
+    assert!(world.ended().is_empty());
+    assert_eq!(world.journal.len(), 1);
+    // Even the end of the process loses nothing.
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(world.pair(), ("at-signed".into(), "rt-signed".into()));
+    drop(keeper);
+}
