@@ -5,6 +5,7 @@
 //!
 //! Where to read next: [`stores`] for what belongs to other programs.
 
+pub mod browser;
 pub mod clock;
 pub mod doctor;
 pub mod driver;
@@ -19,6 +20,7 @@ pub mod on_change;
 pub mod open;
 pub mod paths;
 pub mod probe;
+pub mod redirect;
 pub mod seal;
 pub mod service;
 pub mod settings;
