@@ -14,7 +14,9 @@ use claude_code_subject::{ClaudeCodeSubject, KeychainSubject};
 use lamplighter_core::{
     ids::EntryKey,
     secret::Secret,
-    store::{Change, Entry, NewTokens, StoreFault, TokenPair, Written},
+    store::{
+        Change, ClientCredentials, Enrolment, Entry, NewTokens, StoreFault, TokenPair, Written,
+    },
     time::Wall,
 };
 use lamplighter_engine::stores::Store;
@@ -27,6 +29,8 @@ pub(crate) trait Subject: Sync {
     fn store(&self, home: &Path) -> Box<dyn Store>;
     /// The file that holds the grants, or that stands for what holds them.
     fn file(&self, home: &Path) -> std::path::PathBuf;
+    /// The file that a first sign-in makes.
+    fn first_file(&self, home: &Path) -> std::path::PathBuf;
     /// Whether it is a file for the store too, with a mode, an owner and a disk.
     fn is_file(&self) -> bool;
     /// The same text with our own fields' values blanked.
@@ -82,6 +86,48 @@ fn renewed(entry: &Entry) -> Change {
         },
         enrolment: None,
     }
+}
+
+/// What a sign-in writes: another client, and every field.
+fn sign_in(key: &EntryKey, expect: &TokenPair) -> Change {
+    let secret = Some(Secret::new("client-secret"));
+    Change {
+        key: key.clone(),
+        expect: expect.clone(),
+        client_id: "new-client".into(),
+        new: NewTokens {
+            access: Secret::new("new-access-\u{e9}"),
+            refresh: Some(Secret::new("new-refresh")),
+            expires_at: Some(Wall(1_900_000_000_000)),
+            scope: Some("a b".into()),
+        },
+        enrolment: Some(Enrolment {
+            server_name: "slack".into(),
+            server_url: "https://new.example/mcp".into(),
+            client: ClientCredentials { id: "new-client".into(), secret },
+            redirect_uri: "http://localhost:50000/callback".into(),
+            issuer: "https://as.example/".into(),
+            authorization_server: "https://as.example".into(),
+            resource_metadata_url: Some("https://new.example/.well-known/x".into()),
+            metadata_found: true,
+            metadata_url: None,
+        }),
+    }
+}
+
+/// The entry that [`sign_in`] makes.
+const MADE: &str = r#"{"serverName":"slack","serverUrl":"https://new.example/mcp","discoveryState":{"authorizationServerUrl":"https://as.example","resourceMetadataUrl":"https://new.example/.well-known/x","oauthMetadataFound":true,"authServerMetadataUrl":null},"clientId":"new-client","clientSecret":"client-secret","issuer":"https://as.example/","redirectUri":"http://localhost:50000/callback","accessToken":"new-access-\u00e9","refreshToken":"new-refresh","expiresAt":1900000000000,"scope":"a b"}"#;
+
+fn fresh() -> EntryKey {
+    EntryKey::from("fresh|0123456789abcdef")
+}
+
+fn text_of(subject: &dyn Subject, home: &Path) -> String {
+    fs::read_to_string(subject.file(home)).expect("a file")
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).expect("JSON")
 }
 
 fn holds_new(store: &dyn Store, key: &EntryKey) -> bool {
@@ -196,9 +242,13 @@ fn an_unreadable_store_is_broken_said_without_content_and_never_written() {
         check("full", |subject, home, store| {
             let change = renewed(&first(store));
             fs::write(subject.file(home), text).expect("written");
-            for fault in
-                [store.look().expect_err("broken"), store.write(&change).expect_err("broken")]
-            {
+            for fault in [
+                store.look().expect_err("broken"),
+                store.write(&change).expect_err("broken"),
+                store.write(&sign_in(&change.key, &change.expect)).expect_err("broken"),
+                store.write(&sign_in(&change.key, &TokenPair::default())).expect_err("broken"),
+                store.remove(&change.key, &change.expect).expect_err("broken"),
+            ] {
                 assert!(matches!(fault, StoreFault::Broken { .. }), "{fault:?}");
                 assert!(!format!("{fault} {fault:?}").contains("tok_secret"), "{fault}");
             }
@@ -215,11 +265,242 @@ fn what_is_locked_is_said_to_be_and_neither_empty_nor_written() {
         if !subject.lock_up(home) {
             return;
         }
-        for fault in [store.look().expect_err("locked"), store.write(&change).expect_err("locked")]
-        {
+        for fault in [
+            store.look().expect_err("locked"),
+            store.write(&change).expect_err("locked"),
+            store.write(&sign_in(&change.key, &TokenPair::default())).expect_err("locked"),
+            store.remove(&change.key, &change.expect).expect_err("locked"),
+        ] {
             assert!(matches!(fault, StoreFault::Locked { .. }), "{fault:?}");
         }
         assert_eq!(fs::read(subject.file(home)).expect("a file"), before);
+    });
+}
+
+#[test]
+fn a_sign_in_replaces_what_is_its_own_and_keeps_the_rest_of_the_entry() {
+    check("full", |subject, home, store| {
+        let before = text_of(subject, home);
+        let entry = first(store);
+        assert_eq!(store.write(&sign_in(&entry.key, &entry.pair)), Ok(Written::Saved));
+        let after = text_of(subject, home);
+        let mut expected = json(&before);
+        let own = &mut expected["mcpOAuth"][entry.key.as_str()];
+        let made = json(MADE);
+        for (field, value) in made.as_object().expect("an object") {
+            if !["serverUrl", "discoveryState"].contains(&field.as_str()) {
+                own[field] = value.clone();
+            }
+        }
+        for (field, value) in made["discoveryState"].as_object().expect("an object") {
+            own["discoveryState"][field] = value.clone();
+        }
+        let discovery = own["discoveryState"].as_object_mut().expect("an object");
+        assert!(discovery.remove("tokenlessRejectedAt").is_some());
+        assert!(discovery.contains_key("futureFlag"));
+        assert_eq!(json(&after), expected);
+        // Not one byte of anything else.
+        let (start, end) = (r#""slack|38801a7d845718b3":{"serverName""#, r#""notion|"#);
+        let around = |text: &str| {
+            let (head, rest) = text.split_once(start).expect("the entry");
+            let (_, tail) = rest.split_once(end).expect("the next one");
+            (head.to_owned(), tail.to_owned())
+        };
+        assert_eq!(around(&before), around(&after));
+        // The same once more is known to stand there.
+        assert_eq!(store.write(&sign_in(&entry.key, &entry.pair)), Ok(Written::Saved));
+        assert_eq!(text_of(subject, home), after);
+    });
+}
+
+#[test]
+fn what_a_sign_in_did_not_bring_does_not_stay_from_the_last_one() {
+    check("full", |subject, home, store| {
+        let entry = first(store);
+        store.write(&sign_in(&entry.key, &entry.pair)).expect("written");
+        let mut change = sign_in(&entry.key, &first(store).pair);
+        change.new.access = Secret::new("third");
+        change.new.refresh = None;
+        change.new.expires_at = None;
+        let enrolment = change.enrolment.as_mut().expect("a sign-in");
+        enrolment.client.secret = None;
+        enrolment.resource_metadata_url = None;
+        enrolment.metadata_url = Some("https://as.example/metadata".into());
+        assert_eq!(store.write(&change), Ok(Written::Saved));
+        let own = &json(&text_of(subject, home))["mcpOAuth"][entry.key.as_str()];
+        for field in ["refreshToken", "expiresAt", "clientSecret"] {
+            assert!(own.get(field).is_none(), "{field}");
+        }
+        let discovery = &own["discoveryState"];
+        assert!(discovery.get("resourceMetadataUrl").is_none());
+        assert_eq!(discovery["authServerMetadataUrl"], "https://as.example/metadata");
+        assert_eq!(first(store).pair, change.new.pair());
+    });
+}
+
+#[test]
+fn a_first_sign_in_to_a_server_adds_its_entry_and_not_one_byte_more() {
+    let key = fresh();
+    let (name, none) = (key.as_str(), TokenPair::default());
+    check("full", |subject, home, store| {
+        let before = text_of(subject, home);
+        assert_eq!(store.write(&sign_in(&key, &none)), Ok(Written::Saved));
+        let after = text_of(subject, home);
+        let added = format!(",\"{name}\":{MADE}");
+        assert_eq!(after.replacen(&added, "", 1), before);
+        assert_ne!(after, before);
+        let view = store.look().expect("a readable store");
+        assert!(view.entries.iter().any(|entry| entry.key == key));
+    });
+    for (before, after) in [
+        ("{}", r#"{"mcpOAuth":{"KEY":MADE}}"#),
+        (r#"{"mcpOAuth":null,"x":1.0}"#, r#"{"mcpOAuth":{"KEY":MADE},"x":1.0}"#),
+        (r#"{"x":[1e3],"mcpOAuth":{}}"#, r#"{"x":[1e3],"mcpOAuth":{"KEY":MADE}}"#),
+        (
+            r#"{"claudeAiOauth":{"a":"\/"}}"#,
+            r#"{"claudeAiOauth":{"a":"\/"},"mcpOAuth":{"KEY":MADE}}"#,
+        ),
+    ] {
+        check("full", |subject, home, store| {
+            fs::write(subject.file(home), before).expect("written");
+            assert_eq!(store.write(&sign_in(&key, &none)), Ok(Written::Saved));
+            let after = after.replace("KEY", name).replace("MADE", MADE);
+            assert_eq!(text_of(subject, home), after);
+        });
+    }
+}
+
+#[test]
+fn entries_of_every_version_are_signed_in_again() {
+    // As 2.1.119, 2.1.220 and 2.1.330 wrote them; wiped, and never signed in.
+    let stub = r#"{"serverName":"rig","serverUrl":"http://127.0.0.1:8765/mcp","accessToken":"","#;
+    for entry in [
+        r#"{"serverName":"rig","serverUrl":"http://127.0.0.1:8765/mcp","accessToken":"at-4-17245446","discoveryState":{"authorizationServerUrl":"http://127.0.0.1:8765","resourceMetadataUrl":"http://127.0.0.1:8765/.well-known/oauth-protected-resource/mcp","oauthMetadataFound":true},"clientId":"client-2-f3fea751","refreshToken":"rt-5-a321c313","expiresAt":1795419886910,"scope":"read write"}"#,
+        r#"{"serverName":"rig","serverUrl":"http://127.0.0.1:8765/mcp","accessToken":"at-3-cdb7e429","discoveryState":{"authorizationServerUrl":"http://127.0.0.1:8765","oauthMetadataFound":true},"clientId":"client-1-6cddb27a","redirectUri":"http://localhost:61420/callback","refreshToken":"rt-4-5eaea763","expiresAt":1795422044284,"scope":"read write"}"#,
+        r#"{"serverName":"rig","serverUrl":"http://127.0.0.1:8765/mcp","accessToken":"at-3-652e763c","discoveryState":{"authorizationServerUrl":"http://127.0.0.1:8765","oauthMetadataFound":true,"authServerMetadataUrl":null},"clientId":"client-1-a0ed2e68","issuer":"http://127.0.0.1:8765","redirectUri":"http://localhost:61998/callback","refreshToken":"rt-4-436055e4","expiresAt":1795419743868,"scope":"read write"}"#,
+        &format!(
+            r#"{stub}"expiresAt":0,"discoveryState":{{"tokenlessRejectedAt":1,"registrationNotOfferedAt":2}}}}"#
+        ),
+        &format!(
+            r#"{stub}"discoveryState":{{"resourceMetadata":{{}},"authorizationServerMetadata":{{"issuer":"old"}}}}}}"#
+        ),
+        &format!(r#"{stub}"discoveryState":null}}"#),
+        &format!(r#"{stub}"clientId":"c"}}"#),
+    ] {
+        check("full", |subject, home, store| {
+            let text = format!(r#"{{"mcpOAuth":{{"rig|c52143f84584caf9":{entry}}}}}"#);
+            fs::write(subject.file(home), text).expect("written");
+            let old = first(store);
+            assert_eq!(store.write(&sign_in(&old.key, &old.pair)), Ok(Written::Saved), "{entry}");
+            let mut expected = json(MADE);
+            expected["serverUrl"] = "http://127.0.0.1:8765/mcp".into();
+            let after = json(&text_of(subject, home));
+            assert_eq!(after["mcpOAuth"][old.key.as_str()], expected, "{entry}");
+        });
+    }
+}
+
+#[test]
+fn a_sign_in_overtaken_by_another_is_a_conflict() {
+    check("full", |subject, home, store| {
+        let entry = first(store);
+        let before = text_of(subject, home);
+        let conflict = Ok(Written::Conflict(entry.pair.clone()));
+        assert_eq!(store.write(&sign_in(&entry.key, &TokenPair::default())), conflict);
+        for expect in [
+            TokenPair { access: None, ..entry.pair.clone() },
+            TokenPair { refresh: None, ..entry.pair.clone() },
+            TokenPair { expires_at: None, ..entry.pair.clone() },
+        ] {
+            assert_eq!(store.write(&sign_in(&entry.key, &expect)), conflict);
+        }
+        // Signed out meanwhile: nothing is made that was there before.
+        assert_eq!(store.write(&sign_in(&fresh(), &entry.pair)), Ok(Written::Gone));
+        assert_eq!(text_of(subject, home), before);
+    });
+}
+
+#[test]
+fn what_is_left_alone_is_neither_signed_in_to_nor_out_of() {
+    for entry in [
+        r#"{"serverName":"s","serverUrl":"https://s","discoveryState":{"xaaPinned":true}}"#,
+        r#"{"serverName":"s","serverUrl":"https://s","accessToken":7}"#,
+        r#""of another shape""#,
+    ] {
+        check("full", |subject, home, store| {
+            let text = format!(r#"{{"mcpOAuth":{{"s|0123456789abcdef":{entry}}}}}"#);
+            fs::write(subject.file(home), &text).expect("written");
+            let (key, none) = (first(store).key, TokenPair::default());
+            let conflict = Ok(Written::Conflict(none.clone()));
+            assert_eq!(store.write(&sign_in(&key, &none)), conflict, "{entry}");
+            assert_eq!(store.remove(&key, &none), conflict, "{entry}");
+            assert_eq!(text_of(subject, home), text);
+        });
+    }
+}
+
+#[test]
+fn the_first_sign_in_of_all_makes_the_file_where_the_client_is_in_use() {
+    let (key, none) = (fresh(), TokenPair::default());
+    check("absent", |subject, home, store| {
+        let file = subject.first_file(home);
+        let folder = file.parent().expect("a folder");
+        // Somebody else's expectation: this is no first sign-in.
+        let once = TokenPair { access: Some(Secret::new("a")), ..none.clone() };
+        assert_eq!(store.write(&sign_in(&key, &once)), Ok(Written::Gone));
+        assert!(!file.exists());
+        assert_eq!(store.write(&sign_in(&key, &none)), Ok(Written::Saved));
+        let made = format!("{{\"mcpOAuth\":{{\"{}\":{MADE}}}}}", key.as_str());
+        assert_eq!(fs::read_to_string(&file).expect("a file"), made);
+        assert_eq!(first(store).pair, sign_in(&key, &none).new.pair());
+        let left = fs::read_dir(folder).expect("a folder");
+        assert_eq!(left.count(), 1, "no lock and nothing unfinished stays");
+        #[cfg(unix)]
+        assert_eq!(unix::mode(&file), 0o600);
+    });
+    check("absent", |subject, home, store| {
+        let file = subject.first_file(home);
+        let folder = file.parent().expect("a folder");
+        fs::remove_dir_all(folder).expect("removed");
+        assert_eq!(store.write(&sign_in(&key, &none)), Ok(Written::Gone));
+        assert!(!folder.exists());
+        fs::write(home.join(".claude.json"), "{}").expect("written");
+        assert_eq!(store.write(&sign_in(&key, &none)), Ok(Written::Saved));
+        assert!(file.exists());
+        #[cfg(unix)]
+        assert_eq!(unix::mode(folder), 0o700);
+    });
+}
+
+#[test]
+fn signing_out_removes_one_entry_and_not_one_byte_more() {
+    for index in 0..3 {
+        check("full", |subject, home, store| {
+            let before = text_of(subject, home);
+            let entry = store.look().expect("readable").entries.swap_remove(index);
+            let other = TokenPair { access: Some(Secret::new("other")), ..entry.pair.clone() };
+            let conflict = Ok(Written::Conflict(entry.pair.clone()));
+            assert_eq!(store.remove(&entry.key, &other), conflict);
+            assert_eq!(text_of(subject, home), before);
+            assert_eq!(store.remove(&entry.key, &entry.pair), Ok(Written::Saved));
+            let after = text_of(subject, home);
+            let mut expected = json(&before);
+            let grants = expected["mcpOAuth"].as_object_mut().expect("an object");
+            assert!(grants.remove(entry.key.as_str()).is_some());
+            assert_eq!(json(&after), expected);
+            // What goes is one piece.
+            let same = before.bytes().zip(after.bytes()).take_while(|(a, b)| a == b).count();
+            let gone = before.len() - after.len();
+            let as_one = |start: usize| {
+                start + gone <= before.len()
+                    && format!("{}{}", &before[..start], &before[start + gone..]) == after
+            };
+            assert!((0..=same).rev().any(as_one));
+            assert_eq!(store.remove(&entry.key, &entry.pair), Ok(Written::Gone));
+        });
+    }
+    check("absent", |_, _, store| {
+        assert_eq!(store.remove(&fresh(), &TokenPair::default()), Ok(Written::Gone));
     });
 }
 
@@ -299,7 +580,7 @@ mod unix {
 
     use super::*;
 
-    fn mode(path: &Path) -> u32 {
+    pub(super) fn mode(path: &Path) -> u32 {
         fs::metadata(path).expect("a file").permissions().mode() & 0o777
     }
 

@@ -41,6 +41,10 @@ impl Subject for ClaudeCodeSubject {
         home.join(".claude/.credentials.json")
     }
 
+    fn first_file(&self, home: &Path) -> PathBuf {
+        self.file(home)
+    }
+
     fn is_file(&self) -> bool {
         true
     }
@@ -82,6 +86,11 @@ impl Subject for KeychainSubject {
 
     fn file(&self, home: &Path) -> PathBuf {
         Self::keychain(home).item()
+    }
+
+    fn first_file(&self, home: &Path) -> PathBuf {
+        // An item is never made.
+        ClaudeCodeSubject.file(home)
     }
 
     fn is_file(&self) -> bool {

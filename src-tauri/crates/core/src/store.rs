@@ -124,7 +124,7 @@ pub struct ConfiguredServer {
     /// Its URL.
     pub url: String,
     /// The key that the client would give its entry. `None`: that depends on variables which only
-    /// the client can know.
+    /// the client can know, or an enterprise signs in for the user.
     pub key: Option<EntryKey>,
     /// How a sign-in to it is configured.
     pub sign_in: SignInConfig,

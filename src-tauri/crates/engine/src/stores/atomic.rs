@@ -20,7 +20,22 @@ pub(crate) struct Ready {
 
 /// Writes the new content next to the real file and waits for the disk.
 pub(crate) fn prepare(path: &Path, content: &[u8]) -> Result<Ready, StoreFault> {
-    let real = real_file(path)?;
+    beside(real_file(path)?, content)
+}
+
+/// The same for a file that is not there yet, in a folder that is the user's own.
+pub(crate) fn prepare_first(path: &Path, content: &[u8]) -> Result<Ready, StoreFault> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let name = path.file_name().unwrap_or_default();
+    // A link to nothing would be replaced, and what it was meant to lead to never made.
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        let what = "it is a link that leads nowhere, so it is not written".into();
+        return Err(StoreFault::Denied { place: path.display().to_string(), what });
+    }
+    beside(real_file(folder)?.join(name), content)
+}
+
+fn beside(real: PathBuf, content: &[u8]) -> Result<Ready, StoreFault> {
     let folder = real.parent().unwrap_or_else(|| Path::new("."));
     let failed = |error: io::Error| denied_or_io(&real, "writing beside it", &error);
     // 0600 from its first moment, and removed again if anything below fails.
@@ -41,6 +56,19 @@ impl Ready {
         temp.persist(&real)
             .map_err(|failed| denied_or_io(&real, "putting it in place", &failed.error))?;
         sync_folder(&real).map_err(|error| denied_or_io(&real, "waiting for its folder", &error))
+    }
+
+    /// The same where there must be no file yet; `false`: there is one.
+    pub(crate) fn commit_first(self) -> Result<bool, StoreFault> {
+        let Self { temp, real } = self;
+        match temp.persist_noclobber(&real) {
+            Ok(_) => {}
+            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            Err(failed) => return Err(denied_or_io(&real, "putting it in place", &failed.error)),
+        }
+        sync_folder(&real)
+            .map_err(|error| denied_or_io(&real, "waiting for its folder", &error))?;
+        Ok(true)
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
 
 use lamplighter_core::{
     ids::EntryKey,
-    store::{Change, StoreFault, StoreInfo, StoreView, Written},
+    store::{Change, StoreFault, StoreInfo, StoreView, TokenPair, Written},
     time::Wall,
 };
 
@@ -50,7 +50,14 @@ pub trait Store: Send + Sync {
     /// Takes the client's write lock for milliseconds, reads, compares with `change.expect` (access
     /// token, refresh token and expiry together) and the client id, replaces only our fields' bytes,
     /// reads back, lets go.
+    ///
+    /// With an enrolment the client is not compared, and where there is no entry and an empty pair is
+    /// expected, the entry is made, with its file where the client is in use and has none yet.
     fn write(&self, change: &Change) -> Result<Written, StoreFault>;
+
+    /// Signs out: in the same way removes one entry, if it still holds `expect`. What the user
+    /// configured for its server stays.
+    fn remove(&self, key: &EntryKey, expect: &TokenPair) -> Result<Written, StoreFault>;
 
     /// Removes the verdict on `server_name` if it is not newer than `at`. Says whether it did.
     fn withdraw(&self, server_name: &str, at: Wall) -> Result<bool, StoreFault>;

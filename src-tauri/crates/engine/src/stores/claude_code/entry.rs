@@ -5,7 +5,7 @@
 use lamplighter_core::{
     ids::EntryKey,
     secret::Secret,
-    store::{Change, ClientCredentials, Entry, LeftAlone, SignInConfig, TokenPair},
+    store::{Change, ClientCredentials, Enrolment, Entry, LeftAlone, SignInConfig, TokenPair},
     time::Wall,
 };
 use serde::Deserialize;
@@ -108,30 +108,90 @@ fn unknown(key: &str) -> Entry {
     }
 }
 
-/// Splices new tokens in: our fields and nothing else.
+/// Splices new tokens in, and what a sign-in brings beside them: our fields and nothing else.
 pub(super) fn put(text: &str, entry: &Object, change: &Change, edits: &mut Edits) {
-    let new = &change.new;
-    entry.set(edits, "accessToken", quoted(new.access.expose()));
-    match &new.refresh {
-        Some(refresh) => entry.set(edits, "refreshToken", quoted(refresh.expose())),
-        None => entry.remove(text, edits, "refreshToken"),
+    let mut changes = tokens(change);
+    let stands = entry.value(text, "scope").and_then(|s| serde_json::from_str::<String>(s).ok());
+    if stands == change.new.scope {
+        changes.retain(|(field, _)| *field != "scope");
     }
-    match new.expires_at {
-        Some(at) => entry.set(edits, "expiresAt", at.0.to_string()),
-        // Unknown is absent, as the program itself has it; a guess would be a lie.
-        None => entry.remove(text, edits, "expiresAt"),
-    }
-    if let Some(scope) = &new.scope {
-        let stands =
-            entry.value(text, "scope").and_then(|s| serde_json::from_str::<String>(s).ok());
-        if stands.as_ref() != Some(scope) {
-            entry.set(edits, "scope", quoted(scope));
+    let discovery = entry.object(text, "discoveryState");
+    if let Some(enrolment) = &change.enrolment {
+        changes.push(("serverName", Some(quoted(&enrolment.server_name))));
+        changes.extend(registration(enrolment));
+        if discovery.is_none() {
+            changes.push(("discoveryState", Some(object(discovered(enrolment)))));
         }
     }
-    // Left by a refusal (2.1.330): while it is young, new sessions do not dial the server.
-    if let Some(discovery) = entry.object(text, "discoveryState") {
-        discovery.remove(text, edits, "tokenlessRejectedAt");
+    entry.change(text, edits, changes);
+    if let Some(discovery) = discovery {
+        // Left by a refusal (2.1.330): while it is young, new sessions do not dial the server.
+        let mut changes = vec![("tokenlessRejectedAt", None)];
+        if let Some(enrolment) = &change.enrolment {
+            changes.extend(discovered(enrolment));
+            // The same for a server that took no new clients.
+            changes.push(("registrationNotOfferedAt", None));
+            // Documents that older versions kept; they may be another authorization server's.
+            changes.extend([("resourceMetadata", None), ("authorizationServerMetadata", None)]);
+        }
+        discovery.change(text, edits, changes);
     }
+}
+
+/// The text of an entry that a sign-in makes, its fields in the order that Claude Code has them.
+pub(super) fn made(change: &Change, enrolment: &Enrolment) -> String {
+    let named = [
+        ("serverName", Some(quoted(&enrolment.server_name))),
+        ("serverUrl", Some(quoted(&enrolment.server_url))),
+        ("discoveryState", Some(object(discovered(enrolment)))),
+    ];
+    object(named.into_iter().chain(registration(enrolment)).chain(tokens(change)))
+}
+
+type Field = (&'static str, Option<String>);
+
+/// The fields that every new token changes.
+fn tokens(change: &Change) -> Vec<Field> {
+    let new = &change.new;
+    let mut fields = vec![
+        ("accessToken", Some(quoted(new.access.expose()))),
+        ("refreshToken", new.refresh.as_ref().map(|refresh| quoted(refresh.expose()))),
+        // Unknown is absent, as the program itself has it; a guess would be a lie.
+        ("expiresAt", new.expires_at.map(|at| at.0.to_string())),
+    ];
+    // Not told is not none: what stands there stays.
+    fields.extend(new.scope.as_ref().map(|scope| ("scope", Some(quoted(scope)))));
+    fields
+}
+
+/// Who the tokens were given to, and by whom.
+fn registration(enrolment: &Enrolment) -> [Field; 4] {
+    let client = &enrolment.client;
+    [
+        ("clientId", Some(quoted(&client.id))),
+        ("clientSecret", client.secret.as_ref().map(|secret| quoted(secret.expose()))),
+        ("issuer", Some(quoted(&enrolment.issuer))),
+        ("redirectUri", Some(quoted(&enrolment.redirect_uri))),
+    ]
+}
+
+/// How the authorization server was found.
+fn discovered(enrolment: &Enrolment) -> [Field; 4] {
+    let metadata_url = enrolment.metadata_url.as_deref();
+    [
+        ("authorizationServerUrl", Some(quoted(&enrolment.authorization_server))),
+        ("resourceMetadataUrl", enrolment.resource_metadata_url.as_deref().map(quoted)),
+        ("oauthMetadataFound", Some(enrolment.metadata_found.to_string())),
+        // Not configured is null, and not absent.
+        ("authServerMetadataUrl", Some(metadata_url.map_or_else(|| "null".into(), quoted))),
+    ]
+}
+
+/// The text of a new object with the fields that have a value.
+pub(super) fn object<'k>(fields: impl IntoIterator<Item = (&'k str, Option<String>)>) -> String {
+    let fields = fields.into_iter().filter_map(|(key, json)| Some((key, json?)));
+    let members: Vec<_> = fields.map(|(key, json)| format!("{}:{json}", quoted(key))).collect();
+    format!("{{{}}}", members.join(","))
 }
 
 fn full(text: Option<String>) -> Option<String> {

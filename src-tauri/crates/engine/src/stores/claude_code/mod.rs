@@ -8,7 +8,7 @@
 //! exists. On Windows the store may be the Credential Manager, which is left untouched here.
 //!
 //! Read next: `folder` (where things lie), `keychain` (the item), `entry` (one grant), `servers` (what
-//! configuration says), `verdicts` (what hides a server although its token is good).
+//! configuration says), `writing` (how it is changed), `verdicts` (what hides a server although its token is good).
 
 mod ascii;
 mod entry;
@@ -19,12 +19,13 @@ mod running;
 mod servers;
 mod verdicts;
 mod version;
+mod writing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use lamplighter_core::{
@@ -39,9 +40,9 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    RefreshLock, Store, atomic, denied_or_io,
+    RefreshLock, Store, denied_or_io,
     dirlock::{DirLock, Manner},
-    splice::{Edits, NotJson, Object},
+    splice::{NotJson, Object},
 };
 use crate::paths::Env;
 pub use folder::Folder;
@@ -53,19 +54,8 @@ use servers::Configured;
 const CLIENT_MARGIN: Millis = Millis::minutes(5);
 /// 2.1.330 calls a refresh lock stale after this long; the older ones sooner.
 const REFRESH_STALE: Duration = Duration::from_secs(60);
-/// The write lock: stale after 15 s, waited for 7.5 s, as the program does.
-const WRITE_LOCK: Manner = Manner {
-    stale: Duration::from_secs(15),
-    patience: Duration::from_millis(7_500),
-    after_wake: false,
-};
 /// A store larger than this is not one.
 const LARGEST: u64 = 64 * 1024 * 1024;
-/// How often a store that changes between reading and renaming is tried again: 2.1.119 takes no lock.
-const TRIES: usize = 5;
-/// No try begins later than this: who waits for the write lock gives up after 7.5 s, and then loses
-/// what it wanted to save.
-const LONGEST_HOLD: Duration = Duration::from_secs(1);
 
 /// The grants, by their keys.
 const GRANTS: &str = "mcpOAuth";
@@ -234,108 +224,10 @@ impl ClaudeCode {
         let left = left.map(|server| ConfiguredServer {
             name: server.name.clone(),
             url: server.url.clone(),
-            key: server.key.clone(),
+            key: server.key.clone().filter(|_| !server.enterprise),
             sign_in: server.sign_in(server.key.as_ref().and_then(secret)),
         });
         Ok(left.collect())
-    }
-
-    /// One attempt to write; `None`: somebody else wrote in between, try again.
-    fn try_write(&self, change: &Change) -> Result<Option<Written>, StoreFault> {
-        let blob = match self.blob() {
-            Ok(blob) => blob,
-            // No store: the user signed out of everything.
-            Err(StoreFault::Absent { .. }) => return Ok(Some(Written::Gone)),
-            Err(fault) => return Err(fault),
-        };
-        let text = blob.text.as_str();
-        let whole = self.whole(&blob)?;
-        let Some(grants) = self.grants(&blob, &whole)? else { return Ok(Some(Written::Gone)) };
-        let Some(value) = grants.value(text, change.key.as_str()) else {
-            return Ok(Some(Written::Gone));
-        };
-        let stands = entry::read(change.key.as_str(), value, None, None);
-        let Some(object) = grants.object(text, change.key.as_str()) else {
-            return Ok(Some(Written::Conflict(TokenPair::default())));
-        };
-        if stands.pair == change.new.pair() {
-            return Ok(Some(Written::Saved));
-        }
-        let other_client = stands.client.is_some_and(|client| client.id != change.client_id);
-        if other_client || stands.pair != change.expect || stands.left_alone.is_some() {
-            return Ok(Some(Written::Conflict(stands.pair)));
-        }
-        let mut edits = Edits::default();
-        entry::put(text, &object, change, &mut edits);
-        let content = Zeroizing::new(edits.apply(text));
-        Ok(self.replace(&blob, content)?.then_some(Written::Saved))
-    }
-
-    /// Puts `content` where `blob` was read from; `false`: somebody else wrote in between.
-    fn replace(&self, blob: &Blob, content: Zeroizing<String>) -> Result<bool, StoreFault> {
-        let new = match &self.keychain {
-            // No second look before: running the tool takes longer than all that lies between.
-            Some(keychain) if blob.in_keychain => {
-                let text = Zeroizing::new(ascii::compact(&content));
-                keychain.put(&text)?;
-                Blob { text, in_keychain: true }
-            }
-            Some(_) | None => {
-                let ready = atomic::prepare(&self.folder.credentials(), content.as_bytes())?;
-                // Compared with what was read, byte for byte, at the last moment before it is
-                // replaced.
-                match self.blob() {
-                    Ok(now) if now == *blob => ready.commit()?,
-                    Ok(_) | Err(StoreFault::Absent { .. }) => return Ok(false),
-                    Err(fault) => return Err(fault),
-                }
-                Blob { text: content, in_keychain: false }
-            }
-        };
-        // Read back: a writer without locks may have put its own there a moment later.
-        Ok(self.blob()? == new)
-    }
-
-    /// The store's write lock. `None`: not even its folder is there any more.
-    fn write_lock(&self) -> Result<Option<DirLock>, StoreFault> {
-        self.make_lock_folder()?;
-        match DirLock::take(&self.folder.write_lock(), WRITE_LOCK) {
-            Ok(lock) => Ok(Some(lock)),
-            Err(StoreFault::Io { .. }) if !self.folder.secure.is_dir() => Ok(None),
-            Err(fault) => Err(fault),
-        }
-    }
-
-    /// With its secrets in the keychain, nothing but its locks may have to lie in the folder.
-    fn make_lock_folder(&self) -> Result<(), StoreFault> {
-        let folder = &self.folder.secure;
-        let Some(keychain) = self.keychain.as_ref().filter(|_| !folder.is_dir()) else {
-            return Ok(());
-        };
-        if keychain.read()?.is_none() {
-            return Ok(());
-        }
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder).map_err(|error| denied_or_io(folder, "making it", &error))
-    }
-
-    /// Before a token is spent: whether what comes back can be saved at all. Most can; an item that
-    /// is too long for the tool is rewritten with what stands there, once.
-    fn prove_keychain(&self) -> Result<(), StoreFault> {
-        let Some(keychain) = &self.keychain else { return Ok(()) };
-        let long = |blob: Blob| {
-            let text = Zeroizing::new(ascii::compact(&blob.text));
-            (blob.in_keychain && keychain.needs_proof(&text)).then_some(text)
-        };
-        // What is wrong with the store is told by the look that follows.
-        let Some(_) = self.blob().ok().and_then(long) else { return Ok(()) };
-        let Some(_lock) = self.write_lock()? else { return Ok(()) };
-        let blob = self.blob()?;
-        self.whole(&blob)?;
-        long(blob).map_or(Ok(()), |text| keychain.prove(&text))
     }
 }
 
@@ -395,24 +287,18 @@ impl Store for ClaudeCode {
             return Err(fault);
         }
         let manner = Manner { stale: REFRESH_STALE, patience, after_wake };
-        self.make_lock_folder()?;
+        self.make_lock_folder(false)?;
         let lock = DirLock::take(&self.folder.refresh_lock(key.as_str()), manner)?;
         self.prove_keychain()?;
         Ok(Box::new(lock))
     }
 
     fn write(&self, change: &Change) -> Result<Written, StoreFault> {
-        let Some(_lock) = self.write_lock()? else { return Ok(Written::Gone) };
-        let started = Instant::now();
-        for _ in 0..TRIES {
-            if let Some(written) = self.try_write(change)? {
-                return Ok(written);
-            }
-            if started.elapsed() > LONGEST_HOLD {
-                break;
-            }
-        }
-        Err(StoreFault::Busy { lock: self.folder.write_lock().display().to_string() })
+        self.write_change(change)
+    }
+
+    fn remove(&self, key: &EntryKey, expect: &TokenPair) -> Result<Written, StoreFault> {
+        self.remove_entry(key.as_str(), expect)
     }
 
     fn withdraw(&self, server_name: &str, at: Wall) -> Result<bool, StoreFault> {

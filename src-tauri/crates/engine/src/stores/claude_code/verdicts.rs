@@ -60,7 +60,7 @@ pub(super) fn withdraw(path: &Path, name: &str, at: Wall) -> Result<bool, StoreF
             return Ok(false);
         }
         let mut edits = Edits::default();
-        whole.remove(&text, &mut edits, name);
+        whole.change(&text, &mut edits, [(name, None)]);
         let ready = atomic::prepare(path, edits.apply(&text).as_bytes())?;
         if fs::read_to_string(path).is_ok_and(|now| now == text) {
             ready.commit()?;
