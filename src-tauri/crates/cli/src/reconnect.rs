@@ -162,7 +162,7 @@ impl Teller {
             return;
         }
         println!("The page at {} will show the name: {}", invited.host, invited.client_name);
-        let opened = self.browser && self.open(&invited.url);
+        let opened = self.browser && open(&invited.url);
         if !opened {
             println!("Open this page in your browser:\n\n  {}\n", invited.url);
             if let Some(line) = tunnel(&invited.redirect_uri) {
@@ -176,16 +176,6 @@ impl Teller {
             "Waiting for your browser, {} s at most; Ctrl-C leaves all as it is.",
             self.timeout
         );
-    }
-
-    fn open(&self, url: &str) -> bool {
-        match browser::open(&Secret::new(url)) {
-            Ok(()) => true,
-            Err(fault) => {
-                eprintln!("lamplighter: {fault}");
-                false
-            }
-        }
     }
 
     fn heard(&mut self, event: &Event) {
@@ -244,6 +234,16 @@ impl Teller {
             | Event::SignedOut { .. }
             | Event::Notice(_)
             | Event::NoticeWithdrawn { .. } => {}
+        }
+    }
+}
+
+fn open(url: &str) -> bool {
+    match browser::open(&Secret::new(url)) {
+        Ok(()) => true,
+        Err(fault) => {
+            eprintln!("lamplighter: {fault}");
+            false
         }
     }
 }

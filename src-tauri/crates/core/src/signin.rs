@@ -15,12 +15,7 @@
 mod client;
 mod failure;
 
-use alloc::{
-    boxed::Box,
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{borrow::ToOwned, boxed::Box, format, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -176,7 +171,7 @@ pub struct Gained {
 #[derive(Debug)]
 enum Step {
     Challenging,
-    Discovering(SignInDiscovery),
+    Discovering(Box<SignInDiscovery>),
     Listening,
     Registering { with_scheme: bool },
     Preflighting { answers: Vec<Option<Glimpse>> },
@@ -258,7 +253,8 @@ impl SignIn {
             recorded: self.subject.recorded.as_deref(),
             confirmed_issuer: self.subject.confirmed_issuer.as_deref(),
         };
-        self.step = Step::Discovering(SignInDiscovery::new(start, &self.subject.profile));
+        let search = SignInDiscovery::new(start, &self.subject.profile);
+        self.step = Step::Discovering(Box::new(search));
         self.search_on()
     }
 
@@ -417,13 +413,13 @@ impl SignIn {
             RedirectWish::Automatic if !has_scheme || !self.subject.scheme_served => {
                 self.invite(Redirect::Loopback)
             }
-            RedirectWish::Automatic => match known {
-                Some(redirect) => self.invite(redirect),
-                None => {
-                    self.step = Step::Preflighting { answers: Vec::new() };
-                    self.glimpse()
+            RedirectWish::Automatic => {
+                if let Some(redirect) = known {
+                    return self.invite(redirect);
                 }
-            },
+                self.step = Step::Preflighting { answers: Vec::new() };
+                self.glimpse()
+            }
         }
     }
 
@@ -499,7 +495,7 @@ impl SignIn {
             url,
             redirect_uri,
             client_name: match client.whose() {
-                Whose::Ours => crate::oauth::registration::CLIENT_NAME.to_string(),
+                Whose::Ours => crate::oauth::registration::CLIENT_NAME.to_owned(),
                 Whose::Clients => String::from("the app that is registered for the client program"),
             },
             host: crate::oauth::metadata::host(&found.server.authorization_endpoint),

@@ -348,8 +348,10 @@ impl Driver {
             }
             Said::Left => {
                 self.guests.remove(&asked.guest);
-                let began = self.desk.guests.extract_if(.., |_, guest| *guest == asked.guest);
-                let began: Vec<GrantId> = began.map(|(grant, _)| grant).collect();
+                let all = self.desk.guests.iter();
+                let began = all.filter(|(_, guest)| **guest == asked.guest);
+                let began: Vec<GrantId> = began.map(|(grant, _)| grant.clone()).collect();
+                self.desk.guests.retain(|_, guest| *guest != asked.guest);
                 for grant in began {
                     // Who asked is gone: nobody would see how it ends.
                     self.handle(Input::Act(Action::CancelSignIn(grant)));

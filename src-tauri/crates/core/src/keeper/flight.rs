@@ -93,6 +93,7 @@ pub(super) struct Flight {
 
 /// What a flight is for.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there are never many flights at once")]
 pub(super) enum Work {
     /// Present a refresh token.
     Refresh(Box<Presenting>),

@@ -154,7 +154,6 @@ impl Keeper {
     }
 
     /// A server that only the configuration names.
-    #[expect(clippy::type_complexity, reason = "the same five things as of an entry, used once")]
     fn configured_subject(
         &self,
         grant: &GrantId,

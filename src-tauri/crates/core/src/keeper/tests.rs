@@ -70,6 +70,7 @@ struct Server {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that may be so in a world")]
 struct World {
     now: Now,
     entries: BTreeMap<EntryKey, Entry>,
@@ -310,8 +311,9 @@ impl World {
                 (ticket, Outcome::Probed(finding))
             }
             Effect::Draw { ticket } => {
-                let entropy =
-                    crate::oauth::authorize::Entropy::new([self.invitations.len() as u8; 64]);
+                let entropy = crate::oauth::authorize::Entropy::new(
+                    [u8::try_from(self.invitations.len()).unwrap(); 64],
+                );
                 (ticket, Outcome::Drawn(entropy))
             }
             Effect::Listen { ticket, port, .. } => {

@@ -32,7 +32,7 @@ pub enum SignInFailure {
     #[error("the server's address is not one that can be signed in to")]
     BadAddress,
     /// No answer.
-    #[error("{}", unreachable(.0))]
+    #[error("{}", unreachable(*.0))]
     Unreachable(http::Fault),
     /// Where to sign in could not be found, or must not be used.
     #[error("{0}")]
@@ -117,6 +117,6 @@ impl SignInFailure {
     }
 }
 
-fn unreachable(fault: &http::Fault) -> String {
+fn unreachable(fault: http::Fault) -> String {
     alloc::format!("the server could not be asked: {fault}")
 }

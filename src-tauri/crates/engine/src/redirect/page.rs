@@ -39,13 +39,13 @@ impl Page {
 
     /// As the browser gets it.
     pub(super) fn html(&self) -> String {
-        let lines: String =
-            self.lines.iter().map(|line| format!("<p>{}</p>", escaped(line))).collect();
+        let lines: Vec<String> = self.lines.iter().map(|line| escaped(line)).collect();
+        let lines = lines.join("</p><p>");
         let title = escaped(&self.title);
         format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
-             <style>{STYLE}</style></head><body><main><h1>{title}</h1>{lines}</main></body></html>"
+             <style>{STYLE}</style></head><body><main><h1>{title}</h1><p>{lines}</p></main></body></html>"
         )
     }
 }

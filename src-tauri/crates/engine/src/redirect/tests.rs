@@ -51,7 +51,7 @@ async fn a_callback_is_handed_on_unread_and_its_tab_is_told_how_it_went() {
     }
     let closed = async {
         while TcpStream::connect(home).is_ok() {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     };
     timeout(INCOMING, closed).await.unwrap();
@@ -67,8 +67,8 @@ async fn nobody_else_is_let_in() {
         assert!(asked(home, get("/callback?code=a&state=b", host)).await.contains(" 421 "));
     }
     assert!(asked(home, get("/favicon.ico", &here)).await.contains(" 404 "));
-    let post = get("/callback?code=a", &here).replace("GET", "POST");
-    assert!(asked(home, post).await.contains(" 404 "));
+    let other = get("/callback?code=a", &here).replace("GET", "POST");
+    assert!(asked(home, other).await.contains(" 404 "));
     let long = get(&format!("/callback?code={}", "a".repeat(LONGEST_QUERY)), &here);
     assert!(asked(home, long).await.contains(" 414 "));
     assert!(!asked(home, "x".repeat(100_000)).await.contains("200"));
