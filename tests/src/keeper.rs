@@ -56,6 +56,14 @@ impl Keeper {
         }
     }
 
+    /// Waits until commands reach it.
+    pub fn until_reachable(&self, home: &Home) {
+        let socket = home.path().with_file_name("run").join("lamplighter/keeper.sock");
+        self.until("commands reach it", |_| {
+            std::os::unix::net::UnixStream::connect(&socket).is_ok()
+        });
+    }
+
     /// Its process.
     pub fn id(&self) -> u32 {
         self.child.id()

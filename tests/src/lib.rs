@@ -6,6 +6,7 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests: a step that fails is a test that fails")]
 
+pub mod browser;
 pub mod claude;
 pub mod desk;
 pub mod home;
@@ -17,6 +18,7 @@ pub mod logind;
 pub mod model_api;
 pub mod peers;
 pub mod program;
+pub mod reconnect;
 pub mod session;
 pub mod stage;
 pub mod store;

@@ -79,6 +79,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("weather", "bad networks, disks and clocks", &[], What::Binary("weather")),
     part("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),
     part("keep", "the keeper in the foreground", &[], What::Binary("keep")),
+    part("reconnect", "signing in, in the browser", &[], What::Binary("reconnect")),
     part("network", "no network, a network that comes back, sleep and wake", NETWORK, What::Unconnected("network")),
     part("leave", "service, on_change, and leaving without a trace", &[], What::Binary("leave")),
     part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code")),

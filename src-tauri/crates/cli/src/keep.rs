@@ -42,6 +42,7 @@ pub(crate) fn run(place: Place, json: bool) -> anyhow::Result<u8> {
             }
         });
         let mut driver = place.open(Mode::Keep, "lamplighter keep", ENGINE_PATIENCE, listener)?;
+        driver.welcome();
         driver.look().await;
         if let Some(changes) = changes {
             changes.lock().unwrap_or_else(PoisonError::into_inner).seen(&driver.snapshot());

@@ -1,5 +1,7 @@
 //! The keeper that runs, as commands see it: the same answers as from an engine of their own.
 
+use std::path::Path;
+
 use anyhow::{Context, bail};
 use lamplighter_core::{
     keeper::{Action, Event},
@@ -15,8 +17,12 @@ pub(crate) struct Remote(socket::Remote);
 
 /// Joins the keeper, if one runs.
 pub(crate) fn join(place: &Place) -> anyhow::Result<Option<Remote>> {
-    let file = place.paths.socket_file();
-    let joined = socket::Remote::join(&file)
+    join_at(&place.paths.socket_file())
+}
+
+/// The same where it would listen.
+pub(crate) fn join_at(file: &Path) -> anyhow::Result<Option<Remote>> {
+    let joined = socket::Remote::join(file)
         .with_context(|| format!("joining the keeper at {}", file.display()))?;
     Ok(joined.map(Remote))
 }

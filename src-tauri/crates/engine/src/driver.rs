@@ -105,6 +105,7 @@ pub struct Driver {
     moved_at: Option<Instant>,
     /// A sign-in was asked for in this run.
     signs_in: bool,
+    asked: Option<mpsc::UnboundedReceiver<Asked>>,
     answers: mpsc::UnboundedReceiver<(Ticket, Outcome)>,
     listener: Listener,
     watcher: Option<Watcher>,
@@ -141,6 +142,7 @@ impl Driver {
             network: None,
             moved_at: None,
             signs_in: false,
+            asked: None,
             answers,
             listener,
             watcher: None,
@@ -192,7 +194,7 @@ impl Driver {
         let mut stop = std::pin::pin!(stop);
         let mut deadline = std::pin::pin!(tokio::time::sleep(patience));
         // A callback may come by way of another command.
-        let mut asked = if self.signs_in { self.open_door() } else { mpsc::unbounded_channel().1 };
+        let mut asked = if self.signs_in { self.door() } else { mpsc::unbounded_channel().1 };
         let mut rest = Rest::Settled;
         while self.keeper.is_busy() {
             let sleep = self.until_wake();
@@ -216,6 +218,7 @@ impl Driver {
                 break;
             }
         }
+        self.desk.see_off().await;
         rest
     }
 
@@ -230,7 +233,7 @@ impl Driver {
         let mut alarms = Alarms::listen(&self.env);
         let mut leave: Option<Leave> = None;
         let mut stopping = false;
-        let mut asked = self.open_door();
+        let mut asked = self.door();
         while !stopping || self.keeper.is_in_the_air() {
             let sleep = self.until_wake();
             tokio::select! {
@@ -274,6 +277,7 @@ impl Driver {
             }
             self.ask_for_a_route();
         }
+        self.desk.see_off().await;
         drop(leave);
     }
 
@@ -310,6 +314,15 @@ impl Driver {
         if before == Some(false) {
             self.woke(WokeWhy::RouteChanged);
         }
+    }
+
+    /// Lets commands in from now on; what they ask is heard when the loop runs.
+    pub fn welcome(&mut self) {
+        self.asked = Some(self.open_door());
+    }
+
+    fn door(&mut self) -> mpsc::UnboundedReceiver<Asked> {
+        self.asked.take().unwrap_or_else(|| self.open_door())
     }
 
     /// Lets commands in. Without a socket they wait for this engine to end.

@@ -58,6 +58,7 @@ pub struct Knock {
 /// The open port; closed when dropped. A tab that is being answered still gets its page.
 pub struct Listener {
     port: u16,
+    guard: Arc<Guard>,
     _open: watch::Sender<()>,
 }
 
@@ -74,7 +75,18 @@ impl Listener {
             let listener = TcpListener::from_std(socket).map_err(|error| taken(port, &error))?;
             tokio::spawn(serve(listener, Arc::clone(&guard), closed.clone()));
         }
-        Ok(Self { port, _open: open })
+        Ok(Self { port, guard, _open: open })
+    }
+
+    /// Closes the port. What is returned resolves when every tab has got its page.
+    pub fn close(self) -> impl Future<Output = ()> + Send + 'static {
+        let guard = Arc::clone(&self.guard);
+        drop(self);
+        async move {
+            let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+            // It is never closed, so this can only succeed.
+            let _ = guard.connections.acquire_many(all).await;
+        }
     }
 
     /// Its port.

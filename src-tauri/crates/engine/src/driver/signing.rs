@@ -3,7 +3,7 @@
 //! It must not look into a callback, log one, or show a sign-in page's address to anybody but who
 //! began. What a tab is told is decided by core and only worded here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
 use lamplighter_core::{
     ids::{Door, GrantId, SignInId},
@@ -16,12 +16,17 @@ use tokio::sync::{
 
 use crate::redirect::{self, Knock, Listener};
 
+/// How long a tab may take to take its page.
+const SEE_OFF: Duration = Duration::from_secs(2);
+
 /// Shows a sign-in page's address to who began in this process.
 pub type Inviter = Box<dyn FnMut(&GrantId, &Invitation) + Send>;
 
 /// Everything of sign-ins that the loop holds.
 pub(super) struct Desk {
     listeners: BTreeMap<SignInId, Listener>,
+    /// Closed, with tabs that may still be on their way.
+    closing: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
     tabs: BTreeMap<Door, oneshot::Sender<redirect::Page>>,
     last_door: u64,
     knock: UnboundedSender<Knock>,
@@ -36,6 +41,7 @@ impl Desk {
         let (knock, knocks) = unbounded_channel();
         Self {
             listeners: BTreeMap::new(),
+            closing: Vec::new(),
             tabs: BTreeMap::new(),
             last_door: 0,
             knock,
@@ -60,7 +66,16 @@ impl Desk {
 
     /// The sign-in is over; a tab that is being answered still gets its word.
     pub(super) fn hush(&mut self, id: SignInId) {
-        self.listeners.remove(&id);
+        let closed = self.listeners.remove(&id).map(Listener::close);
+        self.closing.extend(closed.map(|closed| Box::pin(closed) as Pin<Box<_>>));
+    }
+
+    /// Waits for tabs that are being answered, before the process ends; not for long.
+    pub(super) async fn see_off(&mut self) {
+        for tab in self.closing.drain(..) {
+            // A browser that does not listen any more is not waited for.
+            let _ = tokio::time::timeout(SEE_OFF, tab).await;
+        }
     }
 
     /// Somebody came: a door to answer through.

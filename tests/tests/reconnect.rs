@@ -1,0 +1,167 @@
+//! A dead grant lives again after one click: the sign-in flow against rehearsal, with a browser that
+//! consents at once.
+
+use lamplighter_rehearsal::{Rehearsal, Rotation};
+use lamplighter_tests::{
+    browser::visit,
+    keeper::Keeper,
+    reconnect::Reconnect,
+    stage::Stage,
+    store::{self, CREDENTIALS},
+};
+use serde_json::json;
+
+/// A server whose sign-in has ended, as Claude Code leaves its entry.
+fn dead() -> Stage {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let mut stage = Stage::new(builder);
+    stage.sign_in("rig", -1);
+    stage.edit("rig", |entry| {
+        entry["accessToken"] = "".into();
+        entry["expiresAt"] = 0.into();
+        entry.as_object_mut().map(|members| members.remove("refreshToken"));
+        entry["discoveryState"]["tokenlessRejectedAt"] = store::now_ms().into();
+        entry["discoveryState"]["kept"] = "as it is".into();
+    });
+    stage
+}
+
+#[test]
+fn a_dead_grant_lives_again_with_nothing_pasted() {
+    let stage = dead();
+    let verdict = json!({"rig": {"timestamp": store::now_ms()}});
+    store::write(&stage.home, store::VERDICTS, &verdict.to_string());
+    let mut flow = Reconnect::start(&stage.home, "rig", &[]);
+    let tab = flow.consent();
+    assert_eq!(tab.status, 200, "{}", tab.body);
+    assert!(
+        tab.body.contains("Signed in to rig") && tab.body.contains("close this tab"),
+        "{}",
+        tab.body
+    );
+    let authorize = flow.heard[0].clone();
+    let (last, code) = flow.end();
+    assert_eq!((last["event"].as_str(), last["tools"].as_u64()), (Some("signed_in"), Some(2)));
+    assert_eq!(code, Some(0));
+    assert!(stage.holds_live_pair("rig"));
+    assert!(store::verdicts(&stage.home).is_empty(), "the stale verdict is withdrawn");
+    let entry = stage.entry("rig");
+    assert_eq!(entry["redirectUri"], authorize["redirect_uri"]);
+    assert!(entry["redirectUri"].as_str().is_some_and(|uri| uri.starts_with("http://localhost:")));
+    assert_eq!(entry["issuer"], stage.town.issuer());
+    assert_eq!(entry["discoveryState"]["authorizationServerUrl"], stage.town.issuer());
+    assert_eq!(entry["discoveryState"]["kept"], "as it is");
+    assert!(entry["discoveryState"].get("tokenlessRejectedAt").is_none());
+    let text = store::read(&stage.home, CREDENTIALS);
+    assert!(text.contains(r#""claudeAiOauth":{"accessToken":"own-login"}"#));
+    // What was stored is what a renewal needs.
+    stage.run(&["renew", "rig"]).succeeded();
+    assert!(stage.holds_live_pair("rig"));
+    // A second sign-in uses the same registration.
+    let client = stage.entry("rig")["clientId"].clone();
+    let mut again = Reconnect::start(&stage.home, "rig", &[]);
+    again.consent();
+    assert_eq!(again.end().1, Some(0));
+    assert_eq!(stage.entry("rig")["clientId"], client);
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn beside_a_keeper_the_keeper_does_it_and_only_who_asked_sees_the_page() {
+    let stage = dead();
+    let keeper = Keeper::start(&stage.home);
+    keeper.until_reachable(&stage.home);
+    let mut flow = Reconnect::start(&stage.home, "rig", &[]);
+    let page = flow.page();
+    assert_eq!(
+        stage.server("rig")["health"].as_str(),
+        Some("sign_in_required"),
+        "nothing is saved"
+    );
+    let secret =
+        page.split("state=").nth(1).unwrap_or_default().split('&').next().unwrap_or_default();
+    let back = visit(&page).location.unwrap_or_default();
+    visit(&back);
+    let (last, code) = flow.end();
+    assert_eq!((last["event"].as_str(), code), (Some("signed_in"), Some(0)));
+    let told = format!("{:?}", keeper.events("signing_in"));
+    assert!(
+        !secret.is_empty() && !told.contains(secret) && told.contains("waiting for your browser")
+    );
+    assert_eq!(keeper.events("signed_in").len(), 1);
+    assert_eq!(keeper.terminate(), Some(0));
+}
+
+#[test]
+fn who_gives_up_leaves_all_as_it_was_and_the_port_closed() {
+    let stage = dead();
+    let before = store::read(&stage.home, CREDENTIALS);
+    for by_keeper in [false, true] {
+        let keeper = by_keeper.then(|| Keeper::start(&stage.home));
+        if let Some(keeper) = &keeper {
+            keeper.until_reachable(&stage.home);
+        }
+        let mut flow = Reconnect::start(&stage.home, "rig", &[]);
+        let page = flow.page();
+        let id = flow.id().to_string();
+        let ended = std::process::Command::new("kill").args(["-INT", &id]).status();
+        assert!(ended.is_ok_and(|status| status.success()));
+        flow.end();
+        let back = visit(&page).location.unwrap_or_default();
+        let port = back.split(':').nth(2).and_then(|rest| rest.split('/').next());
+        let port: u16 = port.and_then(|port| port.parse().ok()).unwrap_or_default();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            assert!(std::time::Instant::now() < deadline, "the port stays open");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_eq!(store::read(&stage.home, CREDENTIALS), before);
+        drop(keeper);
+    }
+}
+
+#[test]
+fn a_browser_that_comes_twice_late_or_forged_changes_nothing() {
+    let stage = dead();
+    let mut flow = Reconnect::start(&stage.home, "rig", &[]);
+    let back = visit(&flow.page()).location.unwrap_or_default();
+    let forged = format!("{}x", back.split("&iss").next().unwrap_or_default());
+    let tab = visit(&forged);
+    assert!(tab.body.contains("no longer waiting"), "{}", tab.body);
+    let foreign = back.replace("iss=http", "iss=https");
+    assert!(visit(&foreign).body.contains("no longer waiting"));
+    assert!(visit(&back).body.contains("Signed in to rig"));
+    assert_eq!(flow.end().1, Some(0));
+}
+
+#[test]
+fn nobody_waits_for_ever() {
+    let stage = dead();
+    let mut flow = Reconnect::start(&stage.home, "rig", &["--timeout", "1"]);
+    flow.page();
+    let (last, code) = flow.end();
+    assert_eq!((last["code"].as_str(), code), (Some("timed_out"), Some(10)));
+}
+
+#[test]
+fn a_callback_may_be_handed_in_by_the_command_line() {
+    let stage = dead();
+    let keeper = Keeper::start(&stage.home);
+    keeper.until_reachable(&stage.home);
+    let mut flow = Reconnect::start(&stage.home, "rig", &["--redirect", "scheme"]);
+    let page = visit(&flow.page());
+    let back = page.location.unwrap_or_else(|| panic!("{} {}", page.status, page.body));
+    assert!(back.starts_with("dev.lamplighter:/oauth/callback?"), "{back}");
+    let ran = stage.run(&["callback", &back]).succeeded();
+    assert!(ran.out.contains("Signed in to rig"), "{}", ran.out);
+    assert_eq!(flow.end().1, Some(0));
+    // The client program must stay able to sign in by itself.
+    let redirect = stage.entry("rig")["redirectUri"].clone();
+    assert!(
+        redirect.as_str().is_some_and(|uri| uri.starts_with("http://localhost:")),
+        "{redirect}"
+    );
+    let ran = stage.run(&["callback", &back]);
+    assert_eq!(ran.code, Some(10));
+    assert!(ran.out.contains("no longer waiting"), "{}", ran.out);
+}
