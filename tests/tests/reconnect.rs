@@ -26,12 +26,22 @@ fn dead() -> Stage {
     stage
 }
 
+/// A port outside the range from which the system takes those of outgoing connections, so that none
+/// of these keeps it busy.
+fn free_port() -> String {
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap_or_default();
+    let free = (first..first + 2_000)
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.map(|port| port.to_string()).unwrap_or_default()
+}
+
 #[test]
 fn a_dead_grant_lives_again_with_nothing_pasted() {
     let stage = dead();
     let verdict = json!({"rig": {"timestamp": store::now_ms()}});
     store::write(&stage.home, store::VERDICTS, &verdict.to_string());
-    let mut flow = Reconnect::start(&stage.home, "rig", &[]);
+    let port = free_port();
+    let mut flow = Reconnect::start(&stage.home, "rig", &["--port", &port]);
     let tab = flow.consent();
     assert_eq!(tab.status, 200, "{}", tab.body);
     assert!(
@@ -59,7 +69,7 @@ fn a_dead_grant_lives_again_with_nothing_pasted() {
     assert!(stage.holds_live_pair("rig"));
     // A second sign-in uses the same registration.
     let client = stage.entry("rig")["clientId"].clone();
-    let mut again = Reconnect::start(&stage.home, "rig", &[]);
+    let mut again = Reconnect::start(&stage.home, "rig", &["--port", &port]);
     again.consent();
     assert_eq!(again.end().1, Some(0));
     assert_eq!(stage.entry("rig")["clientId"], client);

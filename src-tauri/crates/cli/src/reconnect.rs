@@ -45,6 +45,7 @@ pub(crate) fn run(place: Place, args: &args::Reconnect) -> anyhow::Result<u8> {
             args::Redirect::Loopback => RedirectWish::Loopback,
         },
         port: args.port,
+        more_scopes: Vec::new(),
         patience: Millis::seconds(args.timeout),
     };
     if let Some(remote) = remote::join(&place)? {

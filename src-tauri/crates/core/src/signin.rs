@@ -45,6 +45,9 @@ use crate::{
 };
 use client::{Client, Whose};
 
+/// The revision of MCP that a first request speaks.
+const PROTOCOL: &str = "2025-11-25";
+
 /// Where the browser is to come back to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,6 +78,8 @@ pub struct Subject {
     pub stored: Option<Stored>,
     /// The registration of our own for this very entry.
     pub kept: Option<Kept>,
+    /// Scopes that are asked for beyond those granted.
+    pub more_scopes: Vec<String>,
     /// What was granted before.
     pub granted_scope: Option<String>,
     /// Where the last sign-in was.
@@ -168,9 +173,17 @@ pub struct Gained {
     pub redirect: Redirect,
 }
 
+/// What is asked without a token, to be refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opener {
+    Initialize,
+    /// Some servers greet anybody, and ask who it is only then.
+    ListTools,
+}
+
 #[derive(Debug)]
 enum Step {
-    Challenging,
+    Challenging(Opener),
     Discovering(Box<SignInDiscovery>),
     Listening,
     Registering { with_scheme: bool },
@@ -193,8 +206,9 @@ pub struct SignIn {
 impl SignIn {
     /// Begins; the first thing to do comes with it.
     pub fn begin(subject: Subject, entropy: Entropy) -> (Self, Next) {
-        let first = Next::Fetch(challenge_request(&subject.server_url));
-        let step = Step::Challenging;
+        let opener = Opener::Initialize;
+        let first = Next::Fetch(challenge_request(&subject.server_url, opener));
+        let step = Step::Challenging(opener);
         (Self { subject, entropy, found: None, client: None, port: None, step }, first)
     }
 
@@ -216,7 +230,10 @@ impl SignIn {
     /// A request was answered.
     pub fn answered(&mut self, answer: Result<&Answer, Fault>, now: Wall) -> Next {
         match &mut self.step {
-            Step::Challenging => self.challenged(answer),
+            Step::Challenging(opener) => {
+                let opener = *opener;
+                self.challenged(answer, opener)
+            }
             Step::Discovering(search) => match search.answer(answer) {
                 None => self.search_on(),
                 Some(Err(fault)) => Next::Failed(SignInFailure::Discovery(fault)),
@@ -238,12 +255,19 @@ impl SignIn {
         }
     }
 
-    fn challenged(&mut self, answer: Result<&Answer, Fault>) -> Next {
+    fn challenged(&mut self, answer: Result<&Answer, Fault>, opener: Opener) -> Next {
         let challenge = match answer {
             Ok(answer) if matches!(answer.status, 401 | 403) => {
                 Challenge::bearer(&answer.challenges)
             }
+            Ok(answer) if answer.status < 300 && opener == Opener::Initialize => {
+                self.step = Step::Challenging(Opener::ListTools);
+                let again = challenge_request(&self.subject.server_url, Opener::ListTools);
+                return Next::Fetch(again);
+            }
             Ok(_) => None,
+            // It answered before: what it says about itself may still be had.
+            Err(_) if opener == Opener::ListTools => None,
             Err(fault) => return Next::Failed(SignInFailure::Unreachable(fault)),
         };
         let start = Start {
@@ -458,10 +482,12 @@ impl SignIn {
     }
 
     fn scopes(&self, found: &Discovered) -> Vec<String> {
-        let granted = self.subject.granted_scope.as_deref();
         // More was asked for: what was granted before stays granted.
-        if granted.is_some() && !found.challenge_scopes.is_empty() {
-            return scopes::step_up(granted, found, &self.subject.profile);
+        if !self.subject.more_scopes.is_empty() {
+            let challenge_scopes = self.subject.more_scopes.clone();
+            let found = Discovered { challenge_scopes, ..found.clone() };
+            let granted = self.subject.granted_scope.as_deref();
+            return scopes::step_up(granted, &found, &self.subject.profile);
         }
         scopes::choose(found, &self.subject.profile)
     }
@@ -612,18 +638,26 @@ impl SignIn {
 }
 
 /// What MCP clients send first, without a token: its refusal says where to sign in.
-fn challenge_request(server_url: &str) -> Request {
+fn challenge_request(server_url: &str, opener: Opener) -> Request {
     let header = |name: &str, value: &str| (name.into(), Zeroizing::new(value.into()));
     let version = env!("CARGO_PKG_VERSION");
-    let body = format!(
-        r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{"protocolVersion":"2025-11-25","capabilities":{{}},"clientInfo":{{"name":"lamplighter","version":"{version}"}}}}}}"#
-    );
+    let (method, params) = match opener {
+        Opener::Initialize => (
+            "initialize",
+            format!(
+                r#"{{"protocolVersion":"{PROTOCOL}","capabilities":{{}},"clientInfo":{{"name":"lamplighter","version":"{version}"}}}}"#
+            ),
+        ),
+        Opener::ListTools => ("tools/list", String::from("{}")),
+    };
+    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
     Request {
         method: Method::Post,
         url: server_url.into(),
         headers: Vec::from([
             header("accept", "application/json, text/event-stream"),
             header("content-type", "application/json"),
+            header("mcp-protocol-version", PROTOCOL),
         ]),
         body: Zeroizing::new(body.into_bytes()),
         on_behalf_of: server_url.into(),

@@ -173,6 +173,10 @@ pub struct Reconnect {
     /// The loopback port to use, for this once.
     #[serde(default)]
     pub port: Option<u16>,
+    /// Scopes that a server asked for beyond those it granted (RFC 6750 §3.1,
+    /// `insufficient_scope`): asked for together with what was granted.
+    #[serde(default)]
+    pub more_scopes: Vec<String>,
     /// How long the browser is waited for, in milliseconds.
     #[serde(default = "five_minutes")]
     pub patience: Millis,
@@ -181,7 +185,13 @@ pub struct Reconnect {
 impl Reconnect {
     /// The usual way.
     pub const fn of(grant: GrantId) -> Self {
-        Self { grant, redirect: RedirectWish::Automatic, port: None, patience: five_minutes() }
+        Self {
+            grant,
+            redirect: RedirectWish::Automatic,
+            port: None,
+            more_scopes: Vec::new(),
+            patience: five_minutes(),
+        }
     }
 }
 

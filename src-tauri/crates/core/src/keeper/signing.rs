@@ -141,6 +141,7 @@ impl Keeper {
             metadata_url: config.metadata_url,
             stored: entry.and_then(stored_registration),
             kept,
+            more_scopes: wish.more_scopes.clone(),
             granted_scope: entry.and_then(|entry| entry.scope.clone()),
             recorded: entry.and_then(|entry| entry.authorization_server.clone()),
             confirmed_issuer: facts.and_then(|facts| facts.confirmed_issuer.clone()),
