@@ -29,12 +29,14 @@ Examples:
 pub(crate) const TEST: &str = "\
 cargo xtask test [PART…] [--no-install] [--list] [--long]
 
+Real clients and servers, the peers, are installed once, from npm, into target/peers.
+
 Without names: every part that CI runs, in order. One that fails does not stop the others.
 The last line is `N passed, N failed, N skipped`; the exit code is 1 if any failed.
 
   --list         say which parts there are, and run nothing
   --long         more cases where a part has any (LAMPLIGHTER_LONG=1)
-  --no-install   never install system packages; name what is missing and stop
+  --no-install   never install system packages or peers; name what is missing and stop
 
 Examples:
   cargo xtask test

@@ -9,9 +9,10 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::cargo::{self, Programs, cargo};
+use crate::deny;
 use crate::namespace::Namespace;
+use crate::peers::{self, CLAUDE_CODE, OIDC, Peer};
 use crate::system::{self, DBUS, IP, KEYRING, NODE, NPM, PIP, Tool, UNSHARE};
-use crate::{deny, peers};
 
 /// How a part ended.
 #[derive(Debug)]
@@ -41,8 +42,9 @@ enum What {
     Deny,
     /// A test binary of `tests/tests`.
     Binary(&'static str),
-    /// A test binary that runs real peers, and therefore without any network.
-    Isolated(&'static str),
+    /// A test binary that runs these peers, and therefore without any network; so many of its tests
+    /// run at once.
+    Isolated(&'static str, &'static [Peer], u8),
 }
 
 const fn part(
@@ -75,8 +77,9 @@ pub(crate) const PARTS: &[Part] = &[
     part("weather", "bad networks, disks and clocks", &[], What::Binary("weather")),
     part("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),
     part("keep", "the keeper in the foreground", &[], What::Binary("keep")),
-    part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code")),
-    part("beside", "the real Claude Code beside the keeper", PEERS, What::Isolated("beside")),
+    part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code", CLAUDE_CODE, 3)),
+    part("beside", "the real Claude Code beside the keeper", PEERS, What::Isolated("beside", CLAUDE_CODE, 3)),
+    part("oidc", "a certified authorization server, without a network", PEERS, What::Isolated("oidc", OIDC, 16)),
 ];
 
 /// The parts that `cargo xtask lint` runs.
@@ -85,7 +88,7 @@ pub(crate) const LINT: [&str; 4] = ["fmt", "clippy", "doc", "deny"];
 /// What all parts of one call share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Whether system packages may be installed.
+    /// Whether system packages and peers may be installed.
     install: bool,
     /// Whether more cases are wanted.
     long: bool,
@@ -146,35 +149,41 @@ impl Part {
                 shared.tell(&mut command)?;
                 cargo::succeeds(&mut command)
             }
-            What::Isolated(file) => return isolated(file, shared),
+            What::Isolated(file, peers, at_once) => return isolated(file, peers, at_once, shared),
         };
         Ok(if passed? { Outcome::Passed } else { Outcome::Failed })
     }
 
     /// Why it can't run here whatever is installed, if so.
     fn cannot(&self) -> Option<String> {
-        let (What::Binary(file) | What::Isolated(file)) = self.what else { return None };
+        let (What::Binary(file) | What::Isolated(file, ..)) = self.what else { return None };
         let source = cargo::root().join("tests/tests").join(format!("{file}.rs"));
         if !source.exists() {
             return Some("not written yet".to_owned());
         }
-        let elsewhere = matches!(self.what, What::Isolated(_)) && !cfg!(target_os = "linux");
-        elsewhere.then(|| "network namespaces need Linux".to_owned())
+        if !matches!(self.what, What::Isolated(..)) {
+            return None;
+        }
+        if !cfg!(target_os = "linux") {
+            return Some("network namespaces need Linux".to_owned());
+        }
+        let built_for = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+        (!built_for).then(|| "the peers are built for x86-64 and ARM64 only".to_owned())
     }
 }
 
 /// Runs a test binary where there is only loopback; peers are installed before, with the network.
-fn isolated(file: &str, shared: &Shared) -> Result<Outcome> {
+fn isolated(file: &str, peers: &[Peer], at_once: u8, shared: &Shared) -> Result<Outcome> {
     system::ensure(PEERS, shared.install)?;
     let namespace = match Namespace::find() {
         Ok(namespace) => namespace,
         Err(why) => return Ok(Outcome::Skipped(why)),
     };
-    peers::install()?;
+    peers::ensure(peers, shared.install)?;
     let built = cargo::build(&["test", "-p", "lamplighter-tests", "--test", file, "--no-run"])?;
     let mut command = namespace.command(&cargo::pick(&built, file)?);
     // Most of their time they wait, so more of them than there are cores may run at once.
-    command.args(["--test-threads=3", "--nocapture"]);
+    command.args([&format!("--test-threads={at_once}"), "--nocapture"]);
     shared.tell(&mut command)?;
     // As cargo would start it.
     command.current_dir(cargo::root().join("tests"));
