@@ -1,5 +1,5 @@
 //! What several parts of the tests share: a home of their own, the real Claude Code, a stand-in for
-//! the model API, and `lamplighter` itself.
+//! the model API, real authorization servers, and `lamplighter` itself.
 //!
 //! It sees public interfaces only and must never touch the developer's home or any network beyond
 //! loopback. Where to read next: `home`, which every test begins with.
@@ -16,9 +16,13 @@ pub mod keychain;
 #[cfg(target_os = "linux")]
 pub mod logind;
 pub mod model_api;
+pub mod oidc;
 pub mod peers;
 pub mod program;
+pub mod proxy;
 pub mod reconnect;
+pub mod script;
 pub mod session;
+pub mod sign_in;
 pub mod stage;
 pub mod store;

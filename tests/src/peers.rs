@@ -3,7 +3,10 @@
 //! It must not install anything: a test that finds a peer missing says which command brings it.
 //! Where to read next: `xtask/src/peers.rs`, which does install, and holds the same versions.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 /// Set by `cargo xtask test` once it has made a network namespace that has only loopback.
 pub const ISOLATED: &str = "LAMPLIGHTER_IN_NAMESPACE";
@@ -23,11 +26,27 @@ pub fn claude_code(version: &str) -> PathBuf {
     program
 }
 
+/// What the peers' scripts run on.
+pub fn node() -> PathBuf {
+    installed("node-22.23.3").join(".bin/node")
+}
+
+/// The packages of a peer, as `node_modules`.
+pub fn installed(name: &str) -> PathBuf {
+    let modules = folder().join(name).join("node_modules");
+    assert!(
+        modules.exists(),
+        "{} is not there: `cargo xtask test` installs what its parts need",
+        modules.display()
+    );
+    modules
+}
+
 /// Ends the test where real peers could reach anything but this machine.
 pub fn require_isolation() {
     assert!(
         std::env::var_os(ISOLATED).is_some_and(|value| value == "1"),
-        "real programs run only where there is no network: run `cargo xtask test claude-code`"
+        "real programs run only where there is no network: run `cargo xtask test`"
     );
     // The word of a variable is not enough: a namespace of our own has no other interface.
     let interfaces = std::fs::read_to_string("/proc/net/dev").expect("/proc/net/dev");
@@ -35,6 +54,17 @@ pub fn require_isolation() {
         interfaces.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim());
     let others: Vec<&str> = names.filter(|name| *name != "lo").collect();
     assert!(others.is_empty(), "this namespace has a network: {others:?}");
+}
+
+/// Whether real peers may run; says so if not, and that is no failure: plain `cargo test` has none.
+pub fn may_run(test: &str) -> bool {
+    if std::env::var_os(ISOLATED).is_none_or(|value| value != "1") {
+        let said = "SKIPPED: real programs run only where nothing but loopback exists";
+        let _ = writeln!(std::io::stderr().lock(), "{said} ({test})");
+        return false;
+    }
+    require_isolation();
+    true
 }
 
 fn folder() -> PathBuf {

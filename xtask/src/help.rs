@@ -10,6 +10,7 @@ cargo xtask COMMAND
   demo    the keeper at work on servers of its own, on loopback, in a temporary home
   test    everything that CI runs
   lint    formatting, clippy, documentation, licences
+  conformance   the official MCP suite against our sign-in flow
   bench   figures
 
 `cargo xtask COMMAND --help` says more.";
@@ -29,12 +30,14 @@ Examples:
 pub(crate) const TEST: &str = "\
 cargo xtask test [PART…] [--no-install] [--list] [--long]
 
+Real clients and servers, the peers, are installed once, from npm, into target/peers.
+
 Without names: every part that CI runs, in order. One that fails does not stop the others.
 The last line is `N passed, N failed, N skipped`; the exit code is 1 if any failed.
 
   --list         say which parts there are, and run nothing
   --long         more cases where a part has any (LAMPLIGHTER_LONG=1)
-  --no-install   never install system packages; name what is missing and stop
+  --no-install   never install system packages or peers; name what is missing and stop
 
 Examples:
   cargo xtask test
@@ -66,6 +69,17 @@ Formatting, clippy, documentation, licences: the first parts of `cargo xtask tes
 Examples:
   cargo xtask lint
   cargo xtask lint --fix";
+
+pub(crate) const CONFORMANCE: &str = "\
+cargo xtask conformance [--no-install]
+
+Runs the official MCP conformance suite against the engine's sign-in flow, by loopback and by the
+custom scheme, where there is only loopback. The same as `cargo xtask test conformance`.
+
+  --no-install   never install anything; name what is missing and stop
+
+Examples:
+  cargo xtask conformance";
 
 pub(crate) const DEMO: &str = "\
 cargo xtask demo

@@ -9,6 +9,7 @@
 
 mod bench;
 mod cargo;
+mod conformance;
 mod demo;
 mod deny;
 mod help;
@@ -78,6 +79,7 @@ fn command(parser: &mut Parser) -> Result<bool> {
         "bench" => (help::BENCH, &[]),
         "lint" => (help::LINT, &["fix", "no-install"]),
         "demo" => (help::DEMO, &[]),
+        "conformance" => (help::CONFORMANCE, &["no-install"]),
         "help" => return Ok(help::show(help::ALL)),
         other => bail!("no command {other:?}\n\n{}", help::ALL),
     };
@@ -97,6 +99,10 @@ fn command(parser: &mut Parser) -> Result<bool> {
         "demo" => {
             words.no_names()?;
             demo::run()
+        }
+        "conformance" => {
+            words.no_names()?;
+            test::run(&["conformance".to_owned()], install, false)
         }
         _ => {
             words.no_names()?;

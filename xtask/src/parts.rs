@@ -10,8 +10,9 @@ use anyhow::Result;
 
 use crate::cargo::{self, Programs, cargo};
 use crate::namespace::Namespace;
+use crate::peers::{self, CLAUDE_CODE, OIDC, Peer};
 use crate::system::{self, DBUS, IP, KEYRING, NODE, NPM, PIP, Tool, UNSHARE};
-use crate::{deny, peers};
+use crate::{conformance, deny};
 
 /// How a part ended.
 #[derive(Debug)]
@@ -41,10 +42,11 @@ enum What {
     Deny,
     /// A test binary of `tests/tests`.
     Binary(&'static str),
-    /// A test binary that runs real peers, and therefore without any network.
-    Isolated(&'static str),
-    /// A test binary that makes and takes away routes, and therefore has a network of its own.
-    Unconnected(&'static str),
+    /// A test binary that runs these peers, and therefore without any network; so many of its tests
+    /// run at once.
+    Isolated(&'static str, &'static [Peer], u8),
+    /// The official conformance suite, with our client.
+    Conformance,
 }
 
 const fn part(
@@ -80,10 +82,12 @@ pub(crate) const PARTS: &[Part] = &[
     part("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),
     part("keep", "the keeper in the foreground", &[], What::Binary("keep")),
     part("reconnect", "signing in, in the browser", &[], What::Binary("reconnect")),
-    part("network", "no network, a network that comes back, sleep and wake", NETWORK, What::Unconnected("network")),
+    part("network", "no network, a network that comes back, sleep and wake", NETWORK, What::Isolated("network", &[], 3)),
     part("leave", "service, on_change, and leaving without a trace", &[], What::Binary("leave")),
-    part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code")),
-    part("beside", "the real Claude Code beside the keeper", PEERS, What::Isolated("beside")),
+    part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code", CLAUDE_CODE, 3)),
+    part("beside", "the real Claude Code beside the keeper", PEERS, What::Isolated("beside", CLAUDE_CODE, 3)),
+    part("oidc", "a certified authorization server, without a network", PEERS, What::Isolated("oidc", OIDC, 16)),
+    part("conformance", "the official suite's sign-ins", PEERS, What::Conformance),
 ];
 
 /// The parts that `cargo xtask lint` runs.
@@ -92,7 +96,7 @@ pub(crate) const LINT: [&str; 4] = ["fmt", "clippy", "doc", "deny"];
 /// What all parts of one call share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Whether system packages may be installed.
+    /// Whether system packages and peers may be installed.
     install: bool,
     /// Whether more cases are wanted.
     long: bool,
@@ -153,46 +157,61 @@ impl Part {
                 shared.tell(&mut command)?;
                 cargo::succeeds(&mut command)
             }
-            What::Isolated(file) => return isolated(file, shared, Some(peers::install)),
-            What::Unconnected(file) => return isolated(file, shared, None),
+            What::Isolated(file, peers, at_once) => {
+                return isolated(file, self.tools, peers, at_once, shared);
+            }
+            What::Conformance => return conformance(shared),
         };
         Ok(if passed? { Outcome::Passed } else { Outcome::Failed })
     }
 
     /// Why it can't run here whatever is installed, if so.
     fn cannot(&self) -> Option<String> {
-        let (What::Binary(file) | What::Isolated(file) | What::Unconnected(file)) = self.what
-        else {
-            return None;
-        };
-        let source = cargo::root().join("tests/tests").join(format!("{file}.rs"));
-        if !source.exists() {
-            return Some("not written yet".to_owned());
+        match self.what {
+            What::Binary(_) | What::Cargo(..) | What::Deny => return None,
+            What::Isolated(..) | What::Conformance => {}
         }
-        let elsewhere = !matches!(self.what, What::Binary(_)) && !cfg!(target_os = "linux");
-        elsewhere.then(|| "network namespaces need Linux".to_owned())
+        if !cfg!(target_os = "linux") {
+            return Some("network namespaces need Linux".to_owned());
+        }
+        let built_for = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+        (!built_for).then(|| "the peers are built for x86-64 and ARM64 only".to_owned())
     }
 }
 
-/// Runs a test binary where there is only loopback; what it needs is installed before, with the
-/// network.
-fn isolated(file: &str, shared: &Shared, install: Option<fn() -> Result<()>>) -> Result<Outcome> {
-    system::ensure(if install.is_some() { PEERS } else { NETWORK }, shared.install)?;
+/// Runs a test binary where there is only loopback; peers are installed before, with the network.
+fn isolated(
+    file: &str,
+    tools: &[&Tool],
+    peers: &[Peer],
+    at_once: u8,
+    shared: &Shared,
+) -> Result<Outcome> {
+    system::ensure(tools, shared.install)?;
     let namespace = match Namespace::find() {
         Ok(namespace) => namespace,
         Err(why) => return Ok(Outcome::Skipped(why)),
     };
-    if let Some(install) = install {
-        install()?;
-    }
+    peers::ensure(peers, shared.install)?;
     let built = cargo::build(&["test", "-p", "lamplighter-tests", "--test", file, "--no-run"])?;
     let mut command = namespace.command(&cargo::pick(&built, file)?);
     // Most of their time they wait, so more of them than there are cores may run at once.
-    command.args(["--test-threads=3", "--nocapture"]);
+    command.args([&format!("--test-threads={at_once}"), "--nocapture"]);
     shared.tell(&mut command)?;
     // As cargo would start it.
     command.current_dir(cargo::root().join("tests"));
     command.env("CARGO_MANIFEST_DIR", cargo::root().join("tests"));
     let passed = cargo::succeeds(&mut command)?;
     Ok(if passed { Outcome::Passed } else { Outcome::Failed })
+}
+
+/// Runs the official suite where there is only loopback; each of its runs has to pass.
+fn conformance(shared: &Shared) -> Result<Outcome> {
+    system::ensure(PEERS, shared.install)?;
+    let namespace = match Namespace::find() {
+        Ok(namespace) => namespace,
+        Err(why) => return Ok(Outcome::Skipped(why)),
+    };
+    peers::ensure(peers::CONFORMANCE, shared.install)?;
+    conformance::run(namespace).map(|well| if well { Outcome::Passed } else { Outcome::Failed })
 }

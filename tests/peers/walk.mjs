@@ -1,0 +1,79 @@
+// A sign-in without a browser, against a server that approves by itself: what an MCP client does.
+//
+// It must use public endpoints only, so that a grant made here is one that anybody would get.
+// Where to read next: the MCP specification, "Authorization".
+
+import { createHash, randomBytes } from 'node:crypto';
+
+const REDIRECT = 'http://localhost:3118/callback';
+
+/// Registers a client, authorizes it and exchanges the code; all that a client would store.
+export async function signIn(metadata, resource, scope) {
+  const client = await post(metadata.registration_endpoint, 'application/json', JSON.stringify({
+    application_type: 'native',
+    client_name: 'A client of a test',
+    grant_types: ['authorization_code', 'refresh_token'],
+    redirect_uris: [REDIRECT],
+    response_types: ['code'],
+    token_endpoint_auth_method: 'none',
+  }));
+  const verifier = randomBytes(32).toString('base64url');
+  const state = randomBytes(16).toString('base64url');
+  const url = new URL(metadata.authorization_endpoint);
+  url.search = new URLSearchParams({
+    client_id: client.client_id,
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+    code_challenge_method: 'S256',
+    redirect_uri: REDIRECT,
+    resource,
+    response_type: 'code',
+    scope,
+    state,
+  });
+  const callback = await follow(url);
+  if (callback.searchParams.get('state') !== state) throw new Error(`another state: ${callback}`);
+  const tokens = await post(
+    metadata.token_endpoint,
+    'application/x-www-form-urlencoded',
+    new URLSearchParams({
+      client_id: client.client_id,
+      code: callback.searchParams.get('code'),
+      code_verifier: verifier,
+      grant_type: 'authorization_code',
+      redirect_uri: REDIRECT,
+      resource,
+    }).toString(),
+  );
+  return {
+    access_token: tokens.access_token,
+    client_id: client.client_id,
+    expires_at_ms: Date.now() + tokens.expires_in * 1000,
+    redirect_uri: REDIRECT,
+    refresh_token: tokens.refresh_token,
+    scope: tokens.scope ?? scope,
+  };
+}
+
+/// Follows redirects with cookies, as a browser does, up to the one that leaves for the client.
+async function follow(url) {
+  const cookies = new Map();
+  for (let hop = 0; hop < 10; hop += 1) {
+    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const response = await fetch(url, { headers: { cookie }, redirect: 'manual' });
+    for (const line of response.headers.getSetCookie()) {
+      const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
+      cookies.set(name, value);
+    }
+    const location = response.headers.get('location');
+    if (!location) throw new Error(`${response.status} at ${url.pathname}: ${await response.text()}`);
+    url = new URL(location, url);
+    if (url.href.startsWith(REDIRECT)) return url;
+  }
+  throw new Error('too many redirects');
+}
+
+async function post(url, type, body) {
+  const response = await fetch(url, { method: 'POST', headers: { 'content-type': type }, body });
+  if (!response.ok) throw new Error(`${response.status} at ${url}: ${await response.text()}`);
+  return response.json();
+}
