@@ -181,13 +181,24 @@ async fn converse(client: &Client, home: &Path, url: &str) -> Result<Reply, Fail
     let version = std::env::var("MCP_CONFORMANCE_PROTOCOL_VERSION");
     let version = version.unwrap_or_else(|_| "2025-11-25".into());
     let mut tool = String::from("test-tool");
+    let sessions = version.as_str() < "2026-07-28";
     for (id, method) in ["initialize", "tools/list", "tools/call"].into_iter().enumerate() {
-        let params = match method {
+        if method == "initialize" && !sessions {
+            continue;
+        }
+        let mut params = match method {
             "initialize" => json!({"protocolVersion": version, "capabilities": {},
                                    "clientInfo": {"name": "lamplighter", "version": "0"}}),
             "tools/list" => json!({}),
             _ => json!({"name": tool, "arguments": {}}),
         };
+        if !sessions {
+            params["_meta"] = json!({
+                "io.modelcontextprotocol/protocolVersion": version,
+                "io.modelcontextprotocol/clientInfo": {"name": "lamplighter", "version": "0"},
+                "io.modelcontextprotocol/clientCapabilities": {}
+            });
+        }
         let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         let answer = ask(client, home, url, &version, &body).await?;
         let challenge = Challenge::bearer(&answer.challenges);
@@ -217,6 +228,8 @@ async fn ask(
     let entry = store["mcpOAuth"].as_object().and_then(|entries| entries.values().next());
     let token = entry.and_then(|entry| entry["accessToken"].as_str()).ok_or("no token")?;
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned().into());
+    let method = body["method"].as_str().unwrap_or_default();
+    let tool = body["params"]["name"].as_str().unwrap_or_default();
     let request = Request {
         method: Method::Post,
         url: url.into(),
@@ -225,6 +238,8 @@ async fn ask(
             header("accept", "application/json, text/event-stream"),
             header("content-type", "application/json"),
             header("mcp-protocol-version", version),
+            header("mcp-method", method),
+            header("mcp-name", tool),
         ],
         body: body.to_string().into_bytes().into(),
         on_behalf_of: url.into(),

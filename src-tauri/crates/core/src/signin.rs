@@ -45,8 +45,10 @@ use crate::{
 };
 use client::{Client, Whose};
 
-/// The revision of MCP that a first request speaks.
-const PROTOCOL: &str = "2025-11-25";
+/// The revision of MCP that a greeting speaks.
+const WITH_SESSIONS: &str = "2025-11-25";
+/// The first revision without sessions.
+const WITHOUT_SESSIONS: &str = "2026-07-28";
 
 /// Where the browser is to come back to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -177,7 +179,8 @@ pub struct Gained {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Opener {
     Initialize,
-    /// Some servers greet anybody, and ask who it is only then.
+    /// In the form of the revision without sessions (2026-07-28): its servers know no greeting, and
+    /// others greet anybody and ask only then who it is.
     ListTools,
 }
 
@@ -260,7 +263,7 @@ impl SignIn {
             Ok(answer) if matches!(answer.status, 401 | 403) => {
                 Challenge::bearer(&answer.challenges)
             }
-            Ok(answer) if answer.status < 300 && opener == Opener::Initialize => {
+            Ok(_) if opener == Opener::Initialize => {
                 self.step = Step::Challenging(Opener::ListTools);
                 let again = challenge_request(&self.subject.server_url, Opener::ListTools);
                 return Next::Fetch(again);
@@ -640,15 +643,22 @@ impl SignIn {
 /// What MCP clients send first, without a token: its refusal says where to sign in.
 fn challenge_request(server_url: &str, opener: Opener) -> Request {
     let header = |name: &str, value: &str| (name.into(), Zeroizing::new(value.into()));
-    let version = env!("CARGO_PKG_VERSION");
-    let (method, params) = match opener {
+    let info = concat!(r#"{"name":"lamplighter","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
+    let (method, revision, params) = match opener {
         Opener::Initialize => (
             "initialize",
+            WITH_SESSIONS,
             format!(
-                r#"{{"protocolVersion":"{PROTOCOL}","capabilities":{{}},"clientInfo":{{"name":"lamplighter","version":"{version}"}}}}"#
+                r#"{{"protocolVersion":"{WITH_SESSIONS}","capabilities":{{}},"clientInfo":{info}}}"#
             ),
         ),
-        Opener::ListTools => ("tools/list", String::from("{}")),
+        Opener::ListTools => (
+            "tools/list",
+            WITHOUT_SESSIONS,
+            format!(
+                r#"{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"{WITHOUT_SESSIONS}","io.modelcontextprotocol/clientInfo":{info},"io.modelcontextprotocol/clientCapabilities":{{}}}}}}"#
+            ),
+        ),
     };
     let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
     Request {
@@ -657,7 +667,8 @@ fn challenge_request(server_url: &str, opener: Opener) -> Request {
         headers: Vec::from([
             header("accept", "application/json, text/event-stream"),
             header("content-type", "application/json"),
-            header("mcp-protocol-version", PROTOCOL),
+            header("mcp-protocol-version", revision),
+            header("mcp-method", method),
         ]),
         body: Zeroizing::new(body.into_bytes()),
         on_behalf_of: server_url.into(),
