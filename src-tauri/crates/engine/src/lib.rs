@@ -19,6 +19,7 @@ pub mod on_change;
 pub mod open;
 pub mod paths;
 pub mod probe;
+pub mod redirect;
 pub mod seal;
 pub mod service;
 pub mod settings;
