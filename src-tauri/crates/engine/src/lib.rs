@@ -5,6 +5,7 @@
 //!
 //! Where to read next: [`stores`] for what belongs to other programs.
 
+pub mod browser;
 pub mod clock;
 pub mod doctor;
 pub mod driver;

@@ -263,10 +263,12 @@ fn free(has_v6: bool) -> Result<(u16, Vec<StdListener>), PortFault> {
 }
 
 fn fault(port: u16, error: &io::Error) -> PortFault {
-    let what = match error.kind() {
-        io::ErrorKind::AddrInUse => holder::of(port),
-        io::ErrorKind::PermissionDenied => "this system keeps it for an administrator".into(),
-        _ => error.to_string(),
+    let what = if error.kind() == io::ErrorKind::AddrInUse {
+        holder::of(port)
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "this system keeps it for an administrator".into()
+    } else {
+        error.to_string()
     };
     PortFault { port, what }
 }

@@ -59,7 +59,7 @@ async fn a_callback_is_handed_on_and_gets_the_page_that_answers_it() {
     for part in ["<h1>Done 1</h1>", "<p>Slack is signed in.</p>", "You can close this tab."] {
         assert!(back.contains(part), "{back}");
     }
-    let (head, body) = back.split_once("\r\n\r\n").unwrap();
+    let (headers, body) = back.split_once("\r\n\r\n").unwrap();
     for header in [
         "content-security-policy: default-src 'none'; style-src 'unsafe-inline';",
         "referrer-policy: no-referrer",
@@ -67,7 +67,7 @@ async fn a_callback_is_handed_on_and_gets_the_page_that_answers_it() {
         "connection: close",
         "content-type: text/html; charset=utf-8",
     ] {
-        assert!(head.contains(header), "{header} is not in {head}");
+        assert!(headers.contains(header), "{header} is not in {headers}");
     }
     assert!(!body.contains("state"), "the page repeats nothing of the query");
     drop(listener);

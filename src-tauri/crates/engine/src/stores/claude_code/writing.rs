@@ -119,12 +119,11 @@ impl ClaudeCode {
         } else {
             let Some(enrolment) = first else { return Ok(Some(Written::Gone)) };
             let entry = entry::made(change, enrolment);
-            match grants {
-                Some(grants) => grants.change(text, &mut edits, [(key, Some(entry))]),
-                None => {
-                    let made = entry::object([(key, Some(entry))]);
-                    whole.change(text, &mut edits, [(GRANTS, Some(made))]);
-                }
+            if let Some(grants) = grants {
+                grants.change(text, &mut edits, [(key, Some(entry))]);
+            } else {
+                let made = entry::object([(key, Some(entry))]);
+                whole.change(text, &mut edits, [(GRANTS, Some(made))]);
             }
         }
         let content = Zeroizing::new(edits.apply(text));
