@@ -9,6 +9,19 @@
 
 use std::io::Write as _;
 
+use lamplighter_core::{
+    ids::EntryKey,
+    secret::Secret,
+    store::{Change, ClientCredentials, Enrolment, NewTokens, TokenPair, Written},
+    time::Wall,
+};
+use lamplighter_engine::{
+    paths::Env,
+    stores::{
+        Store as _,
+        claude_code::{ClaudeCode, Folder, Form},
+    },
+};
 use lamplighter_rehearsal::{Control, Mint, Outcome, Rehearsal, Rotation, Seen, short_id};
 use lamplighter_tests::{
     claude::Claude,
@@ -316,6 +329,67 @@ fn a_sign_in_outlives_lamplighter(version: &str) {
     assert_eq!(rig.control.violations(), Vec::<String>::new());
 }
 
+/// (e) What a first sign-in writes is all that Claude Code needs: it connects with it, and later
+/// refreshes by itself, with our client and without a registration of its own.
+fn a_first_sign_in_is_taken_as_it_is(version: &str) {
+    let rig = Rig::signed_in(3600);
+    std::fs::remove_file(rig.home.claude(CREDENTIALS)).expect("a file to remove");
+    let claude = rig.claude(version);
+    let env = Env::fixed([("HOME", rig.home.path())]);
+    let folder = Folder::usual(&env).expect("a home");
+    let store = ClaudeCode::new(folder, env).with_form(Form::File);
+    let listed = store.look().expect("a list of servers").servers;
+    assert_eq!(listed[0].key, Some(EntryKey(rig.key())));
+    let mut change = Change {
+        key: EntryKey(rig.key()),
+        expect: TokenPair::default(),
+        client_id: rig.client_id.clone(),
+        new: NewTokens {
+            access: Secret::new(rig.minted.access.clone()),
+            refresh: Some(Secret::new(rig.minted.refresh.clone())),
+            expires_at: Some(Wall(rig.minted.expires_at_ms)),
+            scope: Some(rig.minted.scope.clone()),
+        },
+        enrolment: Some(Enrolment {
+            server_name: NAME.into(),
+            server_url: rig.url.clone(),
+            client: ClientCredentials { id: rig.client_id.clone(), secret: None },
+            redirect_uri: "http://localhost:50000/callback".into(),
+            issuer: rig.issuer.clone(),
+            authorization_server: rig.issuer.clone(),
+            resource_metadata_url: None,
+            metadata_found: true,
+            metadata_url: None,
+        }),
+    };
+    assert_eq!(store.write(&change), Ok(Written::Saved));
+    let connects = || {
+        let list = claude.list().succeeded().out;
+        let line = list.lines().find(|line| line.starts_with("rig: ")).unwrap_or(&list);
+        assert!(line.ends_with(" Connected"), "{list}");
+    };
+    connects();
+    assert_eq!((rig.stored(), rig.control.refreshes()), (rig.minted.clone(), vec![]));
+    // Signed in once more, over what stands there now; and an hour later.
+    rig.control.kill_access_tokens();
+    change.expect = store.look().expect("a store").entries[0].pair.clone();
+    change.new.expires_at = Some(Wall(store::now_ms() - 60_000));
+    assert_eq!(store.write(&change), Ok(Written::Saved));
+    connects();
+    let theirs = rig.refreshes(false);
+    assert_eq!(theirs.len(), 1, "{theirs:?}");
+    assert_eq!((&theirs[0].outcome, theirs[0].reuse), (&Outcome::Issued, false));
+    let entry = store::entry(&rig.home, &rig.key());
+    assert_eq!(entry["clientId"], rig.client_id, "another client was registered");
+    assert!(rig.control.is_refresh_live(&rig.stored().refresh));
+    assert_eq!(rig.control.violations(), Vec::<String>::new());
+    // Signed out: it is as if nobody had ever signed in.
+    let pair = store.look().expect("a store").entries[0].pair.clone();
+    assert_eq!(store.remove(&change.key, &pair), Ok(Written::Saved));
+    let list = claude.list().succeeded().out;
+    assert!(!list.contains(" Connected"), "{list}");
+}
+
 /// Whether real programs may be started here; if not, says so where it is seen.
 fn allowed(test: &str, version: &str) -> bool {
     if std::env::var_os(peers::ISOLATED).is_some_and(|value| value == "1") {
@@ -368,6 +442,13 @@ macro_rules! with {
             fn a_sign_in_outlives_lamplighter() {
                 if super::allowed("a_sign_in_outlives_lamplighter", VERSION) {
                     super::a_sign_in_outlives_lamplighter(VERSION);
+                }
+            }
+
+            #[test]
+            fn a_first_sign_in_is_taken_as_it_is() {
+                if super::allowed("a_first_sign_in_is_taken_as_it_is", VERSION) {
+                    super::a_first_sign_in_is_taken_as_it_is(VERSION);
                 }
             }
         }

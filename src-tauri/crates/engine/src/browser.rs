@@ -22,6 +22,9 @@ pub enum BrowserFault {
     /// Not HTTPS, nor HTTP on this machine.
     #[error("the sign-in page's address is not one that Lamplighter opens")]
     NotAPage,
+    /// Nobody would see it.
+    #[error("there is no desktop here to open a browser on")]
+    NoDesktop,
     /// Nothing here opens pages.
     #[error("no browser could be opened ({0})")]
     NoOpener(io::Error),
@@ -32,12 +35,22 @@ pub fn open(url: &Secret) -> Result<(), BrowserFault> {
     if !may_open(url.expose()) {
         return Err(BrowserFault::NotAPage);
     }
+    if !has_desktop() {
+        return Err(BrowserFault::NoDesktop);
+    }
     let mut opener = opener(url.expose());
     opener.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = opener.spawn().map_err(BrowserFault::NoOpener)?;
     // It ends by itself; somebody has to take note of that.
     std::thread::spawn(move || child.wait());
     Ok(())
+}
+
+/// Without a desktop `xdg-open` starts a text browser that nobody sees, and reports success.
+fn has_desktop() -> bool {
+    let ways = ["DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"];
+    let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    cfg!(any(target_os = "macos", windows)) || ways.iter().any(set)
 }
 
 /// HTTPS anywhere, HTTP only on this machine; nothing that a parser would have to repair.

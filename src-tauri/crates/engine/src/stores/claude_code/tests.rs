@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use lamplighter_core::store::NewTokens;
+use lamplighter_core::store::{ClientCredentials, NewTokens, SignInConfig};
 
 use super::*;
 
@@ -24,6 +24,35 @@ fn the_credential_manager_is_in_use_where_the_program_is_told_so_or_its_gate_is_
         fs::write(&file, text).unwrap();
         assert_eq!(credential_manager(&plain, &file), in_use, "{text}");
     }
+}
+
+#[test]
+fn a_server_without_an_entry_is_listed_once_with_its_key_and_its_configured_client() {
+    let (home, store) = store_of(0);
+    let server = |oauth: Value| serde_json::json!({ "type": "http", "url": "https://a.example/mcp", "oauth": oauth });
+    let key = key::entry_key("app", "http", "https://a.example/mcp", &serde_json::Map::new());
+    let key = key.unwrap();
+    let app = server(serde_json::json!({ "clientId": "id", "callbackPort": 3118 }));
+    let unknown = serde_json::json!({ "type": "http", "url": "https://${NOT_SET_HERE}/mcp" });
+    let main = serde_json::json!({
+        "mcpServers": { "app": app, "org": server(serde_json::json!({ "xaa": true })), "what": unknown },
+        "projects": { "/work": { "mcpServers": { "app": server(Value::Null) } } }
+    });
+    fs::write(home.path().join(".claude.json"), main.to_string()).unwrap();
+    let secrets =
+        serde_json::json!({ "mcpOAuthClientConfig": { key.as_str(): { "clientSecret": "s3" } } });
+    fs::write(store.folder.credentials(), secrets.to_string()).unwrap();
+    let listed = store.look().unwrap().servers;
+    let keys: Vec<_> = listed.iter().map(|s| (s.name.as_str(), s.key.clone())).collect();
+    assert_eq!(keys, [("app", Some(key)), ("org", None), ("what", None)]);
+    let client = ClientCredentials { id: "id".into(), secret: Some(Secret::new("s3")) };
+    let configured =
+        SignInConfig { client: Some(client), callback_port: Some(3118), metadata_url: None };
+    assert_eq!(listed[0].sign_in, configured);
+    // Without a store the same is known, but for the secret.
+    fs::remove_file(store.folder.credentials()).unwrap();
+    let client = store.look().unwrap().servers.swap_remove(0).sign_in.client.unwrap();
+    assert_eq!((client.id.as_str(), client.secret), ("id", None));
 }
 
 /// A store with this many entries of the usual size, in a home of its own.
