@@ -35,10 +35,12 @@ use crate::{
     history::History,
     http::Http,
     journal::Journal,
+    keyring::Later,
     lock::EngineLock,
     paths::Env,
     probe::Probe,
     redirect::Knock,
+    seal::Key,
     socket::{Asked, Guest, Invited, Reply, Request, Said},
     state::State,
     stores::Store,
@@ -76,6 +78,8 @@ pub struct Limbs {
     pub socket: PathBuf,
     /// The environment, which leads to the system's bus.
     pub env: Env,
+    /// The keyring, where it had no key for the journal yet.
+    pub keyring: Option<Later>,
     /// Says that this is the one engine; held to the end.
     pub lock: EngineLock,
 }
@@ -99,6 +103,7 @@ pub struct Driver {
     answer: mpsc::UnboundedSender<(Ticket, Outcome)>,
     socket: PathBuf,
     env: Env,
+    keyring: Option<Later>,
     /// Whether there was a way out when it was last asked; `None` before that.
     network: Option<bool>,
     /// When a move from network to network was last told to core.
@@ -139,6 +144,7 @@ impl Driver {
             answer,
             socket: limbs.socket,
             env: limbs.env,
+            keyring: limbs.keyring,
             network: None,
             moved_at: None,
             signs_in: false,
@@ -263,6 +269,9 @@ impl Driver {
                     News::ClockSet => {}
                     News::Routes => self.routes_changed(),
                 },
+                key = key_of(&mut self.keyring), if !self.keeper.holds_unsaved() => {
+                    self.unlock_journal(key);
+                }
                 () = &mut stop, if !stopping => {
                     stopping = true;
                     self.handle(Input::Stopping);
@@ -281,11 +290,23 @@ impl Driver {
         drop(leave);
     }
 
+    /// The keyring has the journal's key after all.
+    fn unlock_journal(&mut self, key: Key) {
+        self.keyring = None;
+        if let Some(records) = self.world.unlock_journal(key, self.clock.now().wall) {
+            tracing::info!(records = records.len(), "the journal is sealed and open");
+            self.handle(Input::JournalOpened(records));
+        }
+    }
+
     /// Time passed unseen: everything is planned anew.
     fn woke(&mut self, why: WokeWhy) {
         tracing::info!(?why, "everything is planned anew");
         if why == WokeWhy::Resumed {
             self.world.just_woke();
+            if let Some(keyring) = &mut self.keyring {
+                keyring.hurry();
+            }
         }
         self.handle(Input::Woke(why));
     }
@@ -481,5 +502,13 @@ impl Driver {
         if let Err(fault) = history.record(event, self.clock.now().wall) {
             tracing::warn!(%fault, "the history can't be kept");
         }
+    }
+}
+
+/// The key, when there is one; never, where none is looked for.
+async fn key_of(keyring: &mut Option<Later>) -> Key {
+    match keyring {
+        Some(later) => later.key().await,
+        None => std::future::pending().await,
     }
 }

@@ -66,8 +66,8 @@ impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoKey => {
-                "it is sealed, and the keyring that holds its key can't be asked now; unlock it and \
-                 start Lamplighter again"
+                "it is sealed, and the keyring that holds its key can't be asked now; unlock it, and \
+                 the keeper goes on by itself"
             }
             Self::OtherKey => {
                 "it is sealed under another key than the one in your keyring; if that keyring was \
@@ -131,6 +131,31 @@ impl Journal {
         }
         let records = journal.records.clone();
         (journal, records, state)
+    }
+
+    /// A key was had after all: opens what was closed for want of one, and seals what lies in plain.
+    /// The records that were closed in, or `None` if nothing changed.
+    pub fn unlock(&mut self, key: Key, now: Wall) -> Option<Vec<Record>> {
+        match self.closed {
+            None if self.key.is_none() => {
+                self.key = Some(key);
+                if self.write().is_err() {
+                    // It stays as it lies.
+                    self.key = None;
+                    return None;
+                }
+                Some(Vec::new())
+            }
+            Some(Closed::NoKey) => {
+                let (opened, records, state) = Self::open(&self.place, Some(key), now);
+                if let JournalState::Closed(_) = state {
+                    return None;
+                }
+                *self = opened;
+                Some(records)
+            }
+            None | Some(Closed::OtherKey | Closed::Newer | Closed::Denied(_)) => None,
+        }
     }
 
     /// How many records lie at `place` and how they lie there, changing nothing.

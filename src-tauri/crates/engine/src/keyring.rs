@@ -7,6 +7,7 @@
 //!
 //! A key that is created goes in under service `dev.lamplighter`, user `journal-key`.
 
+mod later;
 #[cfg(any(target_os = "macos", windows))]
 mod native;
 #[cfg(all(unix, not(target_os = "macos")))]
@@ -17,6 +18,8 @@ use std::{
     thread,
     time::Duration,
 };
+
+pub use later::Later;
 
 use crate::{
     paths::Env,

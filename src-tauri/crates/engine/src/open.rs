@@ -20,11 +20,11 @@ use crate::{
     history::History,
     http::{Client, Limits, NetworkFault, SystemNames},
     journal::Journal,
-    keyring,
+    keyring::{self, Later},
     lock::{EngineLock, LockFault},
     paths::{Env, Paths, PathsFault},
     probe::{McpProbe, NoProbe, Probe},
-    settings::{Settings, SettingsFault},
+    settings::{KeyringUse, Settings, SettingsFault},
     state::{State, StateFault},
     stores::{
         Store,
@@ -134,6 +134,11 @@ impl Place {
         let answer = keyring::journal_key(&self.settings, &self.env);
         let (journal, records, found) =
             Journal::open(&self.paths.journal_file(), answer.key().cloned(), clock.now().wall);
+        let keyring =
+            (answer.key().is_none() && self.settings.keyring == KeyringUse::Auto).then(|| {
+                let (settings, env) = (self.settings.clone(), self.env.clone());
+                Later::new(Arc::new(move || keyring::journal_key(&settings, &env)))
+            });
         tracing::info!(journal = ?found, records = records.len(), "opened");
         // Without a history nothing is lost but the history.
         let history = History::open(&self.paths.history_file(), clock.now().wall)
@@ -180,6 +185,7 @@ impl Place {
             history,
             socket: self.paths.socket_file(),
             env: self.env,
+            keyring,
             lock,
         };
         Ok(Driver::new(keeper, limbs, listener))

@@ -87,6 +87,8 @@ pub enum Input {
     Stopping,
     /// A browser came back, or a person brought what it showed: the callback's query.
     CalledBack(Door, Secret),
+    /// The journal could be opened after all: what it holds from an earlier run.
+    JournalOpened(Vec<Record>),
     /// An effect ended.
     Done(Ticket, Outcome),
     /// Facts could not be kept.

@@ -180,6 +180,7 @@ impl Keeper {
             Input::FallingAsleep => self.asleep_until = Some(now.boot + ASLEEP_AT_MOST),
             Input::Network(up) => self.network = Some(up),
             Input::Stopping => self.stopping = true,
+            Input::JournalOpened(records) => self.journal_opened(records),
             Input::CalledBack(door, query) => self.called_back(door, &query),
             Input::Done(ticket, outcome) => self.done(ticket, outcome),
             // The next change of facts asks again; nothing that matters hangs on them alone.

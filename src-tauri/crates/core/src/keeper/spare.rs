@@ -119,6 +119,20 @@ impl Keeper {
         }
     }
 
+    /// The journal was closed until now. What it held is taken up as at a start, and what waited for a
+    /// journal waits no longer.
+    pub(super) fn journal_opened(&mut self, mut records: Vec<Record>) {
+        records.retain(|record| !self.spares.contains_key(&record.id));
+        self.take_up_journal(records);
+        for grant in self.grants.values_mut() {
+            if matches!(grant.failure, Some(Failure::Journal(_))) {
+                grant.failure = None;
+                grant.wait_until = None;
+                grant.attempts = 0;
+            }
+        }
+    }
+
     /// Keeps a record; older ones about the same entries are moot, their tokens spent.
     pub(super) fn keep_spare(&mut self, record: Record, owed: bool) {
         let older: Vec<RecordId> = self

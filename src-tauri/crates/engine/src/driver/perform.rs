@@ -24,6 +24,7 @@ use crate::{
     http::Http,
     journal::Journal,
     probe::Probe,
+    seal::Key,
     stores::{RefreshLock, Store},
 };
 
@@ -91,6 +92,12 @@ impl World {
         let (places, ids) = (Arc::clone(&self.places), vec![store.clone()]);
         let look = tokio::task::spawn_blocking(move || read(&places, &ids));
         look.await.ok()?.pop().map(|(_, seen)| seen)
+    }
+
+    /// Opens and seals the journal under this key; the records that were closed in, if that changed
+    /// anything.
+    pub(super) fn unlock_journal(&self, key: Key, now: Wall) -> Option<Vec<Record>> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).unlock(key, now)
     }
 
     /// The machine resumed a moment ago: for a minute a lock is not called stale at first sight.

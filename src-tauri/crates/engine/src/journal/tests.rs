@@ -353,3 +353,20 @@ fn what_still_waits_is_counted_without_a_change() {
     assert_eq!(Journal::left(&home.place(), Some(key(2))), Err(Closed::OtherKey));
     assert_eq!(fs::read(home.place()).unwrap(), before);
 }
+
+#[test]
+fn a_key_that_comes_later_opens_what_was_closed_and_seals_what_lies_in_plain() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("journal");
+    let key = key(1);
+    let (mut plain, _, _) = Journal::open(&place, None, NOW);
+    plain.keep(record("a", Stage::Intent)).unwrap();
+    assert_eq!(plain.unlock(key.clone(), NOW), Some(vec![]));
+    drop(plain);
+    let (mut closed, records, state) = Journal::open(&place, None, NOW);
+    assert_eq!((records.len(), state), (0, JournalState::Closed(Closed::NoKey)));
+    assert!(closed.keep(record("b", Stage::Intent)).is_err());
+    assert_eq!(closed.unlock(self::key(2), NOW), None, "another key opens nothing");
+    assert_eq!(closed.unlock(key, NOW).map(|records| records.len()), Some(1));
+    closed.keep(record("b", Stage::Intent)).unwrap();
+}

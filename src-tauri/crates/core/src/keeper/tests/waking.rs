@@ -86,3 +86,25 @@ fn without_a_network_the_row_says_so_and_nobody_is_told() {
     world.pass(&mut keeper, 4_000);
     assert_eq!(world.health(&keeper), Health::Healthy);
 }
+
+#[test]
+fn a_journal_that_opens_later_is_taken_up_as_at_a_start_and_renewals_go_on() {
+    let mut world = World::new();
+    world.journal_broken = true;
+    let mut keeper = world.start();
+    assert!(world.server.presented.is_empty(), "nothing leaves without an intent");
+    // An earlier run wrote down new tokens that no store holds yet.
+    let mut earlier = World::new();
+    earlier.write_faults = VecDeque::from(vec![StoreFault::DiskFull { place: "x".into() }; 9]);
+    earlier.start();
+    let records: Vec<Record> = earlier.journal.values().cloned().collect();
+    assert!(matches!(records[0].stage, crate::journal::Stage::Answered(_)));
+    world.server = earlier.server.clone();
+    world.known_spent.clone_from(&earlier.known_spent);
+    world.journal_broken = false;
+    world.journal.clone_from(&earlier.journal);
+    keeper.handle(Input::JournalOpened(records), world.now);
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()));
+    assert_eq!(world.server.presented.len(), 1, "the spent one is never presented again");
+}

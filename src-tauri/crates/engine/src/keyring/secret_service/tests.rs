@@ -143,6 +143,23 @@ fn a_real_keyring_keeps_the_key_and_a_locked_one_is_told_without_a_dialog() {
 }
 
 #[test]
+fn a_keyring_that_appears_later_is_found_without_a_restart() {
+    let Some(mut bus) = Bus::start() else { return };
+    assert!(matches!(bus.ask(), KeyringAnswer::Absent(_)));
+    let env = Env::fixed([(BUS, bus.address.clone())]);
+    let asker: crate::keyring::later::Ask =
+        std::sync::Arc::new(move || ask(SystemKeyring::new(&env), LONG));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut later = runtime.block_on(async { crate::keyring::Later::new(asker) });
+    if !bus.keyring(Unlock::ByPassword) {
+        return;
+    }
+    later.hurry();
+    let key = runtime.block_on(later.key());
+    assert_eq!(bus.ask(), KeyringAnswer::Present(key));
+}
+
+#[test]
 fn where_no_keyring_was_ever_set_up_none_is_made() {
     let Some(mut bus) = Bus::start() else { return };
     if !bus.keyring(Unlock::No) {

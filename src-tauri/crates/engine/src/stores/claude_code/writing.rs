@@ -3,7 +3,7 @@
 //!
 //! It must never write a text that does not parse, an entry that somebody changed meanwhile, or one
 //! that is left alone; and never bring back what the user signed out of. Read next: `entry` (which
-//! bytes), [`atomic`](crate::stores::atomic) (how a file is replaced).
+//! bytes), [`atomic`] (how a file is replaced).
 
 use std::{
     fs,
