@@ -10,6 +10,7 @@ pub mod browser;
 pub mod claude;
 pub mod desk;
 pub mod home;
+pub mod hostile;
 mod http;
 pub mod keeper;
 pub mod keychain;

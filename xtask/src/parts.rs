@@ -82,6 +82,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),
     part("keep", "the keeper in the foreground", &[], What::Binary("keep")),
     part("reconnect", "signing in, in the browser", &[], What::Binary("reconnect")),
+    part("hostile", "hostile servers at a sign-in", &[], What::Binary("hostile")),
     part("network", "no network, a network that comes back, sleep and wake", NETWORK, What::Isolated("network", &[], 3)),
     part("leave", "service, on_change, and leaving without a trace", &[], What::Binary("leave")),
     part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code", CLAUDE_CODE, 3)),
