@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests: a step that fails is a test that fails")]
 
 pub mod claude;
+pub mod conformance;
 pub mod home;
 mod http;
 pub mod keeper;
@@ -16,6 +17,7 @@ pub mod peers;
 pub mod program;
 pub mod proxy;
 pub mod script;
+pub mod server;
 pub mod session;
 pub mod sign_in;
 pub mod stage;

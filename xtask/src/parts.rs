@@ -11,7 +11,7 @@ use anyhow::Result;
 use crate::cargo::{self, Programs, cargo};
 use crate::deny;
 use crate::namespace::Namespace;
-use crate::peers::{self, CLAUDE_CODE, OIDC, Peer};
+use crate::peers::{self, CLAUDE_CODE, CONFORMANCE, OIDC, Peer, SERVERS};
 use crate::system::{self, DBUS, IP, KEYRING, NODE, NPM, PIP, Tool, UNSHARE};
 
 /// How a part ended.
@@ -62,6 +62,7 @@ const DENY_WARNINGS: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
 /// A real keyring, where the system has the one that the tests know.
 const UNIT: &[&Tool] = if cfg!(target_os = "linux") { &[&DBUS, &KEYRING] } else { &[] };
 const PEERS: &[&Tool] = &[&NODE, &NPM, &IP, &UNSHARE];
+const PYTHON_PEERS: &[&Tool] = &[&NODE, &NPM, &PIP, &IP, &UNSHARE];
 
 /// Everything, in the order in which it runs.
 #[rustfmt::skip]
@@ -81,6 +82,8 @@ pub(crate) const PARTS: &[Part] = &[
     part("beside", "the real Claude Code beside the keeper", PEERS, What::Isolated("beside", CLAUDE_CODE, 3)),
     part("soak", "several of the real Claude Code, and Lamplighter in their midst", PEERS, What::Isolated("soak", CLAUDE_CODE, 2)),
     part("oidc", "a certified authorization server, without a network", PEERS, What::Isolated("oidc", OIDC, 16)),
+    part("servers", "what MCP servers are built on, without a network", PYTHON_PEERS, What::Isolated("servers", SERVERS, 16)),
+    part("conformance", "the official MCP suite, without a network", PEERS, What::Isolated("conformance", CONFORMANCE, 2)),
 ];
 
 /// The parts that `cargo xtask lint` runs.
