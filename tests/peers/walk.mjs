@@ -54,22 +54,40 @@ export async function signIn(metadata, resource, scope) {
   };
 }
 
-/// Follows redirects with cookies, as a browser does, up to the one that leaves for the client.
+/// Follows redirects with cookies and agrees to every form, as a person with a browser does, up to
+/// the redirect that leaves for the client.
 async function follow(url) {
   const cookies = new Map();
+  let form;
   for (let hop = 0; hop < 10; hop += 1) {
     const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
-    const response = await fetch(url, { headers: { cookie }, redirect: 'manual' });
+    const method = form ? 'POST' : 'GET';
+    const headers = { cookie, ...(form && { origin: url.origin }) };
+    const response = await fetch(url, { body: form, headers, method, redirect: 'manual' });
     for (const line of response.headers.getSetCookie()) {
       const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
       cookies.set(name, value);
     }
     const location = response.headers.get('location');
-    if (!location) throw new Error(`${response.status} at ${url.pathname}: ${await response.text()}`);
-    url = new URL(location, url);
+    form = location ? undefined : agreement(await response.text());
+    if (!location && !form) throw new Error(`${response.status} at ${url.pathname}`);
+    if (location) url = new URL(location, url);
     if (url.href.startsWith(REDIRECT)) return url;
   }
   throw new Error('too many redirects');
+}
+
+/// What a page's form sends when its first button is pressed; nothing where there is no form.
+function agreement(page) {
+  if (!page.includes('<form')) return undefined;
+  const fields = new URLSearchParams();
+  const attribute = (tag, name) => new RegExp(` ${name}="([^"]*)"`).exec(tag)?.[1] ?? '';
+  for (const [tag] of page.matchAll(/<input[^>]*>/g)) {
+    fields.set(attribute(tag, 'name'), attribute(tag, 'value'));
+  }
+  const [button] = /<button[^>]*>/.exec(page) ?? [''];
+  fields.set(attribute(button, 'name'), attribute(button, 'value'));
+  return fields;
 }
 
 async function post(url, type, body) {

@@ -23,6 +23,7 @@ pub mod program;
 pub mod proxy;
 pub mod reconnect;
 pub mod script;
+pub mod server;
 pub mod session;
 pub mod sign_in;
 pub mod stage;

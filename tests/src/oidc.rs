@@ -83,6 +83,11 @@ impl OidcProvider {
         self.script().ready("server_url")
     }
 
+    /// What it calls itself.
+    pub fn issuer(&self) -> &str {
+        self.script().ready("issuer")
+    }
+
     /// The port it listens on.
     pub fn port(&self) -> u16 {
         self.script().port()
@@ -96,6 +101,16 @@ impl OidcProvider {
     /// Ends the grant of this refresh token, as an operator would.
     pub fn revoke(&self, refresh_token: &str) {
         self.script().ask("revoke", json!({"refresh_token": refresh_token}));
+    }
+
+    /// Ends every grant there is.
+    pub fn revoke_all(&self) {
+        self.script().just("revoke_all");
+    }
+
+    /// Signs in at a server that has this one behind it.
+    pub(crate) fn sign_in_at(&self, origin: &str, server_url: &str) -> SignIn {
+        SignIn::told(server_url, &self.script().ask("sign_in", json!({"at": origin})))
     }
 
     /// Forgets a registration.

@@ -33,13 +33,21 @@ pub fn node() -> PathBuf {
 
 /// The packages of a peer, as `node_modules`.
 pub fn installed(name: &str) -> PathBuf {
-    let modules = folder().join(name).join("node_modules");
+    there(folder().join(name).join("node_modules"))
+}
+
+/// The packages of a peer, as Python finds them.
+pub fn installed_by_pip(name: &str) -> PathBuf {
+    there(folder().join(name))
+}
+
+fn there(path: PathBuf) -> PathBuf {
     assert!(
-        modules.exists(),
+        path.exists(),
         "{} is not there: `cargo xtask test` installs what its parts need",
-        modules.display()
+        path.display()
     );
-    modules
+    path
 }
 
 /// Ends the test where real peers could reach anything but this machine.

@@ -15,7 +15,7 @@ use std::{
         mpsc::{Receiver, channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ use crate::peers;
 
 /// Longer than the slowest start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE_AT_THE_END: Duration = Duration::from_secs(5);
 
 /// The running script.
 #[derive(Debug)]
@@ -45,13 +46,21 @@ impl Script {
         let modules = folder.path().join("node_modules");
         symlink(peers::installed(packages), modules).expect("a link to its packages");
         let mut command = Command::new(peers::node());
-        command.arg("server.mjs").arg(options.to_string());
+        command.env_clear().arg("server.mjs").arg(options.to_string());
+        Self::start(command, folder)
+    }
+
+    /// The same for `server.py`.
+    pub fn python(name: &str, packages: &str, options: &Value) -> Self {
+        let folder = lay_out(name);
+        let mut command = Command::new("python3");
+        command.env_clear().arg("server.py").arg(options.to_string());
+        command.env("PYTHONPATH", peers::installed_by_pip(packages));
         Self::start(command, folder)
     }
 
     fn start(mut command: Command, folder: TempDir) -> Self {
         command
-            .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", folder.path())
             .env("TMPDIR", folder.path())
@@ -136,6 +145,12 @@ impl Script {
 
 impl Drop for Script {
     fn drop(&mut self) {
+        // Its input ends, and so does it, with all that it has started itself.
+        drop(self.child.stdin.take());
+        let deadline = Instant::now() + PATIENCE_AT_THE_END;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
         // Only this child, by its own handle; one that is gone already is no fault.
         drop(self.child.kill());
         drop(self.child.wait());

@@ -30,7 +30,7 @@ Examples:
 pub(crate) const TEST: &str = "\
 cargo xtask test [PART…] [--no-install] [--list] [--long]
 
-Real clients and servers, the peers, are installed once, from npm, into target/peers.
+Real clients and servers, the peers, are installed once, from npm and PyPI, into target/peers.
 
 Without names: every part that CI runs, in order. One that fails does not stop the others.
 The last line is `N passed, N failed, N skipped`; the exit code is 1 if any failed.

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use crate::cargo::{self, Programs, cargo};
 use crate::namespace::Namespace;
-use crate::peers::{self, CLAUDE_CODE, OIDC, Peer};
+use crate::peers::{self, CLAUDE_CODE, OIDC, Peer, SERVERS};
 use crate::system::{self, DBUS, IP, KEYRING, NODE, NPM, PIP, Tool, UNSHARE};
 use crate::{conformance, deny};
 
@@ -65,6 +65,7 @@ const DENY_WARNINGS: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
 const UNIT: &[&Tool] = if cfg!(target_os = "linux") { &[&DBUS, &KEYRING] } else { &[] };
 const NETWORK: &[&Tool] = &[&DBUS, &IP, &UNSHARE];
 const PEERS: &[&Tool] = &[&NODE, &NPM, &IP, &UNSHARE];
+const PYTHON_PEERS: &[&Tool] = &[&NODE, &NPM, &PIP, &IP, &UNSHARE];
 
 /// Everything, in the order in which it runs.
 #[rustfmt::skip]
@@ -89,6 +90,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("beside", "the real Claude Code beside the keeper", PEERS, What::Isolated("beside", CLAUDE_CODE, 3)),
     part("soak", "several of the real Claude Code, and Lamplighter in their midst", PEERS, What::Isolated("soak", CLAUDE_CODE, 2)),
     part("oidc", "a certified authorization server, without a network", PEERS, What::Isolated("oidc", OIDC, 16)),
+    part("servers", "what MCP servers are built on, without a network", PYTHON_PEERS, What::Isolated("servers", SERVERS, 16)),
     part("conformance", "the official suite's sign-ins", PEERS, What::Conformance),
 ];
 

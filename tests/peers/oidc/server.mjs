@@ -105,6 +105,7 @@ const provider = new Provider(issuer, {
   expiresWithSession: () => false,
   features: {
     devInteractions: { enabled: false },
+    introspection: { enabled: true, allowedPolicy: () => true },
     registration: { enabled: true },
     resourceIndicators: {
       enabled: true,
@@ -183,22 +184,24 @@ server.on('request', async (req, res) => {
   return callback(req, res);
 });
 
-/// The grant that a refresh token belongs to.
-async function grantOf(token) {
-  const found = await provider.RefreshToken.find(token);
-  if (!found) throw new Error('no such refresh token');
-  return found.grantId;
+async function revoke(grant) {
+  await provider.Grant.adapter.destroy(grant);
+  await provider.Grant.adapter.revokeByGrantId(grant);
 }
 
 await converse({ issuer, port, server_url: resource }, {
-  async sign_in() {
-    const metadata = await fetch(`${issuer}/.well-known/openid-configuration`);
-    return { ...(await signIn(await metadata.json(), resource, SCOPE)), issuer };
+  // Here, or at a server that has this one behind it.
+  async sign_in({ at = issuer }) {
+    const metadata = await (await fetch(`${at}/.well-known/oauth-authorization-server`)).json();
+    return { ...(await signIn(metadata, `${at}/mcp`, SCOPE)), issuer: metadata.issuer };
   },
   async revoke({ refresh_token: token }) {
-    const grant = await grantOf(token);
-    await provider.Grant.adapter.destroy(grant);
-    await provider.Grant.adapter.revokeByGrantId(grant);
+    const found = await provider.RefreshToken.find(token);
+    await revoke(found.grantId);
+  },
+  async revoke_all() {
+    const grants = [...kept.keys()].filter((key) => key.startsWith('Grant:'));
+    await Promise.all(grants.map((key) => revoke(key.slice('Grant:'.length))));
   },
   async forget({ client_id: client }) {
     await provider.Client.adapter.destroy(client);
