@@ -36,9 +36,9 @@ pub fn installed(name: &str) -> PathBuf {
     there(folder().join(name).join("node_modules"))
 }
 
-/// The packages of a peer, as Python finds them.
-pub fn installed_by_pip(name: &str) -> PathBuf {
-    there(folder().join(name))
+/// The Python that has a peer's packages.
+pub fn python(name: &str) -> PathBuf {
+    there(folder().join(name).join("bin/python"))
 }
 
 fn there(path: PathBuf) -> PathBuf {

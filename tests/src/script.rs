@@ -46,21 +46,21 @@ impl Script {
         let modules = folder.path().join("node_modules");
         symlink(peers::installed(packages), modules).expect("a link to its packages");
         let mut command = Command::new(peers::node());
-        command.env_clear().arg("server.mjs").arg(options.to_string());
+        command.arg("server.mjs").arg(options.to_string());
         Self::start(command, folder)
     }
 
     /// The same for `server.py`.
     pub fn python(name: &str, packages: &str, options: &Value) -> Self {
         let folder = lay_out(name);
-        let mut command = Command::new("python3");
-        command.env_clear().arg("server.py").arg(options.to_string());
-        command.env("PYTHONPATH", peers::installed_by_pip(packages));
+        let mut command = Command::new(peers::python(packages));
+        command.arg("server.py").arg(options.to_string());
         Self::start(command, folder)
     }
 
     fn start(mut command: Command, folder: TempDir) -> Self {
         command
+            .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", folder.path())
             .env("TMPDIR", folder.path())

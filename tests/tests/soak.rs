@@ -34,6 +34,8 @@ struct Span {
     by_lamplighter: Counts,
     /// The servers whose sign-in is dead.
     dead: Vec<&'static str>,
+    /// How the first of them came to be.
+    story: String,
 }
 
 /// Refreshes of one program.
@@ -83,8 +85,21 @@ fn renew_until(stage: &Stage, end: Instant) {
         let mut args = vec!["renew"];
         args.extend(SERVERS);
         let ran = stage.run(&args);
-        assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+        // Whether a sign-in died is told by the server's books, at the end.
+        assert!(matches!(ran.code, Some(0 | 10 | 11)), "{}{}", ran.out, ran.err);
     }
+}
+
+/// Every refresh around the first one with a spent token, of the same sign-in: who spoilt it.
+fn story(seen: &[Seen]) -> String {
+    let Some(at) = seen.iter().position(|seen| seen.reuse) else { return String::new() };
+    let same = seen[..=at].iter().filter(|other| other.client_id == seen[at].client_id);
+    let lines = same.map(|seen| {
+        let Seen { user_agent, refresh_token_short_id: token, outcome, reuse, .. } = seen;
+        format!("\n  {user_agent} {token} {outcome:?}{}", if *reuse { ", spent" } else { "" })
+    });
+    let lines: Vec<String> = lines.collect();
+    lines[lines.len().saturating_sub(12)..].concat()
 }
 
 /// A home that is signed in everywhere, at a server of its own.
@@ -135,14 +150,15 @@ fn span(stage: &mut Stage, version: &str, with_lamplighter: bool) -> Span {
         by_client: counts(seen, |seen| !is_lamplighter(seen)),
         by_lamplighter: counts(seen, is_lamplighter),
         dead: SERVERS.into_iter().filter(|name| !alive(name)).collect(),
+        story: story(seen),
     }
 }
 
 fn say(version: &str, with: &str, span: &Span) {
-    let Span { lists, by_client, by_lamplighter, dead } = span;
+    let Span { lists, by_client, by_lamplighter, dead, story } = span;
     let said = format!(
         "Claude Code {version}, {with} Lamplighter: {lists} lists; refreshes by the client \
-         {by_client}, by Lamplighter {by_lamplighter}; dead sign-ins: {dead:?}"
+         {by_client}, by Lamplighter {by_lamplighter}; dead sign-ins: {dead:?}{story}"
     );
     let _ = writeln!(std::io::stderr().lock(), "{said}");
 }

@@ -35,6 +35,7 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 enum From {
     Npm(&'static [&'static str]),
+    /// Into a virtual environment.
     Pip(&'static str),
 }
 
@@ -96,7 +97,7 @@ const FASTMCP: Peer = Peer {
     name: "fastmcp 4.0.11",
     folder: "fastmcp-4.0.11",
     from: From::Pip("fastmcp==4.0.11"),
-    proof: "fastmcp-4.0.11.dist-info/RECORD",
+    proof: "bin/fastmcp",
 };
 
 pub(crate) const SERVERS: &[Peer] = &[NODE, OIDC_PROVIDER, MCP_SDK, WORKERS, FASTMCP];
@@ -158,21 +159,20 @@ impl Peer {
     fn install(&self) -> Result<()> {
         let place = self.place();
         fs::create_dir_all(&place)?;
-        let mut installer = match self.from {
+        match self.from {
             From::Npm(packages) => {
                 let args = ["install", "--no-audit", "--no-fund", "--save-exact", "--prefix"];
-                let mut npm = cargo::program("npm", &args);
-                npm.arg(&place).args(packages);
-                npm
+                cargo::must(cargo::program("npm", &args).arg(&place).args(packages))?;
             }
             From::Pip(package) => {
-                let args = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-                let mut pip = cargo::program("python3", &args);
-                pip.arg("--target").arg(&place).arg(package);
-                pip
+                // Without a pip of its own, for which some systems want one more package.
+                let venv = ["-m", "venv", "--without-pip"];
+                cargo::must(cargo::program("python3", &venv).arg(&place))?;
+                let mut pip = cargo::program("python3", &["-m", "pip", "--python"]);
+                pip.arg(place.join("bin/python")).arg("install");
+                cargo::must(pip.args(["--quiet", "--disable-pip-version-check", package]))?;
             }
-        };
-        cargo::must(&mut installer)?;
+        }
         if !self.is_there() {
             bail!("{} is installed without {}", self.name, self.proof);
         }
