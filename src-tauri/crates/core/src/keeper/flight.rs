@@ -5,11 +5,13 @@
 //! without a durable intent, and never let go of new tokens that are nowhere else.
 //!
 //! Read next: `endpoint` for where a token may go, `answer` for what the server's answer means,
-//! `saving` for what happens to new tokens, `landing` for how a flight ends.
+//! `saving` for what happens to new tokens, `overtaken` for a journal that opens meanwhile, `landing`
+//! for how a flight ends.
 
 mod answer;
 mod endpoint;
 mod landing;
+mod overtaken;
 mod saving;
 
 use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
@@ -66,6 +68,8 @@ pub(super) enum Ending {
     SignedOut,
     /// The machine falls asleep or the process ends: nothing was sent, and it starts anew later.
     PutOff,
+    /// A journal that opened meanwhile speaks against it: nothing was sent, and it is planned anew.
+    Overtaken,
     /// Something of ours kept it from being sent; no blame on anyone.
     Failed(Failure),
 }
@@ -85,6 +89,9 @@ pub(super) struct Flight {
     pub emptied: Vec<Target>,
     /// The journal could not take the new tokens: until a store holds them they exist only here.
     pub only_here: bool,
+    /// The journal was opened since this began, and nothing was sent: what it says may speak against
+    /// sending.
+    pub journal_opened: bool,
     /// The first entry as it was when the flight began: whose tokens are given back if it is gone.
     pub lead: Option<Entry>,
     /// Where they are given back.
@@ -207,6 +214,7 @@ impl Keeper {
             saved: Vec::new(),
             emptied: Vec::new(),
             only_here: false,
+            journal_opened: false,
             lead: lead.and_then(|target| Some(self.grants.get(&target)?.entry.clone())),
             revocation_endpoint: metadata.and_then(|(m, _)| m.revocation_endpoint),
             targets,
@@ -241,7 +249,7 @@ impl Keeper {
                 self.land(flight, Ending::Failed(Failure::Store(fault)));
             }
             (Step::Reading, Outcome::Read(views)) => self.read(flight, views),
-            (Step::Intending, Outcome::Kept(Ok(()))) => self.send(flight),
+            (Step::Intending, Outcome::Kept(Ok(()))) => self.send_unless_overtaken(flight),
             (Step::Intending, Outcome::Kept(Err(fault))) => {
                 self.unlock(flight, Ending::Failed(Failure::Journal(fault)));
             }
@@ -313,6 +321,9 @@ impl Keeper {
         }
         if self.holds_back() && presenting.record.is_none() {
             return self.unlock(flight, Ending::PutOff);
+        }
+        if self.is_overtaken(&flight) {
+            return self.unlock(flight, Ending::Overtaken);
         }
         let entry = grant.entry.clone();
         let (Some(token), Some(client), Some(metadata)) =

@@ -160,7 +160,7 @@ impl Keeper {
 
     /// After a lost answer: when so little of the token is left that presenting the same refresh
     /// token again risks nothing worth keeping.
-    fn little_left(&self, target: &Target, grant: &Grant, lost_at: Wall) -> Wall {
+    pub(super) fn little_left(&self, target: &Target, grant: &Grant, lost_at: Wall) -> Wall {
         let rest = Millis(self.margin(&target.store).0 + schedule::BEFORE_CLIENT_WIDE.0);
         grant.entry.pair.expires_at.map_or(lost_at + schedule::GUESSED_LIFE, |end| end - rest)
     }

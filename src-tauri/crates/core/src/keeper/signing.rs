@@ -362,7 +362,7 @@ impl Keeper {
                 }
             }
             // It is owed, and tried again.
-            Ending::PutOff | Ending::Failed(_) => {}
+            Ending::PutOff | Ending::Overtaken | Ending::Failed(_) => {}
         }
     }
 

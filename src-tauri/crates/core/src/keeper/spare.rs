@@ -124,6 +124,7 @@ impl Keeper {
     pub(super) fn journal_opened(&mut self, mut records: Vec<Record>) {
         records.retain(|record| !self.spares.contains_key(&record.id));
         self.take_up_journal(records);
+        self.flights_look_again();
         for grant in self.grants.values_mut() {
             if matches!(grant.failure, Some(Failure::Journal(_))) {
                 grant.failure = None;
@@ -287,7 +288,7 @@ impl Keeper {
                     spare.wait_until = Some(now + schedule::backoff(spare.attempts, None, spread));
                 }
             }
-            Ending::PutOff | Ending::Failed(_) => {
+            Ending::PutOff | Ending::Overtaken | Ending::Failed(_) => {
                 if let Some(spare) = self.spares.get_mut(id) {
                     spare.flying = false;
                 }

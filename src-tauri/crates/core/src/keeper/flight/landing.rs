@@ -21,7 +21,10 @@ impl Keeper {
             (Work::Refresh(presenting), Ending::Failed(failure)) if !keeps_intent(failure) => {
                 presenting.record.as_ref().map(|record| record.id.clone())
             }
-            (Work::Refresh(presenting), Ending::Adopted | Ending::SignedOut) => {
+            (
+                Work::Refresh(presenting),
+                Ending::Adopted | Ending::SignedOut | Ending::Overtaken,
+            ) => {
                 presenting.record.as_ref().map(|record| record.id.clone())
             }
             _ => None,
@@ -70,7 +73,8 @@ impl Keeper {
             match &ending {
                 Ending::Saved => self.landed_saved(target, &flight),
                 Ending::Adopted => self.landed_adopted(target),
-                Ending::SignedOut => {}
+                // The plan that follows tells what it waits for.
+                Ending::SignedOut | Ending::Overtaken => {}
                 Ending::PutOff => self.landed_put_off(target),
                 Ending::Failed(failure) => self.landed_failed(target, failure),
             }

@@ -108,3 +108,119 @@ fn a_journal_that_opens_later_is_taken_up_as_at_a_start_and_renewals_go_on() {
     assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()));
     assert_eq!(world.server.presented.len(), 1, "the spent one is never presented again");
 }
+
+/// What an earlier run wrote down: the answer to rt-0, which no store could take.
+fn an_earlier_run() -> (World, Vec<Record>) {
+    let mut earlier = World::new();
+    earlier.write_faults = VecDeque::from(vec![StoreFault::DiskFull { place: "x".into() }; 9]);
+    earlier.start();
+    let records: Vec<Record> = earlier.journal.values().cloned().collect();
+    assert!(matches!(records[0].stage, crate::journal::Stage::Answered(_)));
+    (earlier, records)
+}
+
+/// Performs effects until the next one is this; that one is left to the test.
+fn until_effect(world: &mut World, keeper: &mut Keeper, wanted: fn(&Effect) -> bool) -> Effect {
+    loop {
+        let effect = keeper.poll_effect().expect("it comes to that");
+        if wanted(&effect) {
+            return effect;
+        }
+        if let Some((ticket, outcome)) = world.perform(effect) {
+            keeper.handle(Input::Done(ticket, outcome), world.now);
+        }
+    }
+}
+
+#[test]
+fn a_journal_that_opens_while_a_refresh_is_on_its_way_keeps_a_spent_token_from_being_presented() {
+    let steps: [fn(&Effect) -> bool; 4] = [
+        |effect| matches!(effect, Effect::Fetch { .. }),
+        |effect| matches!(effect, Effect::Lock { .. }),
+        |effect| matches!(effect, Effect::Read { .. }),
+        |effect| matches!(effect, Effect::Intent { .. }),
+    ];
+    for step in steps {
+        let (earlier, records) = an_earlier_run();
+        let mut world = World::new();
+        world.server = earlier.server.clone();
+        world.known_spent.clone_from(&earlier.known_spent);
+        let mut keeper = world.keeper();
+        keeper.handle(world.seen(), world.now);
+        let at = until_effect(&mut world, &mut keeper, step);
+        // Opened in this very gap: the step itself still succeeds.
+        world.journal.extend(earlier.journal.clone());
+        keeper.handle(Input::JournalOpened(records), world.now);
+        let (ticket, outcome) = world.perform(at.clone()).unwrap();
+        keeper.handle(Input::Done(ticket, outcome), world.now);
+        world.settle(&mut keeper);
+        world.pass(&mut keeper, 2 * MINUTE);
+        assert_eq!(world.server.presented.len(), 1, "presented again, opened at {at:?}");
+        assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()));
+        assert!(world.journal.is_empty(), "nothing is left behind: {:?}", world.journal);
+    }
+}
+
+#[test]
+fn an_answer_lost_by_an_earlier_run_is_waited_for_also_where_its_journal_opens_late() {
+    let mut earlier = World::new();
+    earlier.server.weather = VecDeque::from([Weather::CutAfter, Weather::CutAfter]);
+    earlier.start();
+    let records: Vec<Record> = earlier.journal.values().cloned().collect();
+    assert_eq!(records[0].stage, crate::journal::Stage::Intent);
+    let mut world = World::new();
+    let mut keeper = world.keeper();
+    keeper.handle(world.seen(), world.now);
+    let intent = |effect: &Effect| matches!(effect, Effect::Intent { .. });
+    let at = until_effect(&mut world, &mut keeper, intent);
+    world.journal.extend(earlier.journal.clone());
+    keeper.handle(Input::JournalOpened(records), world.now);
+    let (ticket, outcome) = world.perform(at).unwrap();
+    keeper.handle(Input::Done(ticket, outcome), world.now);
+    world.settle(&mut keeper);
+    assert!(world.server.presented.is_empty(), "not before the token nears its end");
+    // Ten minutes were left at the start; seven are the client's own and two more.
+    world.pass(&mut keeper, 4 * MINUTE);
+    assert_eq!(world.server.presented.len(), 1);
+}
+
+#[test]
+fn a_journal_that_is_told_twice_doubles_nothing() {
+    let (earlier, records) = an_earlier_run();
+    let mut world = World::new();
+    world.journal_broken = true;
+    let mut keeper = world.start();
+    world.server = earlier.server.clone();
+    world.journal_broken = false;
+    world.journal.clone_from(&earlier.journal);
+    keeper.handle(Input::JournalOpened(records.clone()), world.now);
+    world.settle(&mut keeper);
+    let (facts, kept) = (world.facts.clone(), world.journal.clone());
+    assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()));
+    // What it says now is older than what is known: saved already, and being looked at.
+    keeper.handle(Input::JournalOpened(records), world.now);
+    world.settle(&mut keeper);
+    assert_eq!((&world.facts, &world.journal), (&facts, &kept));
+    world.pass(&mut keeper, 2 * MINUTE);
+    let renewed = world.events.iter().filter(|event| matches!(event, Event::Renewed { .. }));
+    assert_eq!(renewed.count(), 1);
+    assert!(world.journal.is_empty());
+}
+
+#[test]
+fn an_answer_lost_after_a_refusal_makes_no_refresh_start_and_stop_for_ever() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    world.server.weather =
+        VecDeque::from([Weather::InvalidGrant, Weather::CutAfter, Weather::CutAfter]);
+    // Ended in the middle again and again: facts and journal say both, refused and lost.
+    for steps in [2, 3, 4] {
+        world.steps_left = Some(steps);
+        keeper.handle(Input::Tick, world.now);
+        let _ = world.settle(&mut keeper) && world.pass(&mut keeper, 50 * MINUTE);
+        world.steps_left = None;
+        keeper = world.start();
+        // Asserts that it comes to rest.
+        world.pass(&mut keeper, MINUTE);
+    }
+}
