@@ -254,7 +254,9 @@ fn keyring_finding(answer: &KeyringAnswer) -> Finding {
             Finding::fine("keyring", "it holds the journal's key")
         }
         KeyringAnswer::Locked => {
-            Finding::note("keyring", "it is locked", format!("unlock it; {unsealed}"))
+            let advice =
+                format!("unlock it, which a keeper that runs finds out by itself; {unsealed}");
+            Finding::note("keyring", "it is locked", advice)
         }
         KeyringAnswer::Absent(why) => Finding::note(
             "keyring",

@@ -34,7 +34,7 @@ use crate::{
     clock::Clock,
     history::History,
     http::Http,
-    journal::Journal,
+    journal::{Closed, Journal, JournalState},
     keyring::Later,
     lock::EngineLock,
     paths::Env,
@@ -290,13 +290,33 @@ impl Driver {
         drop(leave);
     }
 
-    /// The keyring has the journal's key after all.
+    /// The keyring has the journal's key after all. What may go better another time is tried again
+    /// when the keyring is asked again.
     fn unlock_journal(&mut self, key: Key) {
-        self.keyring = None;
-        if let Some(records) = self.world.unlock_journal(key, self.clock.now().wall) {
-            tracing::info!(records = records.len(), "the journal is sealed and open");
-            self.handle(Input::JournalOpened(records));
+        let (records, state) = self.world.unlock_journal(key, self.clock.now().wall);
+        match &state {
+            JournalState::Sealed => {
+                tracing::info!(records = records.len(), "the keyring has the journal's key now");
+            }
+            JournalState::SetAside { to, .. } => {
+                tracing::warn!(to = %to.display(), "the journal could not be read and was set aside");
+            }
+            JournalState::Unsealed => {
+                tracing::warn!("the journal could not be sealed");
+                return;
+            }
+            JournalState::Closed(why @ (Closed::NoKey | Closed::Denied(_))) => {
+                tracing::warn!(%why, "the journal can't be opened");
+                return;
+            }
+            JournalState::Closed(why @ (Closed::OtherKey | Closed::Newer)) => {
+                tracing::warn!(%why, "the journal stays closed");
+                self.keyring = None;
+                return;
+            }
         }
+        self.keyring = None;
+        self.handle(Input::JournalOpened(records));
     }
 
     /// Time passed unseen: everything is planned anew.

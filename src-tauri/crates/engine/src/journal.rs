@@ -133,29 +133,24 @@ impl Journal {
         (journal, records, state)
     }
 
-    /// A key was had after all: opens what was closed for want of one, and seals what lies in plain.
-    /// The records that were closed in, or `None` if nothing changed.
-    pub fn unlock(&mut self, key: Key, now: Wall) -> Option<Vec<Record>> {
-        match self.closed {
-            None if self.key.is_none() => {
-                self.key = Some(key);
-                if self.write().is_err() {
-                    // It stays as it lies.
-                    self.key = None;
-                    return None;
-                }
-                Some(Vec::new())
-            }
-            Some(Closed::NoKey) => {
-                let (opened, records, state) = Self::open(&self.place, Some(key), now);
-                if let JournalState::Closed(_) = state {
-                    return None;
-                }
-                *self = opened;
-                Some(records)
-            }
-            None | Some(Closed::OtherKey | Closed::Newer | Closed::Denied(_)) => None,
+    /// A key was had after all: opens what was closed, and seals what lies in plain. The records that
+    /// were closed in, and how the journal stands now: [`JournalState::Unsealed`] where the seal
+    /// could not be written this time.
+    pub fn unlock(&mut self, key: Key, now: Wall) -> (Vec<Record>, JournalState) {
+        if self.closed.is_some() {
+            let (opened, records, state) = Self::open(&self.place, Some(key), now);
+            *self = opened;
+            return (records, state);
         }
+        if self.key.is_none() {
+            self.key = Some(key);
+            if self.write().is_err() {
+                // It stays as it lies.
+                self.key = None;
+                return (Vec::new(), JournalState::Unsealed);
+            }
+        }
+        (Vec::new(), JournalState::Sealed)
     }
 
     /// How many records lie at `place` and how they lie there, changing nothing.

@@ -1,4 +1,5 @@
-//! The journal's key in the system's keyring, asked for once, when the engine starts.
+//! The journal's key in the system's keyring, asked for when the engine starts; where there was none,
+//! a keeper asks again later ([`Later`]).
 //!
 //! It must never bring up a dialog that nobody asked for and never hold anything up: the question is
 //! asked on a thread of its own, a locked keyring is told from an open one before anything is read,

@@ -139,6 +139,9 @@ impl Place {
                 let (settings, env) = (self.settings.clone(), self.env.clone());
                 Later::new(Arc::new(move || keyring::journal_key(&settings, &env)))
             });
+        if keyring.is_some() {
+            tracing::info!(?answer, "the keyring gives no key; a keeper asks again now and then");
+        }
         tracing::info!(journal = ?found, records = records.len(), "opened");
         // Without a history nothing is lost but the history.
         let history = History::open(&self.paths.history_file(), clock.now().wall)

@@ -22,7 +22,7 @@ use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use crate::{
     http::Http,
-    journal::Journal,
+    journal::{Journal, JournalState},
     probe::Probe,
     seal::Key,
     stores::{RefreshLock, Store},
@@ -94,9 +94,8 @@ impl World {
         look.await.ok()?.pop().map(|(_, seen)| seen)
     }
 
-    /// Opens and seals the journal under this key; the records that were closed in, if that changed
-    /// anything.
-    pub(super) fn unlock_journal(&self, key: Key, now: Wall) -> Option<Vec<Record>> {
+    /// Opens and seals the journal under this key: the records that were closed in, and how it stands.
+    pub(super) fn unlock_journal(&self, key: Key, now: Wall) -> (Vec<Record>, JournalState) {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).unlock(key, now)
     }
 

@@ -356,17 +356,45 @@ fn what_still_waits_is_counted_without_a_change() {
 
 #[test]
 fn a_key_that_comes_later_opens_what_was_closed_and_seals_what_lies_in_plain() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = folder.path().join("journal");
-    let key = key(1);
-    let (mut plain, _, _) = Journal::open(&place, None, NOW);
+    let home = Home::new();
+    let (mut plain, _, _) = Journal::open(&home.place(), None, NOW);
     plain.keep(record("a", Stage::Intent)).unwrap();
-    assert_eq!(plain.unlock(key.clone(), NOW), Some(vec![]));
+    assert_eq!(plain.unlock(key(1), NOW), (vec![], JournalState::Sealed));
     drop(plain);
-    let (mut closed, records, state) = Journal::open(&place, None, NOW);
+    let (mut closed, records, state) = Journal::open(&home.place(), None, NOW);
     assert_eq!((records.len(), state), (0, JournalState::Closed(Closed::NoKey)));
     assert!(closed.keep(record("b", Stage::Intent)).is_err());
-    assert_eq!(closed.unlock(self::key(2), NOW), None, "another key opens nothing");
-    assert_eq!(closed.unlock(key, NOW).map(|records| records.len()), Some(1));
+    let (records, state) = closed.unlock(key(1), NOW);
+    assert_eq!((records.len(), state), (1, JournalState::Sealed));
     closed.keep(record("b", Stage::Intent)).unwrap();
+    assert_eq!(Journal::peek(&home.place(), Some(key(1))), (2, JournalState::Sealed));
+}
+
+#[test]
+fn a_key_that_comes_later_and_does_not_fit_is_named_as_what_keeps_it_closed() {
+    let home = Home::new();
+    let (mut sealed, _, _) = Journal::open(&home.place(), Some(key(1)), NOW);
+    sealed.keep(record("a", Stage::Intent)).unwrap();
+    let before = fs::read(home.place()).unwrap();
+    let (mut closed, _, _) = Journal::open(&home.place(), None, NOW);
+    assert_eq!(closed.unlock(key(2), NOW), (vec![], JournalState::Closed(Closed::OtherKey)));
+    let fault = closed.keep(record("b", Stage::Intent)).unwrap_err();
+    assert!(fault.what.contains("another key"), "{fault}");
+    assert_eq!(fs::read(home.place()).unwrap(), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_seal_that_can_not_be_written_leaves_the_journal_as_it_lies_until_it_can() {
+    let home = Home::new();
+    let (mut plain, _, _) = Journal::open(&home.place(), None, NOW);
+    plain.keep(record("a", Stage::Intent)).unwrap();
+    let before = fs::read(home.place()).unwrap();
+    // Where the new file would be written lies a folder.
+    fs::create_dir(files::unfinished(&home.place())).unwrap();
+    assert_eq!(plain.unlock(key(1), NOW), (vec![], JournalState::Unsealed));
+    assert_eq!(fs::read(home.place()).unwrap(), before);
+    fs::remove_dir(files::unfinished(&home.place())).unwrap();
+    assert_eq!(plain.unlock(key(1), NOW), (vec![], JournalState::Sealed));
+    assert_eq!(Journal::peek(&home.place(), Some(key(1))), (1, JournalState::Sealed));
 }

@@ -58,6 +58,7 @@ impl Later {
             if let Some(key) = answer.ok().as_ref().and_then(KeyringAnswer::key) {
                 return key.clone();
             }
+            tracing::debug!("the keyring still gives no key");
         }
     }
 }

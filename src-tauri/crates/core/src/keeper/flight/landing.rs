@@ -24,9 +24,7 @@ impl Keeper {
             (
                 Work::Refresh(presenting),
                 Ending::Adopted | Ending::SignedOut | Ending::Overtaken,
-            ) => {
-                presenting.record.as_ref().map(|record| record.id.clone())
-            }
+            ) => presenting.record.as_ref().map(|record| record.id.clone()),
             _ => None,
         };
         flight.ending = Some(ending);

@@ -5,15 +5,18 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
 use super::*;
 use crate::{
-    keyring::{ask, forget},
+    keyring::{Later, ask, forget},
     paths::Env,
 };
 
 const LONG: Duration = Duration::from_secs(30);
+/// Long enough for an answer, and much less than the time to the next question.
+const SOON: Duration = Duration::from_secs(2);
 
 /// A bus on which nothing starts by itself.
 const CONFIG: &str = r#"<busconfig><type>session</type><listen>unix:dir=HOME</listen>
@@ -85,6 +88,37 @@ impl Bus {
         tokio::time::timeout(LONG, named).await.expect("the keyring daemon does not start");
     }
 
+    /// Locks the default keyring, as a desktop does when its user leaves.
+    fn lock(&self) {
+        block_on(async {
+            let own = Builder::address(self.address.as_str()).build().await.unwrap();
+            let all: OwnedObjectPath = service(&own, "ReadAlias", &("default",)).await.unwrap();
+            let _: (Vec<OwnedObjectPath>, OwnedObjectPath) =
+                service(&own, "Lock", &(vec![all],)).await.unwrap();
+        });
+    }
+
+    /// Unlocks it by its password, as a log in does: with an interface of this daemon's own, since the
+    /// usual way asks a person.
+    fn unlock(&self) {
+        block_on(async {
+            let own = Builder::address(self.address.as_str()).build().await.unwrap();
+            let all: OwnedObjectPath = service(&own, "ReadAlias", &("default",)).await.unwrap();
+            let (_, session): (OwnedVariant, OwnedObjectPath) =
+                service(&own, "OpenSession", &("plain", Variant::from(""))).await.unwrap();
+            let password = (session, &b""[..], &b"password"[..], "text/plain");
+            let interface = Some("org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface");
+            let unlock = "UnlockWithMasterPassword";
+            own.call_method(Some(NAME), ROOT, interface, unlock, &(all, password)).await.unwrap();
+        });
+    }
+
+    /// What a keeper asks again with.
+    fn later(&self) -> Later {
+        let env = Env::fixed([(BUS, self.address.clone())]);
+        Later::new(Arc::new(move || ask(SystemKeyring::new(&env), LONG)))
+    }
+
     fn ask(&self) -> KeyringAnswer {
         ask(SystemKeyring::new(&Env::fixed([(BUS, &self.address)])), LONG)
     }
@@ -131,12 +165,7 @@ fn a_real_keyring_keeps_the_key_and_a_locked_one_is_told_without_a_dialog() {
     assert_eq!(bus.forget(), Forgotten::Gone);
     let KeyringAnswer::Created(key) = bus.ask() else { panic!("the key is still there") };
     assert_ne!(key, first);
-    block_on(async {
-        let own = Builder::address(bus.address.as_str()).build().await.unwrap();
-        let all: OwnedObjectPath = service(&own, "ReadAlias", &("default",)).await.unwrap();
-        let _: (Vec<OwnedObjectPath>, OwnedObjectPath) =
-            service(&own, "Lock", &(vec![all],)).await.unwrap();
-    });
+    bus.lock();
     // Not a time-out: nothing waits for a person.
     assert_eq!(bus.ask(), KeyringAnswer::Locked);
     assert_eq!(bus.forget(), Forgotten::Locked);
@@ -146,17 +175,33 @@ fn a_real_keyring_keeps_the_key_and_a_locked_one_is_told_without_a_dialog() {
 fn a_keyring_that_appears_later_is_found_without_a_restart() {
     let Some(mut bus) = Bus::start() else { return };
     assert!(matches!(bus.ask(), KeyringAnswer::Absent(_)));
-    let env = Env::fixed([(BUS, bus.address.clone())]);
-    let asker: crate::keyring::later::Ask =
-        std::sync::Arc::new(move || ask(SystemKeyring::new(&env), LONG));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut later = runtime.block_on(async { crate::keyring::Later::new(asker) });
+    let mut later = bus.later();
     if !bus.keyring(Unlock::ByPassword) {
         return;
     }
     later.hurry();
     let key = runtime.block_on(later.key());
     assert_eq!(bus.ask(), KeyringAnswer::Present(key));
+}
+
+#[test]
+fn a_keyring_that_is_unlocked_later_is_found_without_a_restart() {
+    let Some(mut bus) = Bus::start() else { return };
+    if !bus.keyring(Unlock::ByPassword) {
+        return;
+    }
+    let KeyringAnswer::Created(key) = bus.ask() else { panic!("no key was made") };
+    bus.lock();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut later = bus.later();
+    later.hurry();
+    // Asked and told that it is locked, which brings up nothing, it waits for its next turn.
+    let soon = runtime.block_on(async { tokio::time::timeout(SOON, later.key()).await });
+    assert!(soon.is_err());
+    bus.unlock();
+    later.hurry();
+    assert_eq!(runtime.block_on(later.key()), key);
 }
 
 #[test]
