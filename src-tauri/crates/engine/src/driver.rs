@@ -9,6 +9,8 @@
 
 mod perform;
 mod signing;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

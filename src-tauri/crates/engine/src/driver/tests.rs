@@ -1,0 +1,118 @@
+//! The loop with real files, and nobody at the other end of the wire.
+
+use std::{fs, path::Path, sync::mpsc as std_mpsc};
+
+use lamplighter_core::{
+    facts::Renewer,
+    ids::{RecordId, Target, TokenMark},
+    journal::{Record, Stage},
+    keeper::Mode,
+    secret::Secret,
+    store::NewTokens,
+    time::Wall,
+};
+
+use super::*;
+use crate::{keyring::KeyringAnswer, open::Place, paths::HOME_OVERRIDE};
+
+/// A home where Claude Code has one sign-in that has ended, at a port where nobody listens.
+fn home() -> (tempfile::TempDir, Place) {
+    let home = tempfile::tempdir().unwrap();
+    let ours = home.path().join("ours");
+    let claude = home.path().join(".claude");
+    fs::create_dir(&ours).unwrap();
+    fs::create_dir(&claude).unwrap();
+    fs::write(ours.join("settings.toml"), "probe = false\n").unwrap();
+    let entry = serde_json::json!({
+        "serverName": "rig", "serverUrl": "http://127.0.0.1:9/mcp", "accessToken": "at-0",
+        "discoveryState": {"authorizationServerUrl": "http://127.0.0.1:9"},
+        "clientId": "client", "refreshToken": "rt-0", "expiresAt": 1_700_000_000_000_i64,
+    });
+    let text = serde_json::json!({"mcpOAuth": {"rig|0": entry}}).to_string();
+    fs::write(claude.join(".credentials.json"), text).unwrap();
+    let nowhere = format!("unix:path={}", home.path().join("no-bus").display());
+    let env = Env::fixed([
+        (HOME_OVERRIDE, ours.as_os_str()),
+        ("HOME", home.path().as_os_str()),
+        ("DBUS_SYSTEM_BUS_ADDRESS", nowhere.as_ref()),
+    ]);
+    let place = Place::find(env).unwrap();
+    (home, place)
+}
+
+/// What an earlier run received for rt-0 and could not save, sealed under this key.
+fn leave_an_answer_in_the_journal(place: &Place, key: &Key) {
+    place.paths.make().unwrap();
+    let now = Wall(1_700_000_000_000);
+    let state = State::open(&place.paths.state_file(), now).unwrap().state;
+    let entry = place.stores[0].look().unwrap().entries.swap_remove(0);
+    let tokens = NewTokens {
+        access: Secret::new("at-1"),
+        refresh: Some(Secret::new("rt-1")),
+        expires_at: Some(Wall(4_000_000_000_000)),
+        scope: None,
+    };
+    let record = Record {
+        id: RecordId::from("earlier"),
+        at: now,
+        mark: TokenMark::of(&state.mark_key(), entry.pair.refresh.as_ref().unwrap()),
+        replaced: vec![(Target { store: place.stores[0].info().id, key: entry.key }, entry.pair)],
+        client_id: "client".into(),
+        stage: Stage::Answered(tokens),
+        enrolment: None,
+    };
+    let (mut journal, _, _) = Journal::open(&place.paths.journal_file(), Some(key.clone()), now);
+    journal.keep(record).unwrap();
+}
+
+fn refresh_token_in(home: &Path) -> String {
+    let text = fs::read_to_string(home.join(".claude/.credentials.json")).unwrap();
+    let store: serde_json::Value = serde_json::from_str(&text).unwrap();
+    store["mcpOAuth"]["rig|0"]["refreshToken"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keyring_that_hangs_then_is_locked_then_opens_lets_a_sealed_journal_come_home() {
+    let (home, place) = home();
+    let key = Key::generate().unwrap();
+    leave_an_answer_in_the_journal(&place, &key);
+    let (works, hears_it_work) = std_mpsc::channel();
+    let (end, mut ended) = mpsc::unbounded_channel();
+    let listener = Box::new(move |event: &Event, _: &Snapshot| {
+        if matches!(event, Event::Failed { .. }) {
+            let _ = works.send(());
+        }
+        if matches!(event, Event::Renewed { by: Renewer::Lamplighter, .. }) {
+            let _ = end.send(());
+        }
+    });
+    let mut driver = place.open(Mode::Keep, "test", Duration::ZERO, listener).unwrap();
+    assert!(driver.keyring.is_some(), "there is no keyring in this home: it is looked for later");
+    let asked = Arc::new(Mutex::new((0, hears_it_work)));
+    let times = Arc::clone(&asked);
+    let mut keyring = Later::new(Arc::new(move || {
+        let mut asked = times.lock().unwrap();
+        asked.0 += 1;
+        match asked.0 {
+            1 => {
+                // Hangs until the loop has worked on meanwhile.
+                asked.1.recv_timeout(Duration::from_secs(30)).unwrap();
+                KeyringAnswer::TimedOut
+            }
+            2 => KeyringAnswer::Locked,
+            _ => KeyringAnswer::Present(key.clone()),
+        }
+    }));
+    keyring.hurry();
+    driver.keyring = Some(keyring);
+    driver.look().await;
+    assert_eq!(refresh_token_in(home.path()), "rt-0");
+    let stop = async move {
+        ended.recv().await;
+    };
+    let kept = tokio::time::timeout(Duration::from_secs(3600), driver.keep(stop)).await;
+    assert_eq!(kept, Ok(()), "it never came home");
+    assert_eq!(refresh_token_in(home.path()), "rt-1");
+    assert!(driver.keyring.is_none(), "what was found is not looked for any more");
+    assert_eq!(asked.lock().unwrap().0, 3);
+}
