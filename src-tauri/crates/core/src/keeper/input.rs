@@ -77,8 +77,8 @@ pub enum Input {
     Tick,
     /// Time passed that we did not see, or the world changed: every backoff is cleared.
     Woke(WokeWhy),
-    /// The machine is about to sleep: nothing new starts, what is in the air comes home. Ends with
-    /// [`Input::Woke`], or a minute later where nobody says so.
+    /// The machine is about to sleep: nothing new starts, what is in the air comes home. Ends when it
+    /// has resumed, or a minute later where nobody says so.
     FallingAsleep,
     /// Whether this machine has a way out to any network. It words what failed, and decides nothing:
     /// a server on this very machine needs none.

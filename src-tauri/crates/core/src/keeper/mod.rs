@@ -316,7 +316,10 @@ impl Keeper {
     /// Every backoff is over. What is due starts spread over a few seconds: after a sleep that is
     /// everything at once.
     fn woke(&mut self, why: WokeWhy) {
-        self.asleep_until = None;
+        // Routes go and clocks are set on the way into a sleep too.
+        if why == WokeWhy::Resumed {
+            self.asleep_until = None;
+        }
         let spread_out = match why {
             WokeWhy::Resumed | WokeWhy::RouteChanged => self.mode == Mode::Keep,
             WokeWhy::ClockStepped => false,

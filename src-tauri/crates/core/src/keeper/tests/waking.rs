@@ -11,6 +11,12 @@ fn no_refresh_starts_into_a_sleep() {
     world.settle(&mut keeper);
     assert!(world.server.presented.is_empty());
     assert!(!keeper.is_in_the_air());
+    // On the way down routes go and come.
+    for why in [WokeWhy::RouteChanged, WokeWhy::ClockStepped] {
+        keeper.handle(Input::Woke(why), world.now);
+        world.pass(&mut keeper, 10_000);
+        assert!(world.server.presented.is_empty(), "{why:?} is no resume");
+    }
     keeper.handle(Input::Woke(WokeWhy::Resumed), world.now);
     world.pass(&mut keeper, 10_000);
     assert_eq!(world.server.presented.len(), 1);
