@@ -635,6 +635,30 @@ fn a_refusal_that_was_a_mistake_does_no_harm() {
 }
 
 #[test]
+fn a_refused_token_that_cannot_be_renewed_either_is_one_notice() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    world.now.wall.0 += 1_000;
+    world.now.boot.0 += 1_000;
+    world.accepts_probe = false;
+    let at = world.now.wall;
+    world.verdicts = vec![AuthVerdict { server_name: "slack".into(), at, left_alone: false }];
+    keeper.handle(world.seen(), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.health(&keeper), Health::Refused);
+    world.server.weather = VecDeque::from([Weather::InvalidGrant, Weather::InvalidGrant]);
+    let renew = Action::Renew("claude-code/slack".into());
+    keeper.handle(Input::Act(renew), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.health(&keeper), Health::Retrying);
+    world.pass(&mut keeper, 61_000);
+    assert_eq!(world.health(&keeper), Health::SignInRequired);
+    assert_eq!(world.notices(), [NoticeCode::SignInRequired]);
+    let withdrawn = world.events.iter().any(|e| matches!(e, Event::NoticeWithdrawn { .. }));
+    assert!(!withdrawn, "nothing has healed");
+}
+
+#[test]
 fn a_new_sign_in_after_a_refusal_is_taken_up() {
     let mut world = World::new();
     world.server.weather = VecDeque::from([Weather::InvalidGrant, Weather::InvalidGrant]);
