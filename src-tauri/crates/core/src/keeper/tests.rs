@@ -86,6 +86,8 @@ struct World {
     mode: Mode,
     probes: bool,
     scheme_served: bool,
+    /// It registers no scopes of the servers it protects.
+    knows_own_scopes_only: bool,
     /// Ports that somebody else has.
     taken: BTreeSet<u16>,
     invitations: Vec<crate::signin::Invitation>,
@@ -158,6 +160,7 @@ impl World {
             mode: Mode::Keep,
             probes: true,
             scheme_served: false,
+            knows_own_scopes_only: false,
             taken: BTreeSet::new(),
             invitations: vec![],
             pages: vec![],
