@@ -153,7 +153,11 @@ fn read_answer(server: &TcpStream) -> io::Result<Vec<u8>> {
             _ => {}
         }
     }
-    while chunked {
+    if !chunked {
+        reader.take(length.unwrap_or(u64::MAX)).read_to_end(&mut answer)?;
+        return Ok(answer);
+    }
+    loop {
         let size = read_line(&mut reader, &mut answer)?;
         let size = u64::from_str_radix(&size, 16).map_err(io::Error::other)?;
         // Each chunk has a line's end of its own; the last is empty, and nobody sends trailers here.
@@ -162,8 +166,6 @@ fn read_answer(server: &TcpStream) -> io::Result<Vec<u8>> {
             return Ok(answer);
         }
     }
-    reader.take(length.unwrap_or(u64::MAX)).read_to_end(&mut answer)?;
-    Ok(answer)
 }
 
 /// The next line, which also goes to the end of `answer` as it is.
