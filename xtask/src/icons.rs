@@ -14,7 +14,8 @@ use crate::system::{self, RSVG};
 const SHAPES: [&str; 4] = ["lit", "half", "alert", "hollow"];
 /// What is written where: the colour of the shape, by the panel it stands on. macOS takes a template
 /// in black and colours it itself.
-const PANELS: [(&str, &str); 3] = [("light", "#24292f"), ("dark", "#ffffff"), ("template", "#000000")];
+const PANELS: [(&str, &str); 3] =
+    [("light", "#24292f"), ("dark", "#ffffff"), ("template", "#000000")];
 /// Hosts scale it to the panel; this is enough for the largest.
 const TRAY_SIZE: u32 = 64;
 /// The app's own picture, in the sizes that bundles want.

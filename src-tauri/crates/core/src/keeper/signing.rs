@@ -26,8 +26,8 @@ use crate::{
         discovery::SignInFault,
     },
     secret::Secret,
-    snapshot::SigningIn,
     signin::{Gained, Next, Page, PortFault, SignIn, SignInFailure, Stored, Subject},
+    snapshot::SigningIn,
     store::{Entry, LeftAlone, NewTokens, SignInConfig},
     time::{Boot, Millis},
 };
