@@ -10,9 +10,9 @@ pub mod claude;
 pub mod home;
 mod http;
 pub mod keeper;
+pub mod keychain;
 #[cfg(target_os = "linux")]
 pub mod logind;
-pub mod keychain;
 pub mod model_api;
 pub mod peers;
 pub mod program;

@@ -13,13 +13,16 @@ mod stand_by;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod asking;
+mod thorough;
 mod waking;
 
 use proptest::prelude::*;
+pub(super) use thorough::thorough;
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::{
+    facts::Facts,
     http::{Answer, Fault},
     ids::EntryKey,
     journal::Record,
@@ -294,8 +297,8 @@ impl World {
                 };
                 (ticket, Outcome::Probed(finding))
             }
-            Effect::Remember { facts } => {
-                self.facts = facts;
+            Effect::Remember { change } => {
+                self.facts.apply(change);
                 return None;
             }
             Effect::Tell { event } => {
