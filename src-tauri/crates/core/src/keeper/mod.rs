@@ -129,8 +129,9 @@ pub struct Keeper {
     facts: Memory,
     /// What was found, apart from the entries: those are grants.
     stores: BTreeMap<StoreId, Result<StoreView, StoreFault>>,
-    /// Stores at which nobody has looked yet.
-    unseen: BTreeSet<StoreId>,
+    /// Stores at which nobody has looked yet; `None` once all was looked at for what a person should
+    /// know.
+    unseen: Option<BTreeSet<StoreId>>,
     grants: Grants,
     /// What was touched before the plan that is being made.
     batch: BTreeSet<Arc<Target>>,
@@ -140,8 +141,6 @@ pub struct Keeper {
     relooks: Relooks,
     /// What a person should know, by grant.
     notices: BTreeMap<Target, Notice>,
-    /// All was looked at once for what a person should know.
-    noticed: bool,
     pending: Tickets,
     effects: VecDeque<Effect>,
     last_ticket: u64,
@@ -152,7 +151,7 @@ impl Keeper {
     /// A keeper that knows what was remembered and has not seen any store yet.
     pub fn new(opening: Opening, now: Now) -> Self {
         let mut keeper = Self {
-            unseen: opening.stores.iter().map(|info| info.id.clone()).collect(),
+            unseen: Some(opening.stores.iter().map(|info| info.id.clone()).collect()),
             infos: opening.stores.into_iter().map(|info| (info.id.clone(), info)).collect(),
             profiles: opening.profiles,
             mark_key: opening.mark_key,
@@ -174,7 +173,6 @@ impl Keeper {
             spares: Spares::default(),
             relooks: Relooks::default(),
             notices: BTreeMap::new(),
-            noticed: false,
             pending: Tickets::default(),
             effects: VecDeque::new(),
             last_ticket: 0,

@@ -82,10 +82,11 @@ pub enum Severity {
 impl super::Keeper {
     /// Raises what is new and withdraws what has healed: once per cause, never while it works.
     pub(super) fn tell_notices(&mut self) {
-        if self.mode == super::Mode::WatchOnly || !self.unseen.is_empty() {
+        let wait_for_more = self.unseen.as_ref().is_some_and(|unseen| !unseen.is_empty());
+        if self.mode == super::Mode::WatchOnly || wait_for_more {
             return;
         }
-        let first_time = !core::mem::replace(&mut self.noticed, true);
+        let first_time = self.unseen.take().is_some();
         if first_time {
             self.grants.touch_all();
         }

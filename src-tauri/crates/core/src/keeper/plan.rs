@@ -1,7 +1,10 @@
 //! What starts when, and why.
 //!
-//! Planned anew after every input, from facts alone: no timer is kept, so a clock step or a sleep
-//! cannot leave a stale one behind.
+//! Planned from facts alone, anew after every input that touches a grant, and when its moment has
+//! come. Moments are noted, never trusted: one that passes only asks for another look, and a clock
+//! step or a sleep touches everything, so none can be stale.
+//!
+//! Read next: `touch` for what touches a grant.
 
 use alloc::{format, string::String, vec::Vec};
 

@@ -25,7 +25,9 @@ impl Keeper {
             Err(StoreFault::Absent { .. }) => self.see_entries(store, Vec::new()),
             Err(_) => {}
         }
-        self.unseen.remove(store);
+        if let Some(unseen) = &mut self.unseen {
+            unseen.remove(store);
+        }
         let before = self.stores.remove(store);
         self.touch_seen(store, before.as_ref(), &seen);
         self.stores.insert(store.clone(), seen);
