@@ -180,10 +180,10 @@ impl Grant {
     }
 
     /// What is known of the access token's time.
-    pub(super) fn span(
+    pub(super) fn span<'a>(
         &self,
         facts: &GrantFacts,
-        profile: &Profile,
+        profile: impl FnOnce() -> &'a Profile,
         margin: Millis,
     ) -> schedule::Span {
         let known = facts.access.is_some() && facts.access == self.access_mark;
@@ -194,7 +194,7 @@ impl Grant {
         schedule::Span {
             issued_at: if known { facts.issued_at } else { None },
             life: life.or_else(|| {
-                guessed.then(|| profile.access_life().unwrap_or(schedule::GUESSED_LIFE))
+                guessed.then(|| profile().access_life().unwrap_or(schedule::GUESSED_LIFE))
             }),
             expires_at,
             margin,

@@ -121,8 +121,8 @@ impl super::Keeper {
     }
 
     fn notice_for(&self, target: &Target, grant: &Grant) -> Option<Notice> {
-        let row = self.row(target, grant);
         let facts = self.facts_of(target);
+        let (title, client, shown) = self.shown(target, grant, facts);
         let now = self.now.wall;
         let ended = grant.entry.pair.expires_at.filter(|end| *end <= now);
         let failing = |span: Millis| {
@@ -130,8 +130,7 @@ impl super::Keeper {
             since.is_some_and(|since| now >= since + span)
         };
         let definite = grant.failure.as_ref().is_some_and(super::Failure::is_definite);
-        let (title, client) = (&row.title, &row.client);
-        let (code, words, action, severity) = match row.health {
+        let (code, words, action, severity) = match shown.health {
             Health::SignInRequired | Health::Refused => (
                 NoticeCode::SignInRequired,
                 format!("{title} ended its sign-in in {client}. Sign in again to go on."),
@@ -154,7 +153,7 @@ impl super::Keeper {
                     Severity::Warning,
                 )
             }
-            Health::StoreLocked if row.shape == Shape::Alert => (
+            Health::StoreLocked if shown.shape == Shape::Alert => (
                 NoticeCode::StoreLocked,
                 format!("{client}'s store is locked, and {title} is about to end."),
                 NoticeAction::Show,
@@ -180,7 +179,7 @@ impl super::Keeper {
             | Health::Unknown => {
                 // A renewal in the air does not heal what it has not mended yet.
                 let open = self.notices.get(target).filter(|notice| notice.grant == grant.id);
-                return open.filter(|_| row.health == Health::Refreshing).cloned();
+                return open.filter(|_| shown.health == Health::Refreshing).cloned();
             }
         };
         Some(Notice {

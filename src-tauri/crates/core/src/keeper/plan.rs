@@ -166,7 +166,7 @@ impl Keeper {
     /// When a renewal is due by the schedule alone, on the wall clock.
     pub(super) fn due(&self, target: &Target, grant: &Grant) -> Wall {
         let facts = self.facts_of(target);
-        let profile = self.profiles.of(&grant.entry.server_url).1;
+        let profile = || self.profiles.of(&grant.entry.server_url).1;
         let span = grant.span(facts, profile, self.margin(&target.store));
         schedule::due(span, grant.first_seen, schedule::spread(self.seed, grant.id.as_str(), 0))
     }

@@ -38,14 +38,13 @@ impl Keeper {
     /// The client that would wipe this grant, in its own store or in one that holds a copy: all
     /// copies are renewed at once or not at all.
     fn wiper(&self, target: &Target, grant: &Grant) -> Option<Wiper> {
-        if self.profiles.of(&grant.entry.server_url).1.keeps_old_access == Some(true) {
-            return None;
-        }
         let wiper = |of: &Target| self.stores.get(&of.store)?.as_ref().ok()?.wiper.clone();
-        match grant.refresh_mark {
+        let wiper = match grant.refresh_mark {
             Some(mark) => self.grants.holding(mark).find_map(|copy| wiper(copy)),
             None => wiper(target),
-        }
+        }?;
+        let profile = self.profiles.of(&grant.entry.server_url).1;
+        (profile.keeps_old_access != Some(true)).then_some(wiper)
     }
 
     /// When a grant that stands by is weighed again by the clock alone: when it is due, then at its

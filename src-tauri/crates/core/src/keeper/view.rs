@@ -72,10 +72,8 @@ impl Keeper {
 
     pub(super) fn row(&self, target: &Target, grant: &Grant) -> Row {
         let facts = self.facts_of(target);
-        let (profile, title) = self.title(&grant.entry.server_url, &grant.entry.server_name);
-        let situation = self.situation(target, grant, facts);
-        let client = self.infos.get(&target.store).map(|i| i.client.clone()).unwrap_or_default();
-        let shown = health::show(&situation, &title, &client);
+        let profile = self.profiles.of(&grant.entry.server_url).0.map(Into::into);
+        let (title, client, shown) = self.shown(target, grant, facts);
         let pair = &grant.entry.pair;
         Row {
             id: grant.id.clone(),
@@ -105,6 +103,19 @@ impl Keeper {
             tools: facts.tools,
             reason: self.reason(target, grant),
         }
+    }
+
+    /// What a grant is called, who owns it, and how it stands.
+    pub(super) fn shown(
+        &self,
+        target: &Target,
+        grant: &Grant,
+        facts: &GrantFacts,
+    ) -> (String, String, health::Shown) {
+        let title = self.title_of(grant);
+        let client = self.infos.get(&target.store).map(|i| i.client.clone()).unwrap_or_default();
+        let shown = health::show(&self.situation(target, grant, facts), &title, &client);
+        (title, client, shown)
     }
 
     fn configured_row(&self, store: &StoreId, server: &ConfiguredServer) -> Row {
