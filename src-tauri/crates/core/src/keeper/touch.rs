@@ -27,7 +27,7 @@ use crate::{
 /// When the two clocks part by more than this since all was last planned, all is planned anew.
 const DRIFT: Millis = Millis::seconds(1);
 
-/// A moment of boot time in wall time, if the two clocks go on as they are.
+/// How far the wall clock is ahead of the boot clock, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Offset(i64);
 
@@ -188,7 +188,7 @@ impl Keeper {
     }
 }
 
-/// How far the wall clock is ahead of the boot clock.
+/// How the two clocks stand to each other now.
 pub(super) fn offset(now: crate::time::Now) -> Offset {
     let Boot(boot) = now.boot;
     Offset(now.wall.0.saturating_sub_unsigned(boot))
