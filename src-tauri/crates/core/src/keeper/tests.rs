@@ -14,13 +14,16 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod asking;
 mod signing;
+mod thorough;
 mod waking;
 
 use proptest::prelude::*;
+pub(super) use thorough::thorough;
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::{
+    facts::Facts,
     http::{Answer, Fault},
     ids::EntryKey,
     journal::Record,
@@ -331,8 +334,8 @@ impl World {
                 return None;
             }
             Effect::Hush { .. } => return None,
-            Effect::Remember { facts } => {
-                self.facts = facts;
+            Effect::Remember { change } => {
+                self.facts.apply(change);
                 return None;
             }
             Effect::Tell { event } => {
