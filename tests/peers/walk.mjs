@@ -1,4 +1,4 @@
-// A sign-in without a browser, against a server that approves by itself: what an MCP client does.
+// A sign-in without a browser: what an MCP client does, and what a person does on the way.
 //
 // It must use public endpoints only, so that a grant made here is one that anybody would get.
 // Where to read next: the MCP specification, "Authorization".
@@ -30,7 +30,7 @@ export async function signIn(metadata, resource, scope) {
     scope,
     state,
   });
-  const callback = await follow(url);
+  const callback = await follow(url, { until: REDIRECT });
   if (callback.searchParams.get('state') !== state) throw new Error(`another state: ${callback}`);
   const tokens = await post(
     metadata.token_endpoint,
@@ -55,11 +55,12 @@ export async function signIn(metadata, resource, scope) {
 }
 
 /// Follows redirects with cookies and agrees to every form, as a person with a browser does, up to
-/// the redirect that leaves for the client.
-async function follow(url) {
+/// the redirect whose address begins with `until`. The headings of the pages go into `pages`; who
+/// `cancels` does so where consent is asked for.
+export async function follow(url, { cancels = false, pages = [], until }) {
   const cookies = new Map();
   let form;
-  for (let hop = 0; hop < 10; hop += 1) {
+  for (let hop = 0; hop < 20; hop += 1) {
     const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
     const method = form ? 'POST' : 'GET';
     const headers = { cookie, ...(form && { origin: url.origin }) };
@@ -69,21 +70,32 @@ async function follow(url) {
       cookies.set(name, value);
     }
     const location = response.headers.get('location');
-    form = location ? undefined : agreement(await response.text());
-    if (!location && !form) throw new Error(`${response.status} at ${url.pathname}`);
-    if (location) url = new URL(location, url);
-    if (url.href.startsWith(REDIRECT)) return url;
+    if (location) {
+      url = new URL(location, url);
+      form = undefined;
+      if (url.href.startsWith(until)) return url;
+      continue;
+    }
+    const page = await response.text();
+    pages.push(/<h1>([^<]*)/.exec(page)?.[1] ?? '');
+    const way = /href="([^"]*\/abort)"/.exec(page)?.[1];
+    form = cancels && pages.at(-1) === 'Authorize' ? undefined : agreement(page);
+    if (form) continue;
+    if (!cancels || !way) throw new Error(`${response.status} at ${url.pathname}`);
+    url = new URL(way, url);
   }
   throw new Error('too many redirects');
 }
 
-/// What a page's form sends when its first button is pressed; nothing where there is no form.
+/// What a page's form sends when it is filled in and its first button is pressed; nothing where there
+/// is no form.
 function agreement(page) {
   if (!page.includes('<form')) return undefined;
   const fields = new URLSearchParams();
   const attribute = (tag, name) => new RegExp(` ${name}="([^"]*)"`).exec(tag)?.[1] ?? '';
   for (const [tag] of page.matchAll(/<input[^>]*>/g)) {
-    fields.set(attribute(tag, 'name'), attribute(tag, 'value'));
+    const typed = / required[ >]/.test(tag) ? 'lamp' : '';
+    fields.set(attribute(tag, 'name'), attribute(tag, 'value') || typed);
   }
   const [button] = /<button[^>]*>/.exec(page) ?? [''];
   fields.set(attribute(button, 'name'), attribute(button, 'value'));

@@ -46,6 +46,11 @@ impl Keeper {
         lines.iter().filter(|line| line["event"] == name).cloned().collect()
     }
 
+    /// All that it printed so far.
+    pub fn said(&self) -> Vec<Value> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Waits until something holds; the test ends with all that was printed if it never does.
     pub fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(90);

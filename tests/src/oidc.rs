@@ -20,11 +20,13 @@ pub struct Choices {
     pub grace_ms: u32,
     /// Another origin in front of it, which it then calls its own.
     pub front: Option<String>,
+    /// Whether it shows its own pages of login and consent; otherwise everybody is signed in at once.
+    pub asks: bool,
 }
 
 impl Default for Choices {
     fn default() -> Self {
-        Self { life_seconds: 3600, grace_ms: 0, front: None }
+        Self { life_seconds: 3600, grace_ms: 0, front: None, asks: false }
     }
 }
 
@@ -39,6 +41,15 @@ pub struct Asked {
     pub reuse: bool,
     /// A digest of the refresh token.
     pub token: String,
+}
+
+/// What a person saw and where it led.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walk {
+    /// The headings of the pages, in order.
+    pub pages: Vec<String>,
+    /// The address that the last redirect named, with the code or the error in it.
+    pub callback: String,
 }
 
 /// The running server.
@@ -57,6 +68,7 @@ impl OidcProvider {
     pub fn start(choices: Choices) -> Self {
         let folder = tempfile::tempdir().expect("a temp folder");
         let options = json!({
+            "asks": choices.asks,
             "grace_ms": choices.grace_ms,
             "issuer": choices.front,
             "life_seconds": choices.life_seconds,
@@ -111,6 +123,18 @@ impl OidcProvider {
     /// Signs in at a server that has this one behind it.
     pub(crate) fn sign_in_at(&self, origin: &str, server_url: &str) -> SignIn {
         SignIn::told(server_url, &self.script().ask("sign_in", json!({"at": origin})))
+    }
+
+    /// Goes through its pages from this address on, as a person with a browser, back to the client;
+    /// one who `cancels` does so on the page of consent.
+    pub fn walk(&self, page: &str, cancels: bool, redirect_uri: &str) -> Walk {
+        let asked = json!({"cancels": cancels, "until": redirect_uri, "url": page});
+        let walk = self.script().ask("walk", asked);
+        let pages = walk["pages"].as_array().expect("a list").iter();
+        Walk {
+            pages: pages.map(|page| page.as_str().unwrap_or_default().to_owned()).collect(),
+            callback: walk["callback"].as_str().unwrap_or_default().to_owned(),
+        }
     }
 
     /// Forgets a registration.

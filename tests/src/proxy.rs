@@ -128,10 +128,49 @@ fn carry(mut client: &TcpStream, shared: &Shared) -> io::Result<()> {
     server.write_all(head.as_bytes())?;
     server.write_all(&body)?;
     // The whole answer is there before it is lost, so that the server has surely done its part.
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer)?;
+    let answer = read_answer(&server)?;
     if !shared.loses(&path) {
         client.write_all(&answer)?;
     }
     client.shutdown(Shutdown::Both)
+}
+
+/// A whole answer: as long as it says, or until the server hangs up, which not every server does when
+/// it is asked to.
+fn read_answer(server: &TcpStream) -> io::Result<Vec<u8>> {
+    let mut reader = BufReader::new(server);
+    let mut answer = Vec::new();
+    let (mut length, mut chunked) = (None, false);
+    loop {
+        let line = read_line(&mut reader, &mut answer)?;
+        if line.is_empty() {
+            break;
+        }
+        let (name, value) = line.split_once(':').unwrap_or_default();
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = Some(value.trim().parse().map_err(io::Error::other)?),
+            "transfer-encoding" => chunked = value.trim().eq_ignore_ascii_case("chunked"),
+            _ => {}
+        }
+    }
+    if !chunked {
+        reader.take(length.unwrap_or(u64::MAX)).read_to_end(&mut answer)?;
+        return Ok(answer);
+    }
+    loop {
+        let size = read_line(&mut reader, &mut answer)?;
+        let size = u64::from_str_radix(&size, 16).map_err(io::Error::other)?;
+        // Each chunk has a line's end of its own; the last is empty, and nobody sends trailers here.
+        reader.by_ref().take(size + 2).read_to_end(&mut answer)?;
+        if size == 0 {
+            return Ok(answer);
+        }
+    }
+}
+
+/// The next line, which also goes to the end of `answer` as it is.
+fn read_line(reader: &mut BufReader<&TcpStream>, answer: &mut Vec<u8>) -> io::Result<String> {
+    let start = answer.len();
+    reader.read_until(b'\n', answer)?;
+    Ok(String::from_utf8_lossy(&answer[start..]).trim_end().to_owned())
 }

@@ -4,8 +4,10 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    net::TcpListener,
     path::PathBuf,
     process::{Child, ChildStderr, ChildStdout, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 use serde_json::Value;
@@ -14,6 +16,19 @@ use crate::{
     browser::{Visit, visit},
     home::Home,
 };
+
+/// A port for the browser to come back to: another one at each call, and outside the range from which
+/// the system takes those of outgoing connections, so that none of these keeps it busy.
+pub fn free_port() -> String {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).expect("below 10,000");
+    loop {
+        let port = first + TAKEN.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port.to_string();
+        }
+    }
+}
 
 /// A sign-in under way; ended when dropped.
 #[derive(Debug)]

@@ -59,6 +59,16 @@ impl Server {
         }
     }
 
+    /// The same at what stands in front of it; for those that take the name they are asked at.
+    pub fn sign_in_at(&self, origin: &str) -> SignIn {
+        SignIn::told(&format!("{origin}/mcp"), &self.script.ask("sign_in", json!({"at": origin})))
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.script.port()
+    }
+
     /// Ends a sign-in, as an operator would; with an authorization server behind it, all there are.
     pub fn revoke(&self, sign_in: &SignIn, refresh_token: &str) {
         if let Some(upstream) = &self.upstream {

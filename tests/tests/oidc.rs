@@ -6,12 +6,14 @@
 //! read next: `tests/src/oidc.rs`.
 
 use lamplighter_tests::{
+    browser::visit,
     home::{Home, Ran},
     keeper::Keeper,
-    oidc::{Asked, Choices, OidcProvider},
+    oidc::{Asked, Choices, OidcProvider, Walk},
     peers,
     program::lamplighter,
     proxy::Proxy,
+    reconnect::{Reconnect, free_port},
     sign_in::SignIn,
 };
 use serde_json::Value;
@@ -140,7 +142,7 @@ fn a_revoked_grant_ends_in_one_notice_and_one_sign_in() {
     let keeper = Keeper::start(&rig.home);
     keeper.until("a person is asked", |keeper| !keeper.events("notice").is_empty());
     rig.needs_a_sign_in(&rig.renew(), "rig ended this sign-in");
-    assert_eq!(keeper.events("notice").len(), 1, "{:?}", keeper.events("notice"));
+    assert_eq!(keeper.events("notice").len(), 1, "{:#?}", keeper.said());
     assert_eq!(keeper.terminate(), Some(0));
     let refused = "invalid_grant: refresh token not found";
     assert_eq!(rig.outcomes(), ["issued", refused, refused]);
@@ -252,4 +254,68 @@ fn two_lost_answers_wait_for_another_moment_and_lose_nothing() {
     assert_eq!(rig.renew().code, Some(0));
     assert_eq!(rig.outcomes(), ["issued"; 2]);
     assert!(rig.run(&["check", NAME]).succeeded().err.contains("1 tool"));
+}
+
+/// A click, and a person who goes through the server's own pages of login and consent.
+struct Click {
+    flow: Reconnect,
+    walk: Walk,
+}
+
+impl Rig {
+    fn that_asks() -> Self {
+        Self::new(Choices { asks: true, ..Choices::default() })
+    }
+
+    fn click(&self, cancels: bool, more: &[&str]) -> Click {
+        let mut flow = Reconnect::start(&self.home, NAME, more);
+        let page = flow.page();
+        let redirect = flow.heard[0]["redirect_uri"].as_str().unwrap_or_default().to_owned();
+        let walk = self.provider.walk(&page, cancels, &redirect);
+        Click { flow, walk }
+    }
+}
+
+#[test]
+fn a_person_who_goes_through_login_and_consent_is_signed_in_again() {
+    if !peers::may_run("the pages of login and consent") {
+        return;
+    }
+    let rig = Rig::that_asks();
+    rig.provider.forget(&rig.sign_in.client_id);
+    rig.needs_a_sign_in(&rig.renew(), "no longer knows the client");
+    let before = rig.provider.asked().len();
+    let Click { flow, walk } = rig.click(false, &["--port", &free_port()]);
+    assert_eq!(walk.pages, ["Sign-in", "Authorize"]);
+    let tab = visit(&walk.callback);
+    assert!(tab.body.contains("Signed in to rig"), "{} {}", tab.status, tab.body);
+    let (last, code) = flow.end();
+    assert_eq!((last["event"].as_str(), last["tools"].as_u64()), (Some("signed_in"), Some(1)));
+    assert_eq!(code, Some(0));
+    assert!(rig.holds_live_pair());
+    for _ in 0..3 {
+        rig.renew().succeeded();
+    }
+    assert_eq!(rig.outcomes()[before..], ["issued"; 3]);
+    rig.nothing_was_spent_twice();
+    assert!(rig.holds_live_pair());
+}
+
+#[test]
+fn a_person_who_cancels_at_the_consent_keeps_the_sign_in_there_was() {
+    if !peers::may_run("a consent that is cancelled") {
+        return;
+    }
+    let rig = Rig::that_asks();
+    let before = rig.stored();
+    let Click { flow, walk } = rig.click(true, &[]);
+    assert_eq!(walk.pages, ["Sign-in", "Authorize"]);
+    assert!(walk.callback.contains("error=access_denied"), "{}", walk.callback);
+    visit(&walk.callback);
+    let (last, code) = flow.end();
+    assert_eq!((last["code"].as_str(), code), (Some("denied"), Some(10)), "{last}");
+    assert_eq!(rig.stored(), before);
+    assert!(rig.holds_live_pair());
+    rig.renew().succeeded();
+    assert_eq!(rig.outcomes(), ["issued"]);
 }

@@ -5,7 +5,7 @@ use lamplighter_rehearsal::{Rehearsal, Rotation};
 use lamplighter_tests::{
     browser::visit,
     keeper::Keeper,
-    reconnect::Reconnect,
+    reconnect::{Reconnect, free_port},
     stage::Stage,
     store::{self, CREDENTIALS},
 };
@@ -24,15 +24,6 @@ fn dead() -> Stage {
         entry["discoveryState"]["kept"] = "as it is".into();
     });
     stage
-}
-
-/// A port outside the range from which the system takes those of outgoing connections, so that none
-/// of these keeps it busy.
-fn free_port() -> String {
-    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap_or_default();
-    let free = (first..first + 2_000)
-        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.map(|port| port.to_string()).unwrap_or_default()
 }
 
 #[test]

@@ -6,7 +6,13 @@
 //! Where to read next: `tests/src/server.rs`.
 
 use lamplighter_tests::{
-    home::Home, peers, program::lamplighter, reconnect::Reconnect, server::Server, sign_in::SignIn,
+    home::Home,
+    peers,
+    program::lamplighter,
+    proxy::Proxy,
+    reconnect::{Reconnect, free_port},
+    server::Server,
+    sign_in::SignIn,
 };
 
 const NAME: &str = "rig";
@@ -71,7 +77,7 @@ fn is_signed_in_to_again(what: &str, server: fn(u32) -> Server) {
     let Some(rig) = signed_in(what, server) else { return };
     rig.server.forget(&rig.sign_in);
     assert_eq!(lamplighter(&rig.home, &["renew", NAME]).code, Some(10));
-    let mut flow = Reconnect::start(&rig.home, NAME, &[]);
+    let mut flow = Reconnect::start(&rig.home, NAME, &["--port", &free_port()]);
     let tab = flow.consent();
     assert!(tab.body.contains("Signed in to rig"), "{} {}", tab.status, tab.body);
     let (last, code) = flow.end();
@@ -80,6 +86,34 @@ fn is_signed_in_to_again(what: &str, server: fn(u32) -> Server) {
     lamplighter(&rig.home, &["renew", NAME]).succeeded();
     let ran = lamplighter(&rig.home, &["check", NAME]).succeeded();
     assert!(ran.err.contains("the server accepts its token, 1 tool"), "{}", ran.err);
+}
+
+/// Its refresh token before the newest stays good until the newest is used, for this very case.
+#[test]
+fn an_answer_of_workers_that_was_lost_on_the_way_is_recovered_at_once() {
+    if !peers::may_run("a lost answer of workers-oauth-provider") {
+        return;
+    }
+    let server = Server::workers(LIFE_SECONDS);
+    let proxy = Proxy::start();
+    proxy.lead_to(server.port());
+    let home = Home::new();
+    let sign_in = server.sign_in_at(&proxy.origin());
+    sign_in.write(&home, NAME);
+    for round in 1..=2 {
+        let before = sign_in.stored(&home, NAME);
+        proxy.lose_answers("/token", 1);
+        let ran = lamplighter(&home, &["renew", NAME]);
+        assert_eq!(ran.code, Some(0), "round {round}: {}{}", ran.out, ran.err);
+        assert_eq!(proxy.lost(), round);
+
+        let after = sign_in.stored(&home, NAME);
+        assert!(before.0 != after.0 && before.1 != after.1, "round {round}: nothing new");
+        let ran = lamplighter(&home, &["check", NAME]).succeeded();
+        assert!(ran.err.contains("the server accepts its token, 1 tool"), "{}", ran.err);
+    }
+    // What came last is what the server takes.
+    lamplighter(&home, &["renew", NAME]).succeeded();
 }
 
 #[test]

@@ -11,6 +11,7 @@
 use std::{
     fmt,
     io::Write as _,
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -26,6 +27,8 @@ const LIFE_SECONDS: i64 = 40;
 const EVERY: Duration = Duration::from_secs(3);
 /// How long each of the two spans is; six times as long with `--long`.
 const SPAN: Duration = Duration::from_secs(20);
+/// The versions wait side by side, but take turns where they would take the machine from each other.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// What happened in one span.
 struct Span {
@@ -122,6 +125,7 @@ fn known_to_lamplighter() -> Stage {
 }
 
 fn span(stage: &mut Stage, version: &str, with_lamplighter: bool) -> Span {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     // Signed in anew, now with tokens that everybody wants to renew.
     stage.control.set_life_seconds(LIFE_SECONDS);
     for name in SERVERS {

@@ -12,6 +12,7 @@ cargo xtask COMMAND
   lint    formatting, clippy, documentation, licences
   conformance   the official MCP suite against our sign-in flow
   bench   figures
+  icons   render the pictures in `icons/` from their drawings
 
 `cargo xtask COMMAND --help` says more.";
 
@@ -82,6 +83,17 @@ custom scheme, where there is only loopback. The same as `cargo xtask test confo
 
 Examples:
   cargo xtask conformance";
+
+pub(crate) const ICONS: &str = "\
+cargo xtask icons [--no-install]
+
+Renders the tray's shapes and the app's picture from the drawings in `icons/`. The results are
+committed; this is for whoever changes a drawing.
+
+  --no-install   never install system packages; name what is missing and stop
+
+Examples:
+  cargo xtask icons";
 
 pub(crate) const DEMO: &str = "\
 cargo xtask demo

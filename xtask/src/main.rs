@@ -13,6 +13,7 @@ mod conformance;
 mod demo;
 mod deny;
 mod help;
+mod icons;
 mod lint;
 mod namespace;
 mod parts;
@@ -80,6 +81,7 @@ fn command(parser: &mut Parser) -> Result<bool> {
         "lint" => (help::LINT, &["fix", "no-install"]),
         "demo" => (help::DEMO, &[]),
         "conformance" => (help::CONFORMANCE, &["no-install"]),
+        "icons" => (help::ICONS, &["no-install"]),
         "help" => return Ok(help::show(help::ALL)),
         other => bail!("no command {other:?}\n\n{}", help::ALL),
     };
@@ -99,6 +101,10 @@ fn command(parser: &mut Parser) -> Result<bool> {
         "demo" => {
             words.no_names()?;
             demo::run()
+        }
+        "icons" => {
+            words.no_names()?;
+            icons::run(install)
         }
         "conformance" => {
             words.no_names()?;

@@ -88,7 +88,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("leave", "service, on_change, and leaving without a trace", &[], What::Binary("leave")),
     part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code", CLAUDE_CODE, 3)),
     part("beside", "the real Claude Code beside the keeper", PEERS, What::Isolated("beside", CLAUDE_CODE, 3)),
-    part("soak", "several of the real Claude Code, and Lamplighter in their midst", PEERS, What::Isolated("soak", CLAUDE_CODE, 1)),
+    part("soak", "several of the real Claude Code, and Lamplighter in their midst", PEERS, What::Isolated("soak", CLAUDE_CODE, 2)),
     part("oidc", "a certified authorization server, without a network", PEERS, What::Isolated("oidc", OIDC, 16)),
     part("servers", "what MCP servers are built on, without a network", PYTHON_PEERS, What::Isolated("servers", SERVERS, 16)),
     part("conformance", "the official suite's sign-ins", PEERS, What::Conformance),

@@ -82,6 +82,31 @@ pub(crate) const KEYRING: Tool = Tool {
     brew: "(Linux only)",
 };
 
+/// `rsvg-convert`.
+pub(crate) const RSVG: Tool = Tool {
+    probe: &["rsvg-convert", "--version"],
+    debian: "librsvg2-bin",
+    fedora: "librsvg2-tools",
+    arch: "librsvg",
+    brew: "librsvg",
+};
+/// What the tray's window is built with.
+pub(crate) const WEBKIT: Tool = Tool {
+    probe: &["pkg-config", "--exists", "webkit2gtk-4.1"],
+    debian: "libwebkit2gtk-4.1-dev",
+    fedora: "webkit2gtk4.1-devel",
+    arch: "webkit2gtk-4.1",
+    brew: "(Linux only)",
+};
+/// `pkg-config`, which finds it.
+pub(crate) const PKG_CONFIG: Tool = Tool {
+    probe: &["pkg-config", "--version"],
+    debian: "pkg-config",
+    fedora: "pkgconf-pkg-config",
+    arch: "pkgconf",
+    brew: "pkgconf",
+};
+
 impl Tool {
     /// Whether the command is there and runs.
     fn is_there(&self) -> bool {

@@ -2,11 +2,12 @@
 //
 // Access tokens are short, refresh tokens rotate, and a spent one that comes back ends its grant:
 // all by the provider's own code. What is ours is where it keeps things (a file, if it is to
-// outlive a restart), that it signs everybody in without asking, and the list of what it was asked.
+// outlive a restart), that it can sign everybody in without asking, and the list of what it was asked.
 // It must not reach beyond loopback. Where to read next: `tests/src/oidc.rs`, which starts it.
 //
 // Options: `port`, `issuer` (another origin in front of it), `store` (a file), `life_seconds`,
-// `grace_ms` (for how long a spent refresh token is taken as if it were not; see `Shelf`).
+// `grace_ms` (for how long a spent refresh token is taken as if it were not; see `Shelf`), `asks`
+// (it shows its own pages of login and consent, and signs nobody in who does not go through them).
 
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -16,7 +17,7 @@ import Provider from 'oidc-provider';
 
 import { converse, listen, options } from './control.mjs';
 import { bearer, challenge, serveMcpNode } from './mcp.mjs';
-import { signIn } from './walk.mjs';
+import { follow, signIn } from './walk.mjs';
 
 const SCOPE = 'mcp';
 const ACCOUNT = 'lamp';
@@ -98,13 +99,31 @@ const port = await listen(server, options.port);
 const issuer = options.issuer ?? `http://127.0.0.1:${port}`;
 const resource = `${issuer}/mcp`;
 
+// The account is there and has consented to all that a client asks for, with a grant of its own
+// each time.
+function withoutAsking() {
+  return {
+    interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
+    async loadExistingGrant({ oidc }) {
+      const grant = new oidc.provider.Grant({
+        accountId: oidc.session.accountId,
+        clientId: oidc.client.clientId,
+      });
+      grant.addOIDCScope('openid offline_access');
+      grant.addResourceScope(resource, SCOPE);
+      await grant.save();
+      return grant;
+    },
+  };
+}
+
 const provider = new Provider(issuer, {
   adapter: Shelf,
   clientDefaults: { grant_types: ['authorization_code'], token_endpoint_auth_method: 'none' },
   cookies: { keys: ['on loopback, for a test'] },
   expiresWithSession: () => false,
   features: {
-    devInteractions: { enabled: false },
+    devInteractions: { enabled: options.asks === true },
     introspection: { enabled: true, allowedPolicy: () => true },
     registration: { enabled: true },
     resourceIndicators: {
@@ -121,19 +140,8 @@ const provider = new Provider(issuer, {
     revocation: { enabled: true },
   },
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
-  interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
   issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
-  // The account has consented to all that a client asks for, with a grant of its own each time.
-  loadExistingGrant: async ({ oidc }) => {
-    const grant = new oidc.provider.Grant({
-      accountId: oidc.session.accountId,
-      clientId: oidc.client.clientId,
-    });
-    grant.addOIDCScope('openid offline_access');
-    grant.addResourceScope(resource, SCOPE);
-    await grant.save();
-    return grant;
-  },
+  ...(options.asks ? {} : withoutAsking()),
   pkce: { required: () => true },
   rotateRefreshToken: true,
 });
@@ -178,7 +186,7 @@ server.on('request', async (req, res) => {
       scopes_supported: [SCOPE],
     }));
   }
-  if (pathname.startsWith('/interaction/')) {
+  if (pathname.startsWith('/interaction/') && !options.asks) {
     return provider.interactionFinished(req, res, { consent: {}, login: { accountId: ACCOUNT } });
   }
   return callback(req, res);
@@ -194,6 +202,12 @@ await converse({ issuer, port, server_url: resource }, {
   async sign_in({ at = issuer }) {
     const metadata = await (await fetch(`${at}/.well-known/oauth-authorization-server`)).json();
     return { ...(await signIn(metadata, `${at}/mcp`, SCOPE)), issuer: metadata.issuer };
+  },
+  // As a person with a browser: from the first page to the redirect that leads back to the client.
+  async walk({ cancels, until, url }) {
+    const pages = [];
+    const callback = await follow(new URL(url), { cancels, pages, until });
+    return { callback: callback.href, pages };
   },
   async revoke({ refresh_token: token }) {
     const found = await provider.RefreshToken.find(token);

@@ -38,9 +38,10 @@ async function told(asked) {
 }
 
 await converse({ port: Number(port), server_url: resource }, {
-  async sign_in() {
-    const metadata = await (await fetch(`${origin}/.well-known/oauth-authorization-server`)).json();
-    return { ...(await signIn(metadata, resource, 'mcp')), issuer: metadata.issuer };
+  // Here, or at what stands in front: it calls itself by the name that it is asked at.
+  async sign_in({ at = origin }) {
+    const metadata = await (await fetch(`${at}/.well-known/oauth-authorization-server`)).json();
+    return { ...(await signIn(metadata, `${at}/mcp`, 'mcp')), issuer: metadata.issuer };
   },
   revoke: told,
   forget: told,

@@ -144,6 +144,7 @@ pub struct GrantFacts {
 
 /// Who renewed a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Renewer {
     /// This program.

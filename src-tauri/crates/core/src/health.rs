@@ -12,6 +12,7 @@ use crate::time::Wall;
 
 /// A grant's health, for scripts and views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// It works, and will be renewed.
@@ -50,6 +51,7 @@ pub enum Health {
 
 /// The lamp's shape, told apart in one colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
     /// Outline only.
@@ -64,6 +66,7 @@ pub enum Shape {
 
 /// What a row's buttons do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Button {
     /// Renew now.
@@ -92,6 +95,8 @@ pub enum Button {
 
 /// A phrase with its times still absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, ts(type = "Array<Part>"))]
 pub struct Phrase(pub Vec<Part>);
 
 /// A piece of a phrase.

@@ -16,6 +16,7 @@
 
 extern crate alloc;
 
+pub mod desk;
 pub mod facts;
 pub mod health;
 pub mod http;

@@ -190,10 +190,17 @@ enum Step {
     Challenging(Opener),
     Discovering(Box<SignInDiscovery>),
     Listening,
-    Registering { with_scheme: bool },
+    Registering(Wanted),
     Preflighting { answers: Vec<Option<Glimpse>> },
     Waiting { proof: Proof, redirect: Redirect },
     Exchanging { redirect: Redirect },
+}
+
+/// What a registration is to name; less of it after a refusal that may have been for that.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    scheme: bool,
+    scopes: bool,
 }
 
 /// One attempt.
@@ -247,9 +254,9 @@ impl SignIn {
                     self.choose_client(now)
                 }
             },
-            Step::Registering { with_scheme } => {
-                let with_scheme = *with_scheme;
-                self.registered(answer, with_scheme)
+            Step::Registering(wanted) => {
+                let wanted = *wanted;
+                self.registered(answer, wanted)
             }
             Step::Preflighting { .. } => self.glimpsed(answer.ok()),
             Step::Exchanging { redirect } => {
@@ -324,7 +331,10 @@ impl SignIn {
             Ok(port) => {
                 self.port = Some(port);
                 match client {
-                    Client::Register { method } => self.register(method, self.may_use_scheme()),
+                    Client::Register { method } => {
+                        let wanted = Wanted { scheme: self.may_use_scheme(), scopes: true };
+                        self.register(method, wanted)
+                    }
                     Client::Given { .. } | Client::Document { .. } | Client::Kept(_) => {
                         self.choose_redirect()
                     }
@@ -361,8 +371,8 @@ impl SignIn {
         scheme.into_iter().chain(self.port.map(loopback_redirect)).collect()
     }
 
-    fn register(&mut self, method: AuthMethod, with_scheme: bool) -> Next {
-        let Some((found, redirect_uris, scopes)) = self.registration(with_scheme) else {
+    fn register(&mut self, method: AuthMethod, wanted: Wanted) -> Next {
+        let Some((found, redirect_uris, scopes)) = self.registration(wanted) else {
             return Next::Failed(self.needs_client());
         };
         let Some(endpoint) = found.server.registration_endpoint.as_deref() else {
@@ -376,20 +386,21 @@ impl SignIn {
             on_behalf_of: &self.subject.server_url,
         };
         let request = registration.request();
-        self.step = Step::Registering { with_scheme };
+        self.step = Step::Registering(wanted);
         Next::Fetch(request)
     }
 
-    fn registration(&self, with_scheme: bool) -> Option<(&Discovered, Vec<String>, Vec<String>)> {
+    fn registration(&self, wanted: Wanted) -> Option<(&Discovered, Vec<String>, Vec<String>)> {
         let found = self.found.as_ref()?;
-        Some((found, self.redirect_uris(with_scheme), self.scopes(found)))
+        let scopes = if wanted.scopes { self.scopes(found) } else { Vec::new() };
+        Some((found, self.redirect_uris(wanted.scheme), scopes))
     }
 
-    fn registered(&mut self, answer: Result<&Answer, Fault>, with_scheme: bool) -> Next {
+    fn registered(&mut self, answer: Result<&Answer, Fault>, wanted: Wanted) -> Next {
         let Some(Client::Register { method }) = self.client.clone() else {
             return Next::Failed(SignInFailure::OutOfTurn);
         };
-        let Some((found, redirect_uris, scopes)) = self.registration(with_scheme) else {
+        let Some((found, redirect_uris, scopes)) = self.registration(wanted) else {
             return Next::Failed(SignInFailure::OutOfTurn);
         };
         let registration = Registration {
@@ -414,11 +425,15 @@ impl SignIn {
                 self.client = Some(Client::Kept(Kept::of(registered, issuer)));
                 self.choose_redirect()
             }
-            Err(fault) if with_scheme && fault.may_be_the_redirect() => {
+            // Some servers register their own scopes only, not those of the servers they protect.
+            Err(fault) if fault.may_be_the_scopes() && is_foreign(&scopes, found) => {
+                self.register(method, Wanted { scopes: false, ..wanted })
+            }
+            Err(fault) if wanted.scheme && fault.may_be_the_redirect() => {
                 if self.subject.wish == RedirectWish::Scheme {
                     return Next::Failed(SignInFailure::Registration(fault));
                 }
-                self.register(method, false)
+                self.register(method, Wanted { scheme: false, ..wanted })
             }
             Err(fault) => match client::stored(&self.subject, found) {
                 Some(client) if fault.is_final() => self.listen_for(client),
@@ -640,6 +655,11 @@ impl SignIn {
             redirect,
         }))
     }
+}
+
+/// Whether any of these scopes is not one that the sign-in server names as its own.
+fn is_foreign(scopes: &[String], found: &Discovered) -> bool {
+    scopes.iter().any(|scope| !found.server.scopes.contains(scope))
 }
 
 /// What MCP clients send first, without a token: its refusal says where to sign in.

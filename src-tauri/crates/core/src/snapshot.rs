@@ -30,6 +30,7 @@ pub struct Snapshot {
 
 /// One server in one store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Row {
     /// What people call it.
     pub id: GrantId,
@@ -75,10 +76,52 @@ pub struct Row {
     pub tools: Option<u32>,
     /// What is wrong, in words.
     pub reason: Option<String>,
+    /// When the access token was received, where that is known.
+    #[serde(default)]
+    pub issued_at: Option<Wall>,
+    /// Who is signed in, where the server said.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// Both hosts, where the server signs in at another address now.
+    #[serde(default)]
+    pub approval: Option<NewAddress>,
+    /// How far a sign-in under way is.
+    #[serde(default)]
+    pub sign_in: Option<SigningIn>,
+}
+
+/// A server that signs in at another address than it did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct NewAddress {
+    /// The host that was trusted.
+    pub known: String,
+    /// The host that is named now. Nothing was sent there.
+    pub now: String,
+}
+
+/// A sign-in under way, as everybody may see it: its page's address is not in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct SigningIn {
+    /// What happens, in words.
+    pub step: String,
+    /// Whose name the consent page shows, once that is known.
+    pub client_name: Option<String>,
+    /// The host of the consent page, once that is known.
+    pub host: Option<String>,
+    /// Whether it waits for the browser.
+    pub waiting: bool,
+    /// Whether the browser comes back by our scheme, and will ask to open Lamplighter.
+    pub scheme: bool,
+    /// Whether there is another way, should the page show an error.
+    #[serde(default)]
+    pub other_way: bool,
 }
 
 /// One store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct StoreRow {
     /// Its name.
     pub id: StoreId,

@@ -177,9 +177,14 @@ impl super::Keeper {
             | Health::Paused
             | Health::StoreLocked
             | Health::Unknown => {
-                // A renewal in the air does not heal what it has not mended yet.
+                // Neither a renewal in the air nor a refusal that is asked about once more heals what
+                // it has not mended yet.
+                let mark = grant.refresh_mark;
+                let refused = facts.refusal.as_ref().is_some_and(|r| Some(r.mark) == mark);
+                let retrying = matches!(shown.health, Health::Retrying | Health::RetryingEnded);
+                let in_the_air = shown.health == Health::Refreshing || (retrying && refused);
                 let open = self.notices.get(target).filter(|notice| notice.grant == grant.id);
-                return open.filter(|_| shown.health == Health::Refreshing).cloned();
+                return open.filter(|_| in_the_air).cloned();
             }
         };
         Some(Notice {

@@ -22,14 +22,21 @@ use crate::{
     ids::{Door, GrantId, SignInId, StoreId, Target, TokenMark},
     journal::{JournalFault, Record, Stage},
     oauth::{
-        authorize::{Callback, Entropy},
+        authorize::{Callback, Entropy, SCHEME_REDIRECT},
         discovery::SignInFault,
     },
     secret::Secret,
     signin::{Gained, Next, Page, PortFault, SignIn, SignInFailure, Stored, Subject},
+    snapshot::SigningIn,
     store::{Entry, LeftAlone, NewTokens, SignInConfig},
     time::{Boot, Millis},
 };
+
+const LOOKING: &str = "looking for where to sign in";
+const WAITING: &str = "waiting for your browser";
+const FETCHING: &str = "fetching the tokens";
+const SAVING: &str = "saving";
+const PROVING: &str = "asking the server";
 
 /// One sign-in under way.
 #[derive(Debug)]
@@ -44,6 +51,8 @@ pub(super) struct Running {
     deadline: Option<Boot>,
     /// Browser tabs that wait for a word.
     doors: Vec<Door>,
+    /// Whose name the consent page shows, its host, and whether it comes back by the scheme.
+    page: Option<(String, String, bool)>,
     account: Option<String>,
     other_account: bool,
 }
@@ -89,11 +98,12 @@ impl Keeper {
             patience: wish.patience,
             deadline: None,
             doors: Vec::new(),
+            page: None,
             account: None,
             other_account: false,
         };
         self.sign_ins.insert(id, running);
-        self.tell(Event::SigningIn { grant, step: "looking for where to sign in".into() });
+        self.tell(Event::SigningIn { grant, step: LOOKING.into() });
         let ticket = self.ticket(Pending::SignIn(id));
         self.effects.push_back(Effect::Draw { ticket });
     }
@@ -225,9 +235,12 @@ impl Keeper {
             Next::Invite(invitation) => {
                 let Some(running) = self.sign_ins.get_mut(&id) else { return };
                 running.deadline = Some(self.now.boot + running.patience);
+                let scheme = invitation.redirect_uri == SCHEME_REDIRECT;
+                let (name, host) = (invitation.client_name.clone(), invitation.host.clone());
+                running.page = Some((name, host, scheme));
                 let grant = running.grant.clone();
                 self.effects.push_back(Effect::Invite { grant: grant.clone(), invitation });
-                self.tell(Event::SigningIn { grant, step: "waiting for your browser".into() });
+                self.tell(Event::SigningIn { grant, step: WAITING.into() });
             }
             Next::Wait => {}
             Next::Gained(gained) => self.sign_in_gained(id, *gained),
@@ -258,7 +271,7 @@ impl Keeper {
         let next = self.flow(id, |flow| flow.called_back(callback));
         if let (Next::Fetch(_), Some(running)) = (&next, self.sign_ins.get(&id)) {
             let grant = running.grant.clone();
-            self.tell(Event::SigningIn { grant, step: "fetching the tokens".into() });
+            self.tell(Event::SigningIn { grant, step: FETCHING.into() });
         }
         if matches!(next, Next::Wait) {
             // Not this attempt's own server: nothing of it is shown, and the right one may come.
@@ -317,7 +330,7 @@ impl Keeper {
             (running.account, running.other_account) = (account, other);
             running.phase = Phase::Journaling(Box::new(record.clone()));
         }
-        self.tell(Event::SigningIn { grant, step: "saving".into() });
+        self.tell(Event::SigningIn { grant, step: SAVING.into() });
         let ticket = self.ticket(Pending::SignIn(id));
         self.effects.push_back(Effect::Journal { ticket, record });
     }
@@ -353,7 +366,7 @@ impl Keeper {
                     if let Some(running) = self.sign_ins.get_mut(&id) {
                         running.phase = Phase::Proving;
                         let grant = running.grant.clone();
-                        self.tell(Event::SigningIn { grant, step: "asking the server".into() });
+                        self.tell(Event::SigningIn { grant, step: PROVING.into() });
                     }
                 }
                 self.probe(target, None);
@@ -464,6 +477,24 @@ impl Keeper {
         Some(Situation::SigningIn { waiting: running.is_waiting() })
     }
 
+    /// How far an attempt for this entry is, as everybody may see it.
+    pub(super) fn sign_in_shown(&self, target: &Target) -> Option<SigningIn> {
+        let mut all = self.sign_ins.values();
+        let running = all.find(|running| running.target == *target)?;
+        let (client_name, host, scheme) = running.page.clone().map_or_else(
+            || (None, None, false),
+            |(client_name, host, scheme)| (Some(client_name), Some(host), scheme),
+        );
+        Some(SigningIn {
+            step: running.step().into(),
+            client_name,
+            host,
+            waiting: running.is_waiting(),
+            scheme,
+            other_way: false,
+        })
+    }
+
     /// An outcome for an attempt.
     pub(super) fn sign_in_done(&mut self, id: SignInId, outcome: Outcome) {
         match outcome {
@@ -498,6 +529,18 @@ impl Running {
 
     fn is_proving(&self) -> bool {
         matches!(self.phase, Phase::Proving)
+    }
+
+    /// What happens, in words.
+    const fn step(&self) -> &'static str {
+        match &self.phase {
+            Phase::Drawing(_) => LOOKING,
+            Phase::Asking(flow) if flow.is_waiting() => WAITING,
+            Phase::Asking(_) if self.page.is_some() => FETCHING,
+            Phase::Asking(_) => LOOKING,
+            Phase::Journaling(_) | Phase::Saving => SAVING,
+            Phase::Proving => PROVING,
+        }
     }
 
     fn is_waiting(&self) -> bool {

@@ -89,6 +89,8 @@ struct World {
     mode: Mode,
     probes: bool,
     scheme_served: bool,
+    /// It registers no scopes of the servers it protects.
+    knows_own_scopes_only: bool,
     /// Ports that somebody else has.
     taken: BTreeSet<u16>,
     invitations: Vec<crate::signin::Invitation>,
@@ -161,6 +163,7 @@ impl World {
             mode: Mode::Keep,
             probes: true,
             scheme_served: false,
+            knows_own_scopes_only: false,
             taken: BTreeSet::new(),
             invitations: vec![],
             pages: vec![],
@@ -635,6 +638,30 @@ fn a_refusal_that_was_a_mistake_does_no_harm() {
     world.pass(&mut keeper, 61_000);
     assert_eq!(world.health(&keeper), Health::Healthy);
     assert!(world.notices().is_empty());
+}
+
+#[test]
+fn a_refused_token_that_cannot_be_renewed_either_is_one_notice() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    world.now.wall.0 += 1_000;
+    world.now.boot.0 += 1_000;
+    world.accepts_probe = false;
+    let at = world.now.wall;
+    world.verdicts = vec![AuthVerdict { server_name: "slack".into(), at, left_alone: false }];
+    keeper.handle(world.seen(), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.health(&keeper), Health::Refused);
+    world.server.weather = VecDeque::from([Weather::InvalidGrant, Weather::InvalidGrant]);
+    let renew = Action::Renew("claude-code/slack".into());
+    keeper.handle(Input::Act(renew), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.health(&keeper), Health::Retrying);
+    world.pass(&mut keeper, 61_000);
+    assert_eq!(world.health(&keeper), Health::SignInRequired);
+    assert_eq!(world.notices(), [NoticeCode::SignInRequired]);
+    let withdrawn = world.events.iter().any(|e| matches!(e, Event::NoticeWithdrawn { .. }));
+    assert!(!withdrawn, "nothing has healed");
 }
 
 #[test]

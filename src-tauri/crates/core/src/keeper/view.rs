@@ -19,7 +19,7 @@ use crate::{
     health::{self, EXIT_FINE, Situation},
     ids::{GrantId, StoreId, Target},
     oauth::token::scopes,
-    snapshot::{Row, Snapshot, StoreRow},
+    snapshot::{NewAddress, Row, Snapshot, StoreRow},
     store::{ConfiguredServer, StoreFault},
     time::{Millis, Wall},
 };
@@ -102,6 +102,19 @@ impl Keeper {
             scopes: grant.entry.scope.as_deref().map(scopes).unwrap_or_default(),
             tools: facts.tools,
             reason: self.reason(target, grant),
+            issued_at: facts.issued_at,
+            account: facts.account.clone(),
+            approval: match self.standing(target, grant) {
+                Standing::Approval { known, now } => Some(NewAddress { known, now }),
+                Standing::LeftAlone(_)
+                | Standing::NotSignedIn
+                | Standing::Paused
+                | Standing::CannotRenew(_)
+                | Standing::SignInRequired(_)
+                | Standing::Yielding(_)
+                | Standing::Renewable => None,
+            },
+            sign_in: self.sign_in_shown(target),
         }
     }
 
@@ -123,7 +136,7 @@ impl Keeper {
         let client = self.infos.get(store).map(|i| i.client.clone()).unwrap_or_default();
         let signed_out = self.signed_out.contains(&(store.clone(), server.name.clone()));
         let target = server.key.clone().map(|key| Target { store: store.clone(), key });
-        let signing_in = target.and_then(|target| self.signing_in(&target));
+        let signing_in = target.as_ref().and_then(|target| self.signing_in(target));
         let situation = signing_in.unwrap_or(Situation::NotSignedIn { signed_out });
         let shown = health::show(&situation, &title, &client);
         Row {
@@ -149,6 +162,10 @@ impl Keeper {
             scopes: Vec::new(),
             tools: None,
             reason: None,
+            issued_at: None,
+            account: None,
+            approval: None,
+            sign_in: target.and_then(|target| self.sign_in_shown(&target)),
         }
     }
 

@@ -259,6 +259,13 @@ pub enum RegistrationFault {
 }
 
 impl RegistrationFault {
+    /// Whether the scopes may be the reason, so that none are worth another try: saying any is
+    /// optional (RFC 7591 §2).
+    pub fn may_be_the_scopes(&self) -> bool {
+        let Self::Refused(code) = self else { return false };
+        ["invalid_client_metadata", "invalid_scope"].contains(&code.0.as_str())
+    }
+
     /// Whether the redirect URIs may be the reason, so that fewer of them are worth another try:
     /// servers say it in several ways.
     pub fn may_be_the_redirect(&self) -> bool {
@@ -509,7 +516,7 @@ mod tests {
             metadata,
             RegistrationFault::Refused(ErrorCode("invalid_client_metadata".into()))
         );
-        assert!(metadata.may_be_the_redirect());
+        assert!(metadata.may_be_the_redirect() && metadata.may_be_the_scopes());
         let unknown = read(400, r#"{"error":"secret xoxe"}"#).unwrap_err();
         assert_eq!(unknown, RegistrationFault::Refused(ErrorCode("other".into())));
         assert!(matches!(read(403, r#"{"error":"x"}"#), Err(RegistrationFault::Closed(_))));

@@ -14,6 +14,9 @@ impl World {
             let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
             let uris = body["redirect_uris"].to_string();
             assert!(uris.contains("http://localhost:"), "the client program needs it: {uris}");
+            if self.knows_own_scopes_only && body.get("scope").is_some() {
+                return Some(answer(400, r#"{"error":"invalid_client_metadata"}"#.into()));
+            }
             let made = format!(r#"{{"client_id":"cl-new","redirect_uris":{uris}}}"#);
             return Some(answer(201, made));
         }
@@ -225,6 +228,21 @@ fn the_scheme_is_used_where_it_is_served_and_the_server_shows_that_it_takes_it()
     keeper.handle(Input::Act(Action::Reconnect(loopback)), world.now);
     world.settle(&mut keeper);
     assert_eq!(world.invitations[1].redirect_uri, "http://localhost:50000/callback");
+}
+
+#[test]
+fn a_server_that_registers_its_own_scopes_only_is_asked_without_and_keeps_the_scheme() {
+    let mut world = dead();
+    world.scheme_served = true;
+    world.knows_own_scopes_only = true;
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.invitations[0].redirect_uri, "dev.lamplighter:/oauth/callback");
+    let page = world.invitations[0].url.expose();
+    assert!(page.contains("client_id=cl-new") && page.contains("scope=read+write"), "{page}");
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!(world.ended(), ["signed in, Some(3)"]);
 }
 
 #[test]

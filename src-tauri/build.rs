@@ -1,0 +1,5 @@
+//! Lets tauri read its configuration and embed `ui/`.
+
+fn main() {
+    tauri_build::build();
+}

@@ -1,0 +1,473 @@
+//! What a person is told and when: once a cause, when somebody is there, and not while it works.
+//!
+//! A pure machine like the keeper: it is shown the truth, says what to put on the screen and what to
+//! take from it, and when it wants to look again. It must not tell of anything that heals by itself,
+//! nor say the same thing twice a day.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::Act;
+use crate::{
+    health::{Health, Shape},
+    ids::GrantId,
+    snapshot::{Row, Snapshot},
+    time::{Millis, Wall},
+};
+
+/// Before its token ends a refused sign-in is told of this early; row and icon say so at once.
+const BEFORE_END: Millis = Millis::minutes(30);
+/// A token has ended and renewals fail, with a network: told after this long.
+const FAILING: Millis = Millis::minutes(15);
+/// New tokens that can't be saved: told after this long.
+const UNSAVED: Millis = Millis::minutes(5);
+/// The known end of a sign-in is told of this early.
+const SIGN_IN_ENDS: Millis = Millis::hours(48);
+/// The same cause is told of again no sooner.
+const DAILY: Millis = Millis::hours(24);
+
+/// Whether somebody sees the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Presence {
+    /// Somebody is there, or nothing says otherwise.
+    Here,
+    /// The screen is locked, or nobody has touched anything for long.
+    Away,
+}
+
+/// A notice on the screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Names it, so that it can be taken away.
+    pub number: u32,
+    /// A few words: `Slack needs you`.
+    pub title: String,
+    /// One sentence.
+    pub body: String,
+    /// What its one button says.
+    pub button: String,
+    /// What its button does.
+    pub act: Act,
+    /// What a click elsewhere on it does.
+    pub click: Act,
+}
+
+/// What is to be done on the screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Show this.
+    Show(Shown),
+    /// Take this away.
+    Withdraw(u32),
+}
+
+/// How a notice left the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Somebody clicked.
+    Clicked,
+    /// Closed, or gone by itself, unread.
+    Unread,
+}
+
+/// When each cause was last told of: kept across restarts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Told(pub BTreeMap<String, Wall>);
+
+/// Something worth saying.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Cause {
+    name: String,
+    /// Not before this.
+    from: Wall,
+    title: String,
+    server: String,
+    client: String,
+    body: String,
+    button: &'static str,
+    act: Act,
+    grant: GrantId,
+}
+
+/// The machine.
+#[derive(Debug, Default)]
+pub struct Notices {
+    told: Told,
+    /// Since when a cause that needs some time to matter has been there.
+    since: BTreeMap<String, Wall>,
+    /// What is on the screen: which causes each number stands for.
+    on_screen: BTreeMap<u32, BTreeSet<String>>,
+    /// Closed unread: once more at the next unlock.
+    unread: BTreeSet<String>,
+    presence: Option<Presence>,
+    last_number: u32,
+    next: Option<Wall>,
+    off: bool,
+}
+
+impl Notices {
+    /// A machine that knows what was told before.
+    pub fn new(told: Told) -> Self {
+        Self { told, ..Self::default() }
+    }
+
+    /// What was told when, to be kept.
+    pub const fn told(&self) -> &Told {
+        &self.told
+    }
+
+    /// When it wants to look again, if something is only a matter of time.
+    pub const fn next(&self) -> Option<Wall> {
+        self.next
+    }
+
+    /// Whether notices are wanted at all.
+    pub const fn set_wanted(&mut self, wanted: bool) {
+        self.off = !wanted;
+    }
+
+    /// A notice left the screen.
+    pub fn left(&mut self, number: u32, how: Left) {
+        let causes = self.on_screen.remove(&number).unwrap_or_default();
+        if how == Left::Unread {
+            self.unread.extend(causes);
+        }
+    }
+
+    /// The truth changed, time passed, or somebody came or went.
+    pub fn look(&mut self, snapshot: &Snapshot, presence: Presence, now: Wall) -> Vec<Order> {
+        let came_back = self.presence == Some(Presence::Away) && presence == Presence::Here;
+        self.presence = Some(presence);
+        let causes = if self.off { Vec::new() } else { self.causes(snapshot, now) };
+        let names: BTreeSet<&str> = causes.iter().map(|cause| cause.name.as_str()).collect();
+        let mut orders = self.withdraw(&names);
+        self.unread.retain(|name| names.contains(name.as_str()));
+        // What has healed may be told of again when it breaks again, but not the same day.
+        self.told.0.retain(|name, at| names.contains(name.as_str()) || now < *at + DAILY);
+        let fresh: Vec<&Cause> = causes
+            .iter()
+            .filter(|cause| cause.from <= now && !self.is_on_screen(&cause.name))
+            .filter(|cause| {
+                let once_more = came_back && self.unread.contains(&cause.name);
+                let told = self.told.0.get(&cause.name);
+                once_more || told.is_none_or(|at| now >= *at + DAILY)
+            })
+            .collect();
+        self.next = causes
+            .iter()
+            .filter_map(|cause| {
+                let told = self.told.0.get(&cause.name).map(|at| *at + DAILY);
+                let next = told.map_or(cause.from, |again| again.max(cause.from));
+                (next > now).then_some(next)
+            })
+            .min();
+        if presence == Presence::Away || fresh.is_empty() {
+            return orders;
+        }
+        self.last_number += 1;
+        let shown = together(self.last_number, &fresh);
+        let names: BTreeSet<String> = fresh.iter().map(|cause| cause.name.clone()).collect();
+        for name in &names {
+            self.unread.remove(name);
+            self.told.0.insert(name.clone(), now);
+        }
+        self.on_screen.insert(self.last_number, names);
+        orders.push(Order::Show(shown));
+        orders
+    }
+
+    /// Takes away what no longer holds.
+    fn withdraw(&mut self, names: &BTreeSet<&str>) -> Vec<Order> {
+        let healed: Vec<u32> = self
+            .on_screen
+            .iter()
+            .filter(|(_, causes)| !causes.iter().any(|cause| names.contains(cause.as_str())))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in &healed {
+            self.on_screen.remove(number);
+        }
+        healed.into_iter().map(Order::Withdraw).collect()
+    }
+
+    fn is_on_screen(&self, name: &str) -> bool {
+        self.on_screen.values().any(|causes| causes.contains(name))
+    }
+
+    /// Everything worth saying, each with the moment from which it is.
+    fn causes(&mut self, snapshot: &Snapshot, now: Wall) -> Vec<Cause> {
+        let before = core::mem::take(&mut self.since);
+        let mut causes = Vec::new();
+        for row in &snapshot.rows {
+            causes.extend(self.cause(row, &before, now));
+        }
+        causes
+    }
+
+    fn cause(&mut self, row: &Row, before: &BTreeMap<String, Wall>, now: Wall) -> Option<Cause> {
+        let grant = row.id.clone();
+        let (title, client) = (&row.title, &row.client);
+        let reconnect = || Act::Reconnect { grant: grant.clone() };
+        let show = || Act::Show { grant: grant.clone() };
+        let needs = format!("{title} needs you");
+        let (code, from, words, body, button, act) = match row.health {
+            Health::SignInRequired => {
+                let works_until = row.expires_at.filter(|end| *end > now);
+                let from = works_until.map_or(now, |end| end - BEFORE_END);
+                let body = format!("{title} ended its sign-in in {client}.");
+                ("sign_in_required", from, needs, body, "Sign in", reconnect())
+            }
+            Health::Refused => {
+                let body = format!("{title} refuses the token that {client} has.");
+                ("sign_in_required", now, needs, body, "Sign in", reconnect())
+            }
+            Health::ApprovalRequired => {
+                let body = format!(
+                    "{title} in {client} now signs in at another address. Nothing was sent."
+                );
+                ("approval_required", now, needs, body, "Review", show())
+            }
+            Health::RetryingEnded => {
+                let from = row.expires_at.unwrap_or(now) + FAILING;
+                let words = format!("{title} can't be renewed");
+                let body = format!("{client}'s sign-in has ended. Lamplighter goes on trying.");
+                ("renewals_failing", from, words, body, "Show", show())
+            }
+            Health::StoreLocked if row.shape == Shape::Alert => {
+                let body = format!("{client}'s store is locked, and {title} is about to end.");
+                let act = Act::Unlock { store: row.store.clone() };
+                ("store_locked", now, needs, body, "Unlock", act)
+            }
+            Health::StoreBroken => {
+                let words = format!("{client}'s sign-ins can't be saved");
+                let why = row.reason.as_deref().unwrap_or("its file can't be read");
+                let body = format!("{title}: {why}. Nothing is lost.");
+                let name = format!("cannot_save {grant}");
+                let since = before.get(&name).copied().unwrap_or(now);
+                self.since.insert(name, since);
+                ("cannot_save", since + UNSAVED, words, body, "Show", show())
+            }
+            Health::Healthy | Health::NoRefreshToken | Health::Retrying | Health::StandingBy => {
+                let end = row.sign_in_ends_at.filter(|end| *end > now)?;
+                let words = format!("{title}'s sign-in ends soon");
+                let body =
+                    format!("Sign in to {title} for {client} now and it won't interrupt you.");
+                ("sign_in_ends", end - SIGN_IN_ENDS, words, body, "Sign in", reconnect())
+            }
+            Health::Refreshing
+            | Health::Offline
+            | Health::SigningIn
+            | Health::NotSignedIn
+            | Health::Paused
+            | Health::StoreLocked
+            | Health::Unknown => {
+                // A renewal or a sign-in in the air does not heal what it has not mended yet.
+                return None;
+            }
+        };
+        Some(Cause {
+            name: format!("{code} {grant}"),
+            from,
+            title: words,
+            server: title.clone(),
+            client: client.clone(),
+            body,
+            button,
+            act,
+            grant: grant.clone(),
+        })
+    }
+}
+
+/// One notice for all of these.
+fn together(number: u32, causes: &[&Cause]) -> Shown {
+    if let [one] = causes {
+        return Shown {
+            number,
+            title: one.title.clone(),
+            body: one.body.clone(),
+            button: one.button.to_string(),
+            act: one.act.clone(),
+            click: Act::Show { grant: one.grant.clone() },
+        };
+    }
+    let servers: Vec<&str> = causes.iter().map(|cause| cause.server.as_str()).collect();
+    let client = causes.first().map(|cause| cause.client.as_str()).unwrap_or_default();
+    let (last, most) = servers.split_last().map_or(("", [].as_slice()), |(l, m)| (*l, m));
+    Shown {
+        number,
+        title: format!("{} servers need you", servers.len()),
+        body: format!("{} and {last} in {client}.", most.join(", ")),
+        button: String::from("Open"),
+        act: Act::Open,
+        click: Act::Open,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::health::{Situation, show};
+
+    const MINUTE: i64 = 60_000;
+
+    pub(in crate::desk) fn snapshot(rows: impl IntoIterator<Item = Row>) -> Snapshot {
+        let rows: Vec<Row> = rows.into_iter().collect();
+        let exit = rows.iter().map(|row| row.exit).fold(0, crate::health::worse);
+        Snapshot { rows, stores: Vec::new(), notices: Vec::new(), exit }
+    }
+
+    pub(in crate::desk) fn row(name: &str, health: Health, ends: Option<Wall>) -> Row {
+        let situation = match health {
+            Health::SignInRequired => Situation::SignInRequired,
+            Health::RetryingEnded => Situation::RetryingEnded { since: Wall(0), next: None },
+            Health::Refreshing => Situation::Refreshing,
+            Health::StoreBroken => Situation::Saving { why: "the disk is full".into(), next: None },
+            _ => Situation::Healthy { ends, next: ends, due: None },
+        };
+        let shown = show(&situation, name, "Claude Code");
+        Row {
+            id: GrantId(format!("claude-code/{name}")),
+            store: "claude-code".into(),
+            client: "Claude Code".into(),
+            profile: None,
+            name: name.into(),
+            title: name.into(),
+            url: format!("https://{name}.example/mcp"),
+            health: shown.health,
+            shape: shown.shape,
+            phrase: shown.phrase,
+            buttons: shown.buttons,
+            exit: shown.exit,
+            expires_at: ends,
+            next_renewal_at: None,
+            last_renewal_at: None,
+            renewed_by: None,
+            sign_in_ends_at: None,
+            has_refresh_token: true,
+            issuer: None,
+            scopes: Vec::new(),
+            tools: None,
+            reason: None,
+            issued_at: None,
+            account: None,
+            approval: None,
+            sign_in: None,
+        }
+    }
+
+    fn titles(orders: &[Order]) -> Vec<String> {
+        orders
+            .iter()
+            .map(|order| match order {
+                Order::Show(shown) => shown.title.clone(),
+                Order::Withdraw(number) => format!("-{number}"),
+            })
+            .collect()
+    }
+
+    fn dead() -> Snapshot {
+        snapshot([row("slack", Health::SignInRequired, Some(Wall(0)))])
+    }
+
+    #[test]
+    fn a_dead_sign_in_is_told_of_once_and_taken_back_when_it_is_healed() {
+        let mut notices = Notices::default();
+        let now = Wall(MINUTE);
+        assert_eq!(titles(&notices.look(&dead(), Presence::Here, now)), ["slack needs you"]);
+        assert!(notices.look(&dead(), Presence::Here, now).is_empty());
+        let well = snapshot([row("slack", Health::Healthy, Some(Wall(90 * MINUTE)))]);
+        assert_eq!(titles(&notices.look(&well, Presence::Here, now)), ["-1"]);
+    }
+
+    #[test]
+    fn while_the_token_still_works_the_notice_waits_until_half_an_hour_before_its_end() {
+        let mut notices = Notices::default();
+        let ends = Wall(120 * MINUTE);
+        let refused = snapshot([row("slack", Health::SignInRequired, Some(ends))]);
+        assert!(notices.look(&refused, Presence::Here, Wall(0)).is_empty());
+        assert_eq!(notices.next(), Some(Wall(90 * MINUTE)));
+        let shown = notices.look(&refused, Presence::Here, Wall(90 * MINUTE));
+        assert_eq!(titles(&shown), ["slack needs you"]);
+    }
+
+    #[test]
+    fn nobody_is_told_while_nobody_is_there() {
+        let mut notices = Notices::default();
+        assert!(notices.look(&dead(), Presence::Away, Wall(MINUTE)).is_empty());
+        let shown = notices.look(&dead(), Presence::Here, Wall(2 * MINUTE));
+        assert_eq!(titles(&shown), ["slack needs you"]);
+    }
+
+    #[test]
+    fn what_was_closed_unread_is_said_once_more_at_the_next_unlock_and_then_daily() {
+        let mut notices = Notices::default();
+        notices.look(&dead(), Presence::Here, Wall(MINUTE));
+        notices.left(1, Left::Unread);
+        assert!(notices.look(&dead(), Presence::Here, Wall(2 * MINUTE)).is_empty());
+        notices.look(&dead(), Presence::Away, Wall(3 * MINUTE));
+        let shown = notices.look(&dead(), Presence::Here, Wall(4 * MINUTE));
+        assert_eq!(titles(&shown), ["slack needs you"]);
+        notices.left(2, Left::Clicked);
+        notices.look(&dead(), Presence::Away, Wall(5 * MINUTE));
+        assert!(notices.look(&dead(), Presence::Here, Wall(6 * MINUTE)).is_empty());
+        let tomorrow = Wall(4 * MINUTE) + DAILY;
+        assert_eq!(titles(&notices.look(&dead(), Presence::Here, tomorrow)), ["slack needs you"]);
+    }
+
+    #[test]
+    fn several_at_once_become_one() {
+        let mut notices = Notices::default();
+        let all = ["slack", "notion", "linear"].map(|n| row(n, Health::SignInRequired, None));
+        let orders = notices.look(&snapshot(all), Presence::Here, Wall(0));
+        let [Order::Show(one)] = orders.as_slice() else { panic!("{orders:?}") };
+        assert_eq!(one.title, "3 servers need you");
+        assert_eq!(one.body, "slack, notion and linear in Claude Code.");
+    }
+
+    #[test]
+    fn a_restart_does_not_say_it_again() {
+        let mut notices = Notices::default();
+        notices.look(&dead(), Presence::Here, Wall(MINUTE));
+        let mut again = Notices::new(notices.told().clone());
+        assert!(again.look(&dead(), Presence::Here, Wall(2 * MINUTE)).is_empty());
+    }
+
+    #[test]
+    fn what_may_heal_is_given_its_time() {
+        let mut notices = Notices::default();
+        let failing = snapshot([row("slack", Health::RetryingEnded, Some(Wall(0)))]);
+        assert!(notices.look(&failing, Presence::Here, Wall(14 * MINUTE)).is_empty());
+        assert_eq!(notices.look(&failing, Presence::Here, Wall(15 * MINUTE)).len(), 1);
+        let unsaved = snapshot([row("notion", Health::StoreBroken, None)]);
+        assert!(notices.look(&unsaved, Presence::Here, Wall(20 * MINUTE)).len() == 1, "one leaves");
+        assert!(notices.look(&unsaved, Presence::Here, Wall(24 * MINUTE)).is_empty());
+        assert_eq!(notices.look(&unsaved, Presence::Here, Wall(25 * MINUTE)).len(), 1);
+    }
+
+    #[test]
+    fn the_end_of_a_sign_in_is_told_of_two_days_before() {
+        let mut notices = Notices::default();
+        let mut ending = row("slack", Health::Healthy, Some(Wall(60 * MINUTE)));
+        ending.sign_in_ends_at = Some(Wall(0) + Millis::hours(72));
+        let ending = snapshot([ending]);
+        assert!(notices.look(&ending, Presence::Here, Wall(0)).is_empty());
+        let shown = notices.look(&ending, Presence::Here, Wall(0) + Millis::hours(24));
+        assert_eq!(titles(&shown), ["slack's sign-in ends soon"]);
+    }
+
+    #[test]
+    fn switched_off_it_says_nothing_and_takes_back_what_stands_there() {
+        let mut notices = Notices::default();
+        notices.look(&dead(), Presence::Here, Wall(MINUTE));
+        notices.set_wanted(false);
+        assert_eq!(titles(&notices.look(&dead(), Presence::Here, Wall(2 * MINUTE))), ["-1"]);
+    }
+}
