@@ -134,16 +134,24 @@ impl Keeper {
         }
     }
 
-    /// Keeps a record; older ones about the same entries are moot, their tokens spent.
+    /// Keeps a record; older ones about the same entries are moot, their tokens spent. Which one is
+    /// older is said by the tokens themselves where they can, for a clock may have been set back.
     pub(super) fn keep_spare(&mut self, record: Record, owed: bool) {
         let about = record.replaced.iter().flat_map(|(target, _)| self.spares.about(target));
-        let older: BTreeSet<RecordId> = about
-            .filter(|spare| spare.record.id != record.id && spare.record.at <= record.at)
-            .map(|spare| spare.record.id.clone())
-            .collect();
-        let older = older.into_iter().collect();
+        let mut older = BTreeSet::new();
+        let mut is_moot = false;
+        for spare in about.filter(|spare| spare.record.id != record.id) {
+            if follows(&spare.record, &record) {
+                is_moot |= spare.record.stage.tokens().is_some();
+            } else if follows(&record, &spare.record) || spare.record.at <= record.at {
+                older.insert(spare.record.id.clone());
+            }
+        }
+        if is_moot {
+            return self.forget(Vec::from([record.id]));
+        }
         if record.stage.tokens().is_some() {
-            self.forget(older);
+            self.forget(older.into_iter().collect());
         }
         let attempts = self.spares.get(&record.id).map_or(0, |spare| spare.attempts);
         let mut record = record;
@@ -414,4 +422,13 @@ impl Keeper {
             self.effects.push_back(Effect::Fetch { ticket, request });
         }
     }
+}
+
+/// Whether `later` took the place of what `earlier` brought.
+fn follows(later: &Record, earlier: &Record) -> bool {
+    let brought = earlier.stage.tokens().and_then(|tokens| tokens.refresh.as_ref());
+    let replaces =
+        |record: &Record| record.replaced.iter().any(|(_, pair)| pair.refresh.as_ref() == brought);
+    // A server that does not rotate gives the same token again: it tells nothing.
+    brought.is_some() && replaces(later) && !replaces(earlier)
 }
