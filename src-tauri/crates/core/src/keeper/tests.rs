@@ -401,7 +401,7 @@ impl World {
             let named = r#"{"authorization_servers":["https://as.example"]}"#;
             return answer(200, named.into());
         }
-        if let Some(answer) = self.sign_in_page(request) {
+        if let Some(answer) = self.sign_in_page(request, "signed") {
             return answer;
         }
         let origin = self.server.moved_to.unwrap_or("https://as.example");

@@ -2,7 +2,13 @@
 //! not touched must come out as it was.
 
 use super::*;
-use crate::{oauth::authorize::Entropy, signin::Invitation};
+use crate::{
+    ids::{Door, TokenMark},
+    journal::Stage,
+    oauth::authorize::Entropy,
+    signin::Invitation,
+    store::{ConfiguredServer, NewTokens},
+};
 
 /// A copy of a keeper that takes the same input in and looks at all there is.
 pub(in crate::keeper) struct Thorough(Keeper);
@@ -66,6 +72,10 @@ enum Turn {
     Asleep,
     Woke(u8),
     Act(u8, usize, usize),
+    /// A browser comes back to one of the invitations, from a sign-in that went well or not.
+    CameBack(usize, bool),
+    /// The journal opens, with what an earlier run wrote down about a grant.
+    Journal(u8, usize, usize),
 }
 
 const STORES: [&str; 3] = ["one", "two", "three"];
@@ -91,7 +101,9 @@ fn turn() -> impl Strategy<Value = Turn> {
         1 => any::<bool>().prop_map(Turn::Network),
         1 => Just(Turn::Asleep),
         1 => (0..3_u8).prop_map(Turn::Woke),
-        3 => (0..6_u8, store, name).prop_map(|(what, s, n)| Turn::Act(what, s, n)),
+        4 => (0..8_u8, store.clone(), name.clone()).prop_map(|(what, s, n)| Turn::Act(what, s, n)),
+        2 => (0..3_usize, any::<bool>()).prop_map(|(back, good)| Turn::CameBack(back, good)),
+        1 => (0..4_u8, store, name).prop_map(|(stage, s, n)| Turn::Journal(stage, s, n)),
     ]
 }
 
@@ -99,7 +111,7 @@ impl Crowd {
     fn new() -> Self {
         Self {
             now: Now { wall: Wall(1_800_000_000_000), boot: Boot(1_000_000) },
-            stores: STORES.iter().map(|id| ((*id).into(), Ok(StoreView::default()))).collect(),
+            stores: STORES.iter().map(|id| ((*id).into(), Ok(empty()))).collect(),
             facts: Facts::default(),
             issued: 0,
             weather: VecDeque::new(),
@@ -187,9 +199,11 @@ impl Crowd {
                 (ticket, Outcome::Wrote(self.write(&store, change)))
             }
             Effect::Unlock { ticket, .. } => (ticket, Outcome::Unlocked),
-            Effect::Fetch { ticket, .. } => {
-                let metadata = r#"{"issuer":"https://as.example","token_endpoint":"https://as.example/token"}"#;
-                (ticket, Outcome::Fetched(Ok(answer(200, metadata.into()))))
+            Effect::Fetch { ticket, request } => {
+                self.issued += 1;
+                let page = World::new().sign_in_page(&request, &format!("{}", self.issued));
+                let answer = page.unwrap_or_else(|| World::new().metadata(&request));
+                (ticket, Outcome::Fetched(Ok(answer)))
             }
             Effect::Withdraw { ticket, store, server_name, .. } => {
                 if let Some(Ok(view)) = self.stores.get_mut(&store) {
@@ -243,6 +257,13 @@ impl Crowd {
         change: crate::store::Change,
     ) -> Result<Written, StoreFault> {
         let view = self.stores.get_mut(store).unwrap().as_mut().map_err(|fault| fault.clone())?;
+        if let Some(enrolment) = &change.enrolment {
+            if view.entries.iter().all(|entry| entry.key != change.key) {
+                let mut made = entry(&enrolment.server_name, "", "", 0);
+                (made.key, made.pair) = (change.key.clone(), TokenPair::default());
+                view.entries.push(made);
+            }
+        }
         let Some(entry) = view.entries.iter_mut().find(|entry| entry.key == change.key) else {
             return Ok(Written::Gone);
         };
@@ -250,7 +271,49 @@ impl Crowd {
             return Ok(Written::Conflict(entry.pair.clone()));
         }
         entry.pair = change.new.pair();
+        if let Some(enrolment) = change.enrolment {
+            entry.client = Some(enrolment.client);
+        }
         Ok(Written::Saved)
+    }
+
+    /// The browser comes back to the newest invitation but so many.
+    fn come_back(&self, keeper: &mut Keeper, but: usize, good: bool) {
+        let Some(invitation) = self.invitations.iter().rev().nth(but) else { return };
+        let url = url::Url::parse(invitation.url.expose()).unwrap();
+        let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+        let what = if good { "code=good" } else { "error=access_denied" };
+        let query = Secret::new(format!("{what}&state={state}"));
+        keeper.handle(Input::CalledBack(Door(1), query), self.now);
+    }
+
+    /// What an earlier run wrote down about the pair that an entry holds now.
+    fn earlier_record(&mut self, stage: u8, store: usize, name: usize) -> Option<Record> {
+        let at = self.now.wall - Millis::seconds(20);
+        let view = self.view(store)?;
+        let entry = view.entries.iter().find(|entry| entry.server_name == NAMES[name])?.clone();
+        self.issued += 1;
+        let n = self.issued;
+        let tokens = NewTokens {
+            access: Secret::new(format!("a{n}")),
+            refresh: secret(&format!("r{n}")),
+            expires_at: Some(at + Millis::hours(1)),
+            scope: None,
+        };
+        Some(Record {
+            id: RecordId(format!("earlier-{n}")),
+            at,
+            mark: TokenMark::of(&MarkKey([1; 32]), entry.pair.refresh.as_ref()?),
+            client_id: "cl".into(),
+            replaced: vec![(Target { store: STORES[store].into(), key: entry.key }, entry.pair)],
+            stage: match stage {
+                0 => Stage::Intent,
+                1 => Stage::Raw(Zeroizing::new(b"<html>".to_vec())),
+                2 => Stage::Answered(tokens),
+                _ => Stage::Saved { tokens, at, looks: 0, restores: 0 },
+            },
+            enrolment: None,
+        })
     }
 
     fn take(&mut self, keeper: &mut Keeper, turn: Turn) {
@@ -278,7 +341,7 @@ impl Crowd {
                 let seen = if locked {
                     Err(StoreFault::Locked { place: "keychain".into() })
                 } else {
-                    Ok(StoreView::default())
+                    Ok(empty())
                 };
                 self.stores.insert(STORES[store].into(), seen);
                 self.look(keeper, store);
@@ -326,13 +389,32 @@ impl Crowd {
                     2 => Action::Pause(id),
                     3 => Action::Resume(id),
                     4 => Action::Trust(id),
+                    5 => Action::Reconnect(Reconnect::of(id)),
+                    6 => Action::CancelSignIn(id),
                     _ => Action::Check(id),
                 };
                 keeper.handle(Input::Act(action), self.now);
             }
+            Turn::CameBack(back, good) => self.come_back(keeper, back, good),
+            Turn::Journal(stage, store, name) => {
+                if let Some(record) = self.earlier_record(stage, store, name) {
+                    keeper.handle(Input::JournalOpened(vec![record]), self.now);
+                }
+            }
         }
         self.settle(keeper);
     }
+}
+
+/// A store without sign-ins; one of the names is configured, so that it can be signed in to.
+fn empty() -> StoreView {
+    let server = ConfiguredServer {
+        name: NAMES[0].into(),
+        url: "https://mcp.example/mcp".into(),
+        key: Some(EntryKey(format!("{}|0", NAMES[0]))),
+        sign_in: SignInConfig::default(),
+    };
+    StoreView { servers: vec![server], ..StoreView::default() }
 }
 
 proptest! {
