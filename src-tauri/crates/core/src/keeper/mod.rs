@@ -204,7 +204,7 @@ impl Keeper {
     }
 
     fn take_in(&mut self, input: Input, now: Now) {
-        self.now = now;
+        self.tell_time(now, matches!(input, Input::Woke(_)));
         match input {
             Input::StoreSeen { store, seen } => self.see(&store, seen),
             Input::Act(action) => self.act(action),

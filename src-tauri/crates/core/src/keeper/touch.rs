@@ -21,10 +21,11 @@ use super::{
 use crate::{
     ids::{StoreId, Target},
     store::{StoreFault, StoreView},
-    time::{Boot, Millis, Wall},
+    time::{Boot, Millis, Now, Wall},
 };
 
-/// When the two clocks part by more than this since all was last planned, all is planned anew.
+/// As long as the two clocks have parted by no more than this, the time of day is counted on by the
+/// boot clock, so that a moment is the same moment on both; then all is planned anew.
 const DRIFT: Millis = Millis::seconds(1);
 
 /// How far the wall clock is ahead of the boot clock, in milliseconds.
@@ -93,13 +94,21 @@ impl Keeper {
         }
     }
 
-    /// Everything, when the clocks part or a sleep begins or ends; else what has its moment now.
+    /// Takes in what time it is. Everything is touched when the clocks have parted.
+    pub(super) fn tell_time(&mut self, now: Now, stepped: bool) {
+        let Boot(boot) = now.boot;
+        let offset = offset(now);
+        if stepped || offset.0.abs_diff(self.offset.0) > DRIFT.0 {
+            self.offset = offset;
+            self.grants.touch_all();
+        }
+        self.now = Now { wall: Wall(self.offset.0.saturating_add_unsigned(boot)), boot: now.boot };
+    }
+
+    /// Everything, when a sleep begins or ends; else what has its moment now.
     pub(super) fn touch_by_clock(&mut self) {
         let held = self.holds_back();
-        let offset = offset(self.now);
-        let drifted = offset.0.abs_diff(self.offset.0) > DRIFT.0;
-        if held != self.held || drifted {
-            self.offset = offset;
+        if held != self.held {
             self.held = held;
             self.grants.touch_all();
         }
@@ -189,7 +198,7 @@ impl Keeper {
 }
 
 /// How the two clocks stand to each other now.
-pub(super) fn offset(now: crate::time::Now) -> Offset {
+pub(super) const fn offset(now: Now) -> Offset {
     let Boot(boot) = now.boot;
     Offset(now.wall.0.saturating_sub_unsigned(boot))
 }
