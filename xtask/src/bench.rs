@@ -21,8 +21,8 @@ use crate::town::{self, Home, Town};
 /// A bench: what it is called, and what it does.
 type Bench = (&'static str, fn() -> Result<()>);
 
-const BENCHES: [Bench; 3] =
-    [("status", status), ("renewal", renewal), ("store-write", store_write)];
+const BENCHES: [Bench; 4] =
+    [("status", status), ("renewal", renewal), ("store-write", store_write), ("keeper", keeper)];
 const RUNS: usize = 20;
 const PEER_RUNS: usize = 3;
 const SERVERS: usize = 50;
@@ -102,6 +102,12 @@ fn store_write() -> Result<()> {
     let args = ["test", "--release", "-p", "lamplighter-engine", "--"];
     let mut command = cargo::cargo(&args);
     command.args(["--ignored", "bench_store_write", "--nocapture"]);
+    cargo::must(&mut command)
+}
+
+/// Core's own bench, which prints its figures itself.
+fn keeper() -> Result<()> {
+    let mut command = cargo::cargo(&["bench", "-p", "lamplighter-core", "--bench", "keeper"]);
     cargo::must(&mut command)
 }
 

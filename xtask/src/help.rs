@@ -54,6 +54,8 @@ Prints figures and asserts nothing. Without names: all of them.
   status        a cold `lamplighter status` on a store of 50 servers, beside `claude mcp list`
   renewal       a whole `lamplighter renew`, beside one durable write on the same disk
   store-write   writing a store back (the engine's own bench)
+  keeper        renewals a second that the keeper alone can decide, with 100, 10,000 and 1,000,000
+                sign-ins in a simulated world (core's own bench; a few minutes, about 3 GB)
 
 Examples:
   cargo xtask bench

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use lamplighter_core::{
     health::{EXIT_FINE, worse},
     ids::GrantId,
-    keeper::{Action, Event, Mode},
+    keeper::{Action, Event, Keeper, Mode},
     snapshot::Snapshot,
 };
 use lamplighter_engine::{driver::Rest, open::Place};
@@ -35,7 +35,7 @@ pub(crate) fn run(place: Place, ask: Ask, names: &[String], json: bool) -> anyho
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = Box::new(
-        move |event: &Event, _: &Snapshot| {
+        move |event: &Event, _: &Keeper| {
             if json { print_json(event) } else { print_line(event) }
         },
     );

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use lamplighter_core::{
     health::Health,
     ids::GrantId,
-    keeper::{Event, Notice, NoticeCode, Severity},
+    keeper::{Event, Keeper, Notice, NoticeCode, Severity},
     snapshot::Snapshot,
 };
 use lamplighter_engine::on_change::OnChange;
@@ -56,7 +56,7 @@ impl Changes {
     }
 
     /// Something happened.
-    pub(crate) fn event(&self, event: &Event, snapshot: &Snapshot) {
+    pub(crate) fn event(&self, event: &Event, keeper: &Keeper) {
         let (name, id, notice) = match event {
             Event::Renewed { grant, .. } => ("renewed", grant, None),
             Event::SignedIn { grant, .. } => ("signed_in", grant, None),
@@ -73,7 +73,7 @@ impl Changes {
             | Event::Restored { .. }
             | Event::NoticeWithdrawn { .. } => return,
         };
-        self.tell(name, id, None, notice, snapshot);
+        self.tell(name, id, None, notice, &keeper.snapshot());
     }
 
     /// The truth after anything that happened.

@@ -15,8 +15,8 @@ use std::{
 
 use anyhow::Context;
 use lamplighter_core::{
-    facts::{Facts, StoreFacts},
-    keeper::{Event, Mode},
+    facts::{FactsChange, StoreFacts},
+    keeper::{Event, Keeper, Mode},
     snapshot::Snapshot,
     time::Wall,
 };
@@ -69,8 +69,8 @@ pub(crate) fn run(seconds: Option<u64>, json: bool) -> anyhow::Result<u8> {
     }
     let screen = Arc::new(Mutex::new(Screen::new(live, json)));
     let for_listener = Arc::clone(&screen);
-    let listener = Box::new(move |event: &Event, snapshot: &Snapshot| {
-        lock(&for_listener).heard(event, snapshot);
+    let listener = Box::new(move |event: &Event, keeper: &Keeper| {
+        lock(&for_listener).heard(event, keeper.snapshot());
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -128,11 +128,11 @@ fn place(home: &Path) -> anyhow::Result<Place> {
     let place = Place::find(env)?;
     place.paths.make()?;
     // This store is the demo's own: no need to look for a minute at what happens to the first write.
-    let mut facts = Facts::default();
+    let mut change = FactsChange::default();
     let proven = StoreFacts { proven: true, ..StoreFacts::default() };
-    facts.stores.insert("claude-code".into(), proven);
-    let opened = State::open(&place.paths.state_file(), Wall(now_ms()))?;
-    opened.state.remember(&facts)?;
+    change.stores.insert("claude-code".into(), proven);
+    let mut opened = State::open(&place.paths.state_file(), Wall(now_ms()))?;
+    opened.state.remember(change)?;
     Ok(place)
 }
 
@@ -237,8 +237,8 @@ impl Screen {
         self.draw();
     }
 
-    fn heard(&mut self, event: &Event, snapshot: &Snapshot) {
-        self.snapshot = Some(snapshot.clone());
+    fn heard(&mut self, event: &Event, snapshot: Snapshot) {
+        self.snapshot = Some(snapshot);
         if self.json {
             print_json(event);
             return;

@@ -5,10 +5,7 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_core::{
-    keeper::{Event, Mode},
-    snapshot::Snapshot,
-};
+use lamplighter_core::keeper::{Event, Keeper, Mode};
 use lamplighter_engine::{on_change::OnChange, open::Place};
 
 use crate::{
@@ -35,10 +32,10 @@ pub(crate) fn run(place: Place, json: bool) -> anyhow::Result<u8> {
             None => None,
         };
         let heard = changes.clone();
-        let listener = Box::new(move |event: &Event, snapshot: &Snapshot| {
+        let listener = Box::new(move |event: &Event, keeper: &Keeper| {
             tell(event, json);
             if let Some(changes) = &heard {
-                changes.lock().unwrap_or_else(PoisonError::into_inner).event(event, snapshot);
+                changes.lock().unwrap_or_else(PoisonError::into_inner).event(event, keeper);
             }
         });
         let mut driver = place.open(Mode::Keep, "lamplighter keep", ENGINE_PATIENCE, listener)?;

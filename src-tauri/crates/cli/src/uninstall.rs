@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::Context;
-use lamplighter_core::{health::EXIT_STORE, keeper::Event, snapshot::Snapshot};
+use lamplighter_core::{
+    health::EXIT_STORE,
+    keeper::{Event, Keeper},
+};
 use lamplighter_engine::{
     journal::Left,
     keyring::{self, Forgotten},
@@ -117,7 +120,7 @@ fn leave(place: Place, belongings: Belongings, json: bool) -> anyhow::Result<u8>
 
 fn bring_home(place: Place, json: bool) -> Result<Option<EngineLock>, StayFault> {
     let listener = Box::new(
-        move |event: &Event, _: &Snapshot| {
+        move |event: &Event, _: &Keeper| {
             if json { print_json(event) } else { print_line(event) }
         },
     );

@@ -44,6 +44,54 @@ impl Default for Facts {
     }
 }
 
+impl Facts {
+    /// Takes in what has changed.
+    pub fn apply(&mut self, change: FactsChange) {
+        if change.afresh {
+            *self = Self::default();
+        }
+        for (target, facts) in change.grants {
+            match facts {
+                Some(facts) => self.grants.insert(target, facts),
+                None => self.grants.remove(&target),
+            };
+        }
+        self.stores.extend(change.stores);
+        for (cause, holds) in change.told {
+            if holds {
+                self.told.insert(cause);
+            } else {
+                self.told.remove(&cause);
+            }
+        }
+    }
+}
+
+/// What has changed in the facts since they were last handed over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FactsChange {
+    /// It is everything there is: whatever was kept before is to be forgotten.
+    pub afresh: bool,
+    /// Grants of which something else is remembered now; `None`: nothing any more.
+    pub grants: BTreeMap<Target, Option<GrantFacts>>,
+    /// Stores of which something else is remembered now.
+    pub stores: BTreeMap<StoreId, StoreFacts>,
+    /// Causes a person has been told of since, and causes that have healed (`false`).
+    pub told: BTreeMap<String, bool>,
+}
+
+impl FactsChange {
+    /// Everything, whatever was kept before.
+    pub fn afresh(facts: Facts) -> Self {
+        Self {
+            afresh: true,
+            grants: facts.grants.into_iter().map(|(target, facts)| (target, Some(facts))).collect(),
+            stores: facts.stores,
+            told: facts.told.into_iter().map(|cause| (cause, true)).collect(),
+        }
+    }
+}
+
 /// What is remembered of one grant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -152,18 +200,25 @@ mod as_list {
     use super::{BTreeMap, GrantFacts, Target, Vec};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    #[derive(Serialize, Deserialize)]
+    #[derive(Deserialize)]
     struct Row {
         #[serde(flatten)]
         target: Target,
         facts: GrantFacts,
     }
 
+    #[derive(Serialize)]
+    struct RowRef<'a> {
+        #[serde(flatten)]
+        target: &'a Target,
+        facts: &'a GrantFacts,
+    }
+
     pub(super) fn serialize<S: Serializer>(
         map: &BTreeMap<Target, GrantFacts>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(map.iter().map(|(t, f)| Row { target: t.clone(), facts: f.clone() }))
+        serializer.collect_seq(map.iter().map(|(target, facts)| RowRef { target, facts }))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(

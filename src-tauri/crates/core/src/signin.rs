@@ -185,6 +185,7 @@ enum Opener {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 enum Step {
     Challenging(Opener),
     Discovering(Box<SignInDiscovery>),
@@ -204,6 +205,7 @@ struct Wanted {
 
 /// One attempt.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct SignIn {
     subject: Subject,
     entropy: Entropy,

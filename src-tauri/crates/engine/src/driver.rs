@@ -86,8 +86,8 @@ pub struct Limbs {
     pub lock: EngineLock,
 }
 
-/// Where news go: the event, and the truth after it.
-pub type Listener = Box<dyn FnMut(&Event, &Snapshot) + Send>;
+/// Where news go: the event, and who knows the truth after it.
+pub type Listener = Box<dyn FnMut(&Event, &Keeper) + Send>;
 
 /// Where the truth goes after everything that happened, news or not.
 pub type Watcher = Box<dyn FnMut(&Snapshot) + Send>;
@@ -499,14 +499,13 @@ impl Driver {
             match effect {
                 Effect::Tell { event } => {
                     self.record(&event);
-                    let snapshot = self.keeper.snapshot();
-                    (self.listener)(&event, &snapshot);
+                    (self.listener)(&event, &self.keeper);
                     for guest in self.guests.values().filter(|g| g.listens || g.owed) {
                         let _ = guest.answer.send(Reply::Event(Box::new(event.clone())));
                     }
                 }
-                Effect::Remember { facts } => {
-                    if let Err(fault) = self.state.remember(&facts) {
+                Effect::Remember { change } => {
+                    if let Err(fault) = self.state.remember(change) {
                         tracing::warn!(%fault, "facts could not be kept");
                         self.keeper.handle(Input::RememberFailed(fault), self.clock.now());
                     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use lamplighter_core::{
-    facts::Facts,
+    facts::{Facts, FactsChange},
     ids::{MarkKey, hex, unhex},
     journal::JournalFault,
     time::Wall,
@@ -61,6 +61,8 @@ pub struct State {
     place: PathBuf,
     mark_key: MarkKey,
     seed: u64,
+    /// What the file holds, or will with the next write that succeeds.
+    facts: Facts,
 }
 
 impl State {
@@ -79,8 +81,8 @@ impl State {
             Err(other) => return Err(other),
         };
         let state = Self::fresh(place)?;
-        let facts = Facts::default();
-        state.write(&facts).map_err(|error| io_fault(place, "can't be written", &error))?;
+        let facts = state.facts.clone();
+        state.write().map_err(|error| io_fault(place, "can't be written", &error))?;
         Ok(OpenedState { state, facts, set_aside })
     }
 
@@ -98,8 +100,12 @@ impl State {
         }
         let wire: Wire = serde_json::from_slice(&text).map_err(|_| broken())?;
         let mark_key = unhex(&wire.mark_key).and_then(|key| key.try_into().ok()).map(MarkKey);
-        let state =
-            Self { place: place.into(), mark_key: mark_key.ok_or_else(broken)?, seed: wire.seed };
+        let state = Self {
+            place: place.into(),
+            mark_key: mark_key.ok_or_else(broken)?,
+            seed: wire.seed,
+            facts: wire.facts.clone(),
+        };
         Ok(Some((state, wire.facts)))
     }
 
@@ -113,9 +119,11 @@ impl State {
         self.seed
     }
 
-    /// Keeps the facts. Durable when this returns; after a fault the file holds what it held.
-    pub fn remember(&self, facts: &Facts) -> Result<(), JournalFault> {
-        self.write(facts).map_err(|error| JournalFault {
+    /// Keeps what has changed in the facts. Durable when this returns; after a fault the file holds
+    /// what it held, and the next change that can be kept brings this one with it.
+    pub fn remember(&mut self, change: FactsChange) -> Result<(), JournalFault> {
+        self.facts.apply(change);
+        self.write().map_err(|error| JournalFault {
             place: self.place.display().to_string(),
             what: format!("can't be written: {error}"),
         })
@@ -128,11 +136,13 @@ impl State {
             .and_then(|()| getrandom::fill(&mut seed))
             .map_err(|error| io_fault(place, "can't be made", &error.into()))?;
         let seed = u64::from_le_bytes(seed);
-        Ok(Self { place: place.into(), mark_key: MarkKey(mark_key), seed })
+        let facts = Facts::default();
+        Ok(Self { place: place.into(), mark_key: MarkKey(mark_key), seed, facts })
     }
 
-    fn write(&self, facts: &Facts) -> io::Result<()> {
-        let wire = Wire { facts: facts.clone(), mark_key: hex(&self.mark_key.0), seed: self.seed };
+    fn write(&self) -> io::Result<()> {
+        let mark_key = hex(&self.mark_key.0);
+        let wire = WireRef { facts: &self.facts, mark_key: &mark_key, seed: self.seed };
         let mut text = serde_json::to_vec_pretty(&wire)?;
         text.push(b'\n');
         files::replace(&self.place, &text)
@@ -148,11 +158,19 @@ struct Head {
     schema: u32,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Wire {
     #[serde(flatten)]
     facts: Facts,
     mark_key: String,
+    seed: u64,
+}
+
+#[derive(Serialize)]
+struct WireRef<'a> {
+    #[serde(flatten)]
+    facts: &'a Facts,
+    mark_key: &'a str,
     seed: u64,
 }
 
@@ -188,7 +206,7 @@ mod tests {
     #[test]
     fn facts_come_back_as_they_were_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let opened = State::open(&place(&folder), NOW).unwrap();
+        let mut opened = State::open(&place(&folder), NOW).unwrap();
         let target = Target { store: StoreId::from("claude-code"), key: EntryKey::from("a|1") };
         let grant = GrantFacts {
             life: Some(Millis::hours(12)),
@@ -197,9 +215,30 @@ mod tests {
             ..GrantFacts::default()
         };
         let facts = Facts { grants: [(target, grant)].into_iter().collect(), ..Facts::default() };
-        opened.state.remember(&facts).unwrap();
+        opened.state.remember(FactsChange::afresh(facts.clone())).unwrap();
         assert_eq!(State::open(&place(&folder), NOW).unwrap().facts, facts);
         assert_eq!(State::read(&place(&folder)).unwrap().unwrap().1, facts);
+    }
+
+    #[test]
+    fn a_change_is_added_to_what_is_kept_and_one_that_failed_comes_with_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut opened = State::open(&place(&folder), NOW).unwrap();
+        let told = |cause: &str, holds| FactsChange {
+            told: [(cause.into(), holds)].into_iter().collect(),
+            ..FactsChange::default()
+        };
+        let kept = || State::read(&place(&folder)).unwrap().unwrap().1.told;
+        opened.state.remember(told("a", true)).unwrap();
+        opened.state.remember(told("b", true)).unwrap();
+        assert_eq!(kept().into_iter().collect::<Vec<_>>(), ["a", "b"]);
+        let aside = folder.path().join("aside");
+        fs::rename(place(&folder), &aside).unwrap();
+        fs::create_dir(place(&folder)).unwrap();
+        opened.state.remember(told("a", false)).unwrap_err();
+        fs::remove_dir(place(&folder)).unwrap();
+        opened.state.remember(told("c", true)).unwrap();
+        assert_eq!(kept().into_iter().collect::<Vec<_>>(), ["b", "c"]);
     }
 
     #[test]
@@ -242,9 +281,9 @@ mod tests {
         let gone = folder.path().join("gone/state.json");
         let fault = State::open(&gone, NOW).unwrap_err();
         assert!(fault.to_string().starts_with(&*gone.to_string_lossy()), "{fault}");
-        let opened = State::open(&place(&folder), NOW).unwrap();
+        let mut opened = State::open(&place(&folder), NOW).unwrap();
         drop(folder);
-        let fault = opened.state.remember(&Facts::default()).unwrap_err();
+        let fault = opened.state.remember(FactsChange::default()).unwrap_err();
         assert!(fault.place.ends_with("state.json"), "{fault}");
     }
 

@@ -6,7 +6,7 @@
 use alloc::{string::String, vec::Vec};
 
 use crate::{
-    facts::Facts,
+    facts::FactsChange,
     http::Request,
     ids::{Door, FlightId, GrantId, RecordId, SignInId, StoreId, Target, Ticket},
     journal::Record,
@@ -158,10 +158,11 @@ pub enum Effect {
         sign_in: SignInId,
     },
     /// Keep these facts. Not answered: a failure is told as
-    /// [`Input::RememberFailed`](super::Input::RememberFailed), and the next change tries again.
+    /// [`Input::RememberFailed`](super::Input::RememberFailed), and the next change brings all of
+    /// them again.
     Remember {
-        /// All of them.
-        facts: Facts,
+        /// What has changed in them.
+        change: FactsChange,
     },
     /// Tell whoever listens. Not answered.
     Tell {

@@ -124,10 +124,6 @@ pub(super) struct Presenting {
 }
 
 impl Flight {
-    pub(super) fn touches(&self, store: &StoreId) -> bool {
-        self.targets.iter().any(|target| target.store == *store)
-    }
-
     pub(super) fn holds_unsaved(&self) -> bool {
         self.only_here || matches!(self.step, Step::Journaling)
     }
@@ -147,7 +143,7 @@ impl Flight {
         }
     }
 
-    fn stores(&self) -> Vec<StoreId> {
+    pub(super) fn stores(&self) -> Vec<StoreId> {
         let mut stores: Vec<StoreId> = self.targets.iter().map(|t| t.store.clone()).collect();
         stores.dedup();
         stores
@@ -188,24 +184,27 @@ impl Keeper {
         let Some(first) = self.grants.get(target) else {
             return Vec::new();
         };
-        let same = self.grants.iter().filter(|(other, grant)| {
-            let client = grant.entry.client.as_ref().map(|c| &c.id);
-            let renewable = self.standing(other, grant) == Standing::Renewable;
-            *other == target
-                || (renewable
-                    && grant.flight.is_none()
-                    && client == first.entry.client.as_ref().map(|c| &c.id)
-                    && grant.entry.pair.refresh.is_some()
-                    && grant.entry.pair.refresh == first.entry.pair.refresh)
+        let Some(mark) = first.refresh_mark else {
+            return Vec::from([target.clone()]);
+        };
+        let client = first.entry.client.as_ref().map(|client| &client.id);
+        let same = self.grants.holding(mark).filter(|other| {
+            let shares = self.grants.get(other).is_some_and(|grant| {
+                grant.flight.is_none()
+                    && client == grant.entry.client.as_ref().map(|client| &client.id)
+                    && self.standing(other, grant) == Standing::Renewable
+            });
+            ***other == *target || shares
         });
-        same.map(|(target, _)| target.clone()).collect()
+        same.map(|other| Target::clone(other)).collect()
     }
 
     pub(super) fn new_flight(&mut self, targets: Vec<Target>, work: Work) -> Flight {
         self.last_flight += 1;
         let id = FlightId(self.last_flight);
         let lead = targets.first().cloned();
-        let metadata = lead.as_ref().and_then(|target| self.facts_of(target).metadata);
+        let metadata = lead.as_ref().and_then(|t| self.facts_of(t).metadata.as_ref());
+        let revocation_endpoint = metadata.and_then(|(m, _)| m.revocation_endpoint.clone());
         Flight {
             id,
             step: Step::Locking,
@@ -216,7 +215,7 @@ impl Keeper {
             only_here: false,
             journal_opened: false,
             lead: lead.and_then(|target| Some(self.grants.get(&target)?.entry.clone())),
-            revocation_endpoint: metadata.and_then(|(m, _)| m.revocation_endpoint),
+            revocation_endpoint,
             targets,
         }
     }
@@ -231,14 +230,20 @@ impl Keeper {
         flight.step = step;
         let ticket = self.ticket(Pending::Flight(flight.id));
         self.effects.push_back(effect(ticket, &flight));
-        self.flights.insert(flight.id, flight);
+        for store in flight.stores() {
+            self.touch_if_on_probation(&store);
+        }
+        self.flights.insert(flight);
     }
 
     /// A step was answered.
     pub(super) fn advance(&mut self, id: FlightId, outcome: Outcome) {
-        let Some(mut flight) = self.flights.remove(&id) else {
+        let Some(mut flight) = self.flights.remove(id) else {
             return;
         };
+        for store in flight.stores() {
+            self.touch_if_on_probation(&store);
+        }
         let step = core::mem::replace(&mut flight.step, Step::Unlocking);
         match (step, outcome) {
             (Step::Discovering(search), Outcome::Fetched(answer)) => {
@@ -301,7 +306,7 @@ impl Keeper {
         match flight.work.clone() {
             Work::Save { record, .. } => self.save_where_it_belongs(flight, &record),
             Work::Refresh(presenting) => {
-                flight.targets.retain(|target| self.grants.contains_key(target));
+                flight.targets.retain(|target| self.grants.contains(target));
                 self.present_or_adopt(flight, presenting);
             }
         }
@@ -418,7 +423,7 @@ impl Keeper {
     /// The entry whose client, server and metadata are used.
     fn lead(&self, flight: &Flight) -> Option<(crate::facts::GrantFacts, Entry)> {
         let target = flight.targets.first()?;
-        Some((self.facts_of(target), self.grants.get(target)?.entry.clone()))
+        Some((self.facts_of(target).clone(), self.grants.get(target)?.entry.clone()))
     }
 
     pub(super) fn ids(&self, targets: &[Target]) -> Vec<GrantId> {

@@ -9,6 +9,7 @@ use crate::{
     ids::{FlightId, GrantId, MarkKey, TokenMark},
     oauth::discovery::DiscoveryFault,
     profile::Profile,
+    secret::Secret,
     store::{Entry, LeftAlone, Wiper},
     time::{Boot, Millis, Now, Wall},
 };
@@ -34,6 +35,10 @@ pub(super) struct Grant {
     pub entry: Entry,
     /// When this run first saw it.
     pub first_seen: Wall,
+    /// The mark of the refresh token that the entry holds now.
+    pub refresh_mark: Option<TokenMark>,
+    /// The mark of the access token that the entry holds now.
+    pub access_mark: Option<TokenMark>,
     /// The refresh in the air for it.
     pub flight: Option<FlightId>,
     pub asked: Asked,
@@ -87,9 +92,11 @@ pub(super) enum Standing {
 }
 
 impl Grant {
-    pub(super) const fn new(id: GrantId, entry: Entry, now: Now) -> Self {
+    pub(super) fn new(id: GrantId, entry: Entry, key: &MarkKey, now: Now) -> Self {
         Self {
             id,
+            refresh_mark: mark(entry.pair.refresh.as_ref(), key),
+            access_mark: mark(entry.pair.access.as_ref(), key),
             entry,
             first_seen: now.wall,
             flight: None,
@@ -105,14 +112,17 @@ impl Grant {
         }
     }
 
-    /// The mark of the refresh token it holds now.
-    pub(super) fn refresh_mark(&self, key: &MarkKey) -> Option<TokenMark> {
-        self.entry.pair.refresh.as_ref().map(|token| TokenMark::of(key, token))
-    }
-
-    /// The mark of the access token it holds now.
-    pub(super) fn access_mark(&self, key: &MarkKey) -> Option<TokenMark> {
-        self.entry.pair.access.as_ref().map(|token| TokenMark::of(key, token))
+    /// The store holds another entry now; returns the old one. For
+    /// [`Grants::replace`](super::grants::Grants::replace), which finds grants by what they hold.
+    pub(super) fn take_entry(&mut self, entry: Entry, key: &MarkKey) -> Entry {
+        let old = core::mem::replace(&mut self.entry, entry);
+        if old.pair.refresh != self.entry.pair.refresh {
+            self.refresh_mark = mark(self.entry.pair.refresh.as_ref(), key);
+        }
+        if old.pair.access != self.entry.pair.access {
+            self.access_mark = mark(self.entry.pair.access.as_ref(), key);
+        }
+        old
     }
 
     /// Whether the access token has ended, as far as the store tells.
@@ -123,7 +133,7 @@ impl Grant {
 
     /// Where it stands by itself. [`Keeper::standing`](super::Keeper::standing) also knows who else
     /// is at work.
-    pub(super) fn standing(&self, facts: &GrantFacts, key: &MarkKey, now: Now) -> Standing {
+    pub(super) fn standing(&self, facts: &GrantFacts, now: Now) -> Standing {
         let pair = &self.entry.pair;
         if let Some(why) = self.entry.left_alone {
             return Standing::LeftAlone(why);
@@ -137,7 +147,7 @@ impl Grant {
         if facts.paused {
             return Standing::Paused;
         }
-        let Some(mark) = self.refresh_mark(key) else {
+        let Some(mark) = self.refresh_mark else {
             return self.cannot_renew(now, "the server gave no refresh token");
         };
         if self.entry.client.is_none() {
@@ -170,14 +180,13 @@ impl Grant {
     }
 
     /// What is known of the access token's time.
-    pub(super) fn span(
+    pub(super) fn span<'a>(
         &self,
         facts: &GrantFacts,
-        key: &MarkKey,
-        profile: &Profile,
+        profile: impl FnOnce() -> &'a Profile,
         margin: Millis,
     ) -> schedule::Span {
-        let known = facts.access.is_some() && facts.access == self.access_mark(key);
+        let known = facts.access.is_some() && facts.access == self.access_mark;
         let expires_at = self.entry.pair.expires_at;
         let life = if known { facts.life } else { None };
         // A guess plans only: it stands in where a token we received says nothing of its end.
@@ -185,12 +194,16 @@ impl Grant {
         schedule::Span {
             issued_at: if known { facts.issued_at } else { None },
             life: life.or_else(|| {
-                guessed.then(|| profile.access_life().unwrap_or(schedule::GUESSED_LIFE))
+                guessed.then(|| profile().access_life().unwrap_or(schedule::GUESSED_LIFE))
             }),
             expires_at,
             margin,
         }
     }
+}
+
+fn mark(token: Option<&Secret>, key: &MarkKey) -> Option<TokenMark> {
+    token.map(|token| TokenMark::of(key, token))
 }
 
 /// The confirmed refusal of the token with this mark.

@@ -16,13 +16,16 @@
 //!
 //! Read next: `see` (what a look at a store means), `plan` (what starts when), `flight` (one
 //! refresh), `spare` (what the journal holds afterwards), `verdict` (the client's own cache),
-//! `stand_by` (when renewing would do harm).
+//! `stand_by` (when renewing would do harm), `touch` (why an input costs what it changes and no more).
 
+mod air;
 mod effect;
 mod failure;
 mod flight;
 mod grant;
+mod grants;
 mod input;
+mod memory;
 mod naming;
 mod notice;
 mod plan;
@@ -31,15 +34,19 @@ mod schedule;
 mod see;
 mod signing;
 mod spare;
+mod spares;
 mod stand_by;
 #[cfg(test)]
 mod tests;
+mod touch;
 mod verdict;
 mod view;
 
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     string::String,
+    sync::Arc,
+    vec::Vec,
 };
 
 pub use effect::Effect;
@@ -51,16 +58,20 @@ pub use input::{
 pub use notice::{Notice, NoticeAction, NoticeCode, Severity};
 
 use crate::{
-    facts::{Facts, GrantFacts},
+    facts::{GrantFacts, StoreFacts},
     ids::{FlightId, GrantId, MarkKey, RecordId, SignInId, StoreId, Target, Ticket},
     profile::Profiles,
     store::{StoreFault, StoreInfo, StoreView},
     time::{Boot, Millis, Now, Wall},
 };
+use air::{Flights, Tickets};
 use flight::Flight;
-use grant::Grant;
+use grants::Grants;
+use memory::Memory;
 use signing::Running;
-use spare::Spare;
+use spares::Spares;
+use touch::Offset;
+use verdict::Relooks;
 
 /// A sleep that was announced and never ended is over after this.
 const ASLEEP_AT_MOST: Millis = Millis::minutes(1);
@@ -103,6 +114,7 @@ enum Pending {
 
 /// The state of all grants. See the [module](self).
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Keeper {
     infos: BTreeMap<StoreId, StoreInfo>,
     profiles: Profiles,
@@ -116,18 +128,28 @@ pub struct Keeper {
     /// Whether there is a way out to any network, where that was told.
     network: Option<bool>,
     now: Now,
-    facts: Facts,
-    remembered: Facts,
+    /// How the two clocks stood to each other when everything was last planned.
+    offset: Offset,
+    /// Whether nothing new could start when everything was last planned.
+    held: bool,
+    facts: Memory,
+    /// What was found, apart from the entries: those are grants.
     stores: BTreeMap<StoreId, Result<StoreView, StoreFault>>,
-    grants: BTreeMap<Target, Grant>,
+    /// Stores at which nobody has looked yet; `None` once all was looked at for what a person should
+    /// know.
+    unseen: Option<BTreeSet<StoreId>>,
+    grants: Grants,
+    /// What was touched before the plan that is being made.
+    batch: BTreeSet<Arc<Target>>,
     signed_out: BTreeSet<(StoreId, String)>,
-    flights: BTreeMap<FlightId, Flight>,
-    spares: BTreeMap<RecordId, Spare>,
+    flights: Flights,
+    spares: Spares,
     sign_ins: BTreeMap<SignInId, Running>,
     sign_in_means: SignInMeans,
-    relooks: BTreeMap<StoreId, Boot>,
-    notices: BTreeMap<String, Notice>,
-    pending: BTreeMap<Ticket, Pending>,
+    relooks: Relooks,
+    /// What a person should know, by grant.
+    notices: BTreeMap<Target, Notice>,
+    pending: Tickets,
     effects: VecDeque<Effect>,
     last_ticket: u64,
     last_flight: u64,
@@ -138,6 +160,7 @@ impl Keeper {
     /// A keeper that knows what was remembered and has not seen any store yet.
     pub fn new(opening: Opening, now: Now) -> Self {
         let mut keeper = Self {
+            unseen: Some(opening.stores.iter().map(|info| info.id.clone()).collect()),
             infos: opening.stores.into_iter().map(|info| (info.id.clone(), info)).collect(),
             profiles: opening.profiles,
             mark_key: opening.mark_key,
@@ -148,18 +171,20 @@ impl Keeper {
             asleep_until: None,
             network: None,
             now,
-            remembered: opening.facts.clone(),
-            facts: opening.facts,
+            offset: touch::offset(now),
+            held: false,
+            facts: Memory::new(opening.facts),
             stores: BTreeMap::new(),
-            grants: BTreeMap::new(),
+            grants: Grants::default(),
+            batch: BTreeSet::new(),
             signed_out: BTreeSet::new(),
-            flights: BTreeMap::new(),
-            spares: BTreeMap::new(),
+            flights: Flights::default(),
+            spares: Spares::default(),
             sign_ins: BTreeMap::new(),
             sign_in_means: opening.sign_in_means,
-            relooks: BTreeMap::new(),
+            relooks: Relooks::default(),
             notices: BTreeMap::new(),
-            pending: BTreeMap::new(),
+            pending: Tickets::default(),
             effects: VecDeque::new(),
             last_ticket: 0,
             last_flight: 0,
@@ -171,25 +196,39 @@ impl Keeper {
 
     /// Takes in what happened. Effects, wake and snapshot may all have changed afterwards.
     pub fn handle(&mut self, input: Input, now: Now) {
-        self.now = now;
+        #[cfg(test)]
+        let thorough = tests::thorough(self, &input, now);
+        self.take_in(input, now);
+        #[cfg(test)]
+        thorough.is_matched_by(self);
+    }
+
+    fn take_in(&mut self, input: Input, now: Now) {
+        self.tell_time(now, matches!(input, Input::Woke(_)));
         match input {
             Input::StoreSeen { store, seen } => self.see(&store, seen),
             Input::Act(action) => self.act(action),
             Input::Tick => {}
             Input::Woke(why) => self.woke(why),
             Input::FallingAsleep => self.asleep_until = Some(now.boot + ASLEEP_AT_MOST),
-            Input::Network(up) => self.network = Some(up),
+            Input::Network(up) => {
+                if self.network.replace(up) != Some(up) {
+                    self.grants.touch_all();
+                }
+            }
             Input::Stopping => self.stopping = true,
             Input::JournalOpened(records) => self.journal_opened(records),
             Input::CalledBack(door, query) => self.called_back(door, &query),
             Input::Done(ticket, outcome) => self.done(ticket, outcome),
             // The next change of facts asks again; nothing that matters hangs on them alone.
-            Input::RememberFailed(_) => self.remembered = Facts::default(),
+            Input::RememberFailed(_) => self.facts.not_kept(),
         }
         self.end_sign_ins();
+        self.touch_by_clock();
         self.plan();
         self.plan_verdicts();
         self.tell_notices();
+        self.note_moments();
         self.remember();
     }
 
@@ -204,8 +243,8 @@ impl Keeper {
         !self.flights.is_empty()
             || !self.pending.is_empty()
             || !self.effects.is_empty()
-            || self.grants.values().any(|grant| grant.asked != grant::Asked::No)
-            || self.spares.values().any(Spare::is_owed)
+            || self.grants.asked().next().is_some()
+            || self.spares.any_owed()
             || !self.sign_ins.is_empty()
     }
 
@@ -230,8 +269,7 @@ impl Keeper {
 
     /// Whether new tokens exist only in this process's memory.
     pub fn holds_unsaved(&self) -> bool {
-        self.flights.values().any(Flight::holds_unsaved)
-            || self.spares.values().any(|spare| spare.only_here)
+        self.flights.values().any(Flight::holds_unsaved) || self.spares.any_only_here()
     }
 
     /// Whether nothing new may start: the process ends, or the machine falls asleep.
@@ -240,9 +278,10 @@ impl Keeper {
     }
 
     fn done(&mut self, ticket: Ticket, outcome: Outcome) {
-        let Some(pending) = self.pending.remove(&ticket) else {
+        let Some(pending) = self.pending.remove(ticket) else {
             return;
         };
+        self.touch_asked(&pending);
         match pending {
             Pending::Flight(flight) => self.advance(flight, outcome),
             Pending::Look(records) => self.looked(&records, outcome),
@@ -257,11 +296,15 @@ impl Keeper {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Renew(id) => self.ask(&id, grant::Asked::Now),
+            Action::Renew(id) => {
+                if let Some(target) = self.target_of(&id) {
+                    self.ask(&target, grant::Asked::Now);
+                }
+            }
             Action::RenewDue => {
-                let all: alloc::vec::Vec<_> = self.grants.values().map(|g| g.id.clone()).collect();
-                for id in all {
-                    self.ask(&id, grant::Asked::IfDue);
+                let all: Vec<_> = self.grants.iter().map(|(target, _)| target.clone()).collect();
+                for target in all {
+                    self.ask(&target, grant::Asked::IfDue);
                 }
             }
             Action::Check(id) => {
@@ -277,12 +320,9 @@ impl Keeper {
         }
     }
 
-    fn ask(&mut self, id: &GrantId, asked: grant::Asked) {
-        let Some(target) = self.target_of(id) else {
-            return;
-        };
-        if let Some(grant) = self.grants.get_mut(&target) {
-            grant.asked = asked;
+    fn ask(&mut self, target: &Target, asked: grant::Asked) {
+        self.grants.set_asked(target, asked);
+        if let Some(grant) = self.grants.get_mut(target) {
             grant.was_asked = true;
             grant.told_waiting = None;
             if asked == grant::Asked::Now {
@@ -330,8 +370,8 @@ impl Keeper {
             let wait = schedule::scaled(SPREAD_AFTER_WAKE, spread);
             grant.wait_until = spread_out.then(|| self.now.boot + wait);
         }
-        for spare in self.spares.values_mut() {
-            spare.wait_until = None;
+        for id in self.spares.ids() {
+            self.spares.edit(&id, |spare| spare.wait_until = None);
         }
         if why != WokeWhy::ClockStepped {
             self.want_probes_after_wake();
@@ -339,21 +379,43 @@ impl Keeper {
     }
 
     fn target_of(&self, id: &GrantId) -> Option<Target> {
-        self.grants.iter().find(|(_, grant)| grant.id == *id).map(|(target, _)| target.clone())
+        self.grants.named(id).map(|target| Target::clone(target))
     }
 
-    fn facts_of(&self, target: &Target) -> GrantFacts {
-        self.facts.grants.get(target).cloned().unwrap_or_default()
+    fn facts_of(&self, target: &Target) -> &GrantFacts {
+        self.facts.of(target)
     }
 
     fn facts_mut(&mut self, target: &Target) -> &mut GrantFacts {
-        self.facts.grants.entry(target.clone()).or_default()
+        self.grants.touch(target);
+        self.facts.of_mut(target)
+    }
+
+    fn edit_store_facts(&mut self, store: &StoreId, edit: impl FnOnce(&mut StoreFacts)) {
+        if self.facts.edit_store(store, edit) {
+            self.touch_store(store);
+        }
     }
 
     fn remember(&mut self) {
-        if self.mode != Mode::WatchOnly && self.facts != self.remembered {
-            self.remembered = self.facts.clone();
-            self.effects.push_back(Effect::Remember { facts: self.facts.clone() });
+        let change = self.facts.take_change();
+        if let Some(change) = change.filter(|_| self.mode != Mode::WatchOnly) {
+            self.effects.push_back(Effect::Remember { change });
+        }
+    }
+
+    /// Whose server is asked about, by this ticket.
+    fn touch_asked(&mut self, pending: &Pending) {
+        match pending {
+            Pending::Probe(target, _) => self.grants.touch(target),
+            Pending::Withdraw(store, server) => self.touch_server(store, server),
+            Pending::SignIn(id) => self.touch_sign_in(*id),
+            Pending::Flight(_)
+            | Pending::Look(_)
+            | Pending::Forget
+            | Pending::Rewrite(_)
+            | Pending::Revoke
+            | Pending::ProbeSpare(_) => {}
         }
     }
 
@@ -364,6 +426,7 @@ impl Keeper {
     fn ticket(&mut self, pending: Pending) -> Ticket {
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
+        self.touch_asked(&pending);
         self.pending.insert(ticket, pending);
         ticket
     }

@@ -1,6 +1,10 @@
 //! A notice is a value: what a person should know, once per cause.
 
-use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::String,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +16,9 @@ use crate::{
 };
 
 /// A definite error of another kind than a refused sign-in is told this long after the token's end.
-const DEFINITE_AFTER: Millis = Millis::minutes(30);
+pub(super) const DEFINITE_AFTER: Millis = Millis::minutes(30);
 /// Any failure is told this long after the token's end.
-const GIVE_UP_AFTER: Millis = Millis::hours(6);
+pub(super) const GIVE_UP_AFTER: Millis = Millis::hours(6);
 
 /// What a person should know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,36 +82,47 @@ pub enum Severity {
 impl super::Keeper {
     /// Raises what is new and withdraws what has healed: once per cause, never while it works.
     pub(super) fn tell_notices(&mut self) {
-        let all_seen = self.infos.keys().all(|store| self.stores.contains_key(store));
-        if self.mode == super::Mode::WatchOnly || !all_seen {
+        let wait_for_more = self.unseen.as_ref().is_some_and(|unseen| !unseen.is_empty());
+        if self.mode == super::Mode::WatchOnly || wait_for_more {
             return;
         }
-        let now: BTreeMap<String, Notice> = self
-            .grants
-            .iter()
-            .filter_map(|(target, grant)| self.notice_for(target, grant))
-            .map(|notice| (notice.cause.clone(), notice))
-            .collect();
-        let healed: Vec<String> =
-            self.facts.told.iter().filter(|cause| !now.contains_key(*cause)).cloned().collect();
-        let raised: Vec<Notice> = now
-            .iter()
-            .filter(|(cause, _)| !self.facts.told.contains(*cause))
-            .map(|(_, notice)| notice.clone())
-            .collect();
-        self.facts.told = now.keys().cloned().collect();
-        self.notices = now;
-        for cause in healed {
-            self.tell(super::Event::NoticeWithdrawn { cause });
+        let first_time = self.unseen.take().is_some();
+        if first_time {
+            self.grants.touch_all();
         }
-        for notice in raised {
-            self.tell(super::Event::Notice(notice));
+        let mut over = BTreeSet::new();
+        let mut holding = BTreeMap::new();
+        for target in self.all_touched() {
+            let grant = self.grants.get(&target);
+            let notice = grant.and_then(|grant| self.notice_for(&target, grant));
+            let before = match notice {
+                Some(notice) => {
+                    holding.insert(notice.cause.clone(), notice.clone());
+                    self.notices.insert(Target::clone(&target), notice)
+                }
+                None => self.notices.remove(&*target),
+            };
+            over.extend(before.map(|notice| notice.cause));
+        }
+        if first_time {
+            // Told by an earlier run: what does not hold any more has healed meanwhile.
+            over.extend(self.facts.told().iter().cloned());
+        }
+        for cause in over.into_iter().filter(|cause| !holding.contains_key(cause)) {
+            if self.facts.tell(&cause, false) {
+                self.tell(super::Event::NoticeWithdrawn { cause });
+            }
+        }
+        for (cause, notice) in holding {
+            if self.facts.tell(&cause, true) {
+                self.tell(super::Event::Notice(notice));
+            }
         }
     }
 
     fn notice_for(&self, target: &Target, grant: &Grant) -> Option<Notice> {
-        let row = self.row(target, grant);
         let facts = self.facts_of(target);
+        let (title, client, shown) = self.shown(target, grant, facts);
         let now = self.now.wall;
         let ended = grant.entry.pair.expires_at.filter(|end| *end <= now);
         let failing = |span: Millis| {
@@ -115,8 +130,7 @@ impl super::Keeper {
             since.is_some_and(|since| now >= since + span)
         };
         let definite = grant.failure.as_ref().is_some_and(super::Failure::is_definite);
-        let (title, client) = (&row.title, &row.client);
-        let (code, words, action, severity) = match row.health {
+        let (code, words, action, severity) = match shown.health {
             Health::SignInRequired | Health::Refused => (
                 NoticeCode::SignInRequired,
                 format!("{title} ended its sign-in in {client}. Sign in again to go on."),
@@ -139,7 +153,7 @@ impl super::Keeper {
                     Severity::Warning,
                 )
             }
-            Health::StoreLocked if row.shape == Shape::Alert => (
+            Health::StoreLocked if shown.shape == Shape::Alert => (
                 NoticeCode::StoreLocked,
                 format!("{client}'s store is locked, and {title} is about to end."),
                 NoticeAction::Show,
@@ -165,11 +179,11 @@ impl super::Keeper {
             | Health::Unknown => {
                 // Neither a renewal in the air nor a refusal that is asked about once more heals what
                 // it has not mended yet.
-                let mark = grant.refresh_mark(&self.mark_key);
+                let mark = grant.refresh_mark;
                 let refused = facts.refusal.as_ref().is_some_and(|r| Some(r.mark) == mark);
-                let retrying = matches!(row.health, Health::Retrying | Health::RetryingEnded);
-                let in_the_air = row.health == Health::Refreshing || (retrying && refused);
-                let open = self.notices.values().find(|notice| notice.grant == grant.id);
+                let retrying = matches!(shown.health, Health::Retrying | Health::RetryingEnded);
+                let in_the_air = shown.health == Health::Refreshing || (retrying && refused);
+                let open = self.notices.get(target).filter(|notice| notice.grant == grant.id);
                 return open.filter(|_| in_the_air).cloned();
             }
         };

@@ -1,15 +1,19 @@
 //! What starts when, and why.
 //!
-//! Planned anew after every input, from facts alone: no timer is kept, so a clock step or a sleep
-//! cannot leave a stale one behind.
+//! Planned from facts alone, anew after every input that touches a grant, and when its moment has
+//! come. Moments are noted, never trusted: one that passes only asks for another look, and a clock
+//! step or a sleep touches everything, so none can be stale.
+//!
+//! Read next: `touch` for what touches a grant.
 
 use alloc::{format, string::String, vec::Vec};
 
 use super::{
     Event, Failure, Keeper, Mode, Wake,
     grant::{Asked, CONFIRM_AFTER, Grant, Standing},
+    grants::Call,
     schedule,
-    spare::LAST_LOOK,
+    spare::{LAST_LOOK, Spare},
 };
 use crate::{
     ids::{StoreId, Target},
@@ -42,7 +46,7 @@ pub(super) enum Why {
 }
 
 impl Why {
-    const fn words(self) -> &'static str {
+    pub(super) const fn words(self) -> &'static str {
         match self {
             Self::Due => "a renewal is due",
             Self::Backoff => "a failed renewal is tried again",
@@ -64,23 +68,32 @@ impl Why {
 impl Keeper {
     /// Starts what is due.
     pub(super) fn plan(&mut self) {
+        self.gather();
+        self.batch = self.grants.take_touched();
         if self.mode == Mode::WatchOnly {
             return;
         }
+        for target in &self.batch {
+            self.spares.weigh_again(target);
+        }
         if self.holds_back() {
-            for grant in self.grants.values_mut().filter(|_| self.stopping) {
-                grant.asked = Asked::No;
+            let asked: Vec<_> = self.grants.asked().filter(|_| self.stopping).cloned().collect();
+            for target in asked {
+                self.grants.set_asked(&target, Asked::No);
             }
             // Nothing new starts, but tokens that are nowhere else are still brought home.
-            if self.spares.values().any(|spare| spare.only_here) {
+            if self.spares.any_only_here() {
                 self.plan_spares();
             }
             return;
         }
         self.plan_spares();
-        let targets: Vec<Target> = self.grants.keys().cloned().collect();
-        for target in targets {
+        let mut last = None;
+        self.gather();
+        while let Some(target) = self.next_touched(last.as_ref()) {
             self.plan_grant(&target);
+            self.gather();
+            last = Some(target);
         }
         self.plan_probes();
         self.plan_relooks();
@@ -108,7 +121,7 @@ impl Keeper {
         let facts = self.facts_of(target);
         let readable = matches!(self.stores.get(&target.store), Some(Ok(_)));
         let standing = self.standing(target, grant);
-        let owed = self.spares.values().any(|spare| spare.is_owed() && spare.is_about(target));
+        let owed = self.spares.about(target).any(Spare::is_owed);
         if !readable || owed || grant.flight.is_some() {
             return Next::Never;
         }
@@ -122,7 +135,7 @@ impl Keeper {
             | Standing::SignInRequired(_)
             | Standing::Approval { .. } => return Next::Never,
         }
-        let mark = grant.refresh_mark(&self.mark_key);
+        let mark = grant.refresh_mark;
         let due = if grant.asked == Asked::Now {
             self.now.boot
         } else {
@@ -153,8 +166,8 @@ impl Keeper {
     /// When a renewal is due by the schedule alone, on the wall clock.
     pub(super) fn due(&self, target: &Target, grant: &Grant) -> Wall {
         let facts = self.facts_of(target);
-        let profile = self.profiles.of(&grant.entry.server_url).1;
-        let span = grant.span(&facts, &self.mark_key, profile, self.margin(&target.store));
+        let profile = || self.profiles.of(&grant.entry.server_url).1;
+        let span = grant.span(facts, profile, self.margin(&target.store));
         schedule::due(span, grant.first_seen, schedule::spread(self.seed, grant.id.as_str(), 0))
     }
 
@@ -173,16 +186,17 @@ impl Keeper {
     /// look.
     fn probation(&self, target: &Target) -> Probation {
         let store = &target.store;
-        let facts = self.facts.stores.get(store).cloned().unwrap_or_default();
-        if facts.proven {
+        let facts = self.facts.store(store);
+        if facts.is_some_and(|facts| facts.proven) {
             return Probation::Over;
         }
-        let flying = self.flights.values().any(|flight| flight.touches(store));
-        let Some(first) = facts.first_write_at else {
+        let flying = self.flights.touch(store);
+        let Some(first) = facts.and_then(|facts| facts.first_write_at) else {
             return if flying { Probation::Running } else { Probation::Over };
         };
         // The one that was written first is not one of the rest.
-        let mut looked_at = self.spares.values().filter(|spare| spare.touches(store)).peekable();
+        let spares = self.spares.in_store(store).map(|(_, spare)| spare);
+        let mut looked_at = spares.filter(|spare| spare.touches(store)).peekable();
         let is_first = looked_at.peek().is_some() && looked_at.all(|spare| spare.is_about(target));
         if self.now.wall >= first + LAST_LOOK || (is_first && !flying) {
             return Probation::Over;
@@ -230,7 +244,7 @@ impl Keeper {
             return;
         };
         let asked = grant.asked;
-        let owed = self.spares.values().any(|spare| spare.is_owed() && spare.is_about(target));
+        let owed = self.spares.about(target).any(Spare::is_owed);
         if asked == Asked::No || grant.flight.is_some() || owed || self.is_weighing(target) {
             return;
         }
@@ -278,8 +292,8 @@ impl Keeper {
     /// What was asked for has been answered.
     pub(super) fn settle(&mut self, target: &Target, event: Event) {
         self.tell(event);
+        self.grants.set_asked(target, Asked::No);
         if let Some(grant) = self.grants.get_mut(target) {
-            grant.asked = Asked::No;
             grant.told_waiting = None;
         }
     }
@@ -290,8 +304,7 @@ impl Keeper {
             return None;
         }
         if self.holds_back() {
-            let unsaved = self.spares.values().filter(|spare| spare.only_here);
-            let saved = unsaved.filter_map(super::spare::Spare::next_at).min();
+            let saved = self.spares.only_here().filter_map(Spare::next_at).min();
             let saved = saved.map(|at| (at, "what is nowhere else is saved"));
             let awake = self.asleep_until.filter(|_| !self.stopping);
             let awake = awake.map(|at| (at, "the machine did not fall asleep"));
@@ -299,43 +312,20 @@ impl Keeper {
             let at = at.max(Boot(self.now.boot.0.saturating_add(1)));
             return Some(Wake { at, grant: None, why });
         }
-        let grants = self.grants.iter().filter_map(|(target, grant)| {
-            let wanted = self.mode == Mode::Keep || grant.asked != Asked::No;
-            match self.next(target, grant) {
-                Next::At(at, why) if wanted => {
-                    Some(Wake { at, grant: Some(grant.id.clone()), why: why.words() })
-                }
-                Next::StandBy(Some(at)) if wanted => Some(Wake {
-                    at,
-                    grant: Some(grant.id.clone()),
-                    why: "a renewal that stands by is weighed again",
-                }),
-                Next::StandBy(_) | Next::At(..) | Next::Now | Next::After(_) | Next::Never => None,
-            }
+        let of_grant = self.grants.first_call().map(|(at, call, grant)| {
+            let why = match call {
+                Call::Renewal(why) => why,
+                Call::Probe => "a server is asked",
+            };
+            Wake { at, grant: Some(grant.id.clone()), why }
         });
-        let probes = self.grants.iter().filter_map(|(target, grant)| {
-            let at = self.probe_at(target, grant)?;
-            Some(Wake { at, grant: Some(grant.id.clone()), why: "a server is asked" })
-        });
-        let sign_ins = self.next_sign_in_end().map(|at| Wake {
-            at,
-            grant: None,
-            why: "a sign-in has waited long enough",
-        });
-        let spares = self.spares.values().filter_map(|spare| {
-            spare.next_at().map(|at| Wake { at, grant: None, why: "what was saved is looked at" })
-        });
-        let relooks = self.relooks.values().map(|at| Wake {
-            at: *at,
-            grant: None,
-            why: "a store is looked at again",
-        });
-        let first = grants
-            .chain(probes)
-            .chain(sign_ins)
-            .chain(spares)
-            .chain(relooks)
-            .min_by_key(|wake| wake.at)?;
+        let of_all = |at, why| Wake { at, grant: None, why };
+        let sign_ins = self.next_sign_in_end();
+        let sign_ins = sign_ins.map(|at| of_all(at, "a sign-in has waited long enough"));
+        let spares = self.spares.first_at().map(|at| of_all(at, "what was saved is looked at"));
+        let relooks = self.relooks.first_at().map(|at| of_all(at, "a store is looked at again"));
+        let of_all = sign_ins.into_iter().chain(spares).chain(relooks);
+        let first = of_grant.into_iter().chain(of_all).min_by_key(|wake| wake.at)?;
         // Never in the past: what is due now was started, or waits for an answer.
         let at = first.at.max(Boot(self.now.boot.0.saturating_add(1)));
         Some(Wake { at, ..first })

@@ -4,6 +4,8 @@
 //! that came with an answer, after a wake, and for a "needs auth" verdict, at most once in ten
 //! minutes a server. A probe spends nothing, and must never cause a renewal.
 
+use alloc::{sync::Arc, vec::Vec};
+
 use super::{
     Effect, Event, Failure, Keeper, Mode, Outcome, Pending, ProbeFinding,
     grant::{Asked, Grant},
@@ -16,7 +18,7 @@ use crate::{
 };
 
 /// Unasked, a server is not asked again within this time.
-const APART: Millis = Millis::minutes(10);
+pub(super) const APART: Millis = Millis::minutes(10);
 /// Without any other reason a server is asked once in this time.
 const DAILY: Millis = Millis::hours(24);
 /// How far daily probes are spread, earlier, so that they do not come all at once.
@@ -29,12 +31,11 @@ const AFTER_WAKE: Millis = Millis::seconds(10);
 impl Keeper {
     /// Asks what is due to be asked.
     pub(super) fn plan_probes(&mut self) {
-        let due: alloc::vec::Vec<Target> = self
-            .grants
-            .iter()
-            .filter(|(t, grant)| self.probe_at(t, grant).is_some_and(|at| at <= self.now.boot))
-            .map(|(target, _)| target.clone())
-            .collect();
+        let is_due = |target: &Arc<Target>| {
+            let at = self.grants.get(target).and_then(|grant| self.probe_at(target, grant));
+            at.is_some_and(|at| at <= self.now.boot)
+        };
+        let due: Vec<Arc<Target>> = self.all_touched().into_iter().filter(is_due).collect();
         for target in due {
             let verdict = self.grants.get(&target).and_then(|g| self.unasked_verdict(&target, g));
             self.probe(&target, verdict);
@@ -42,9 +43,9 @@ impl Keeper {
     }
 
     /// The time of a verdict on this grant that is newer than our proof and was not asked about yet.
-    fn unasked_verdict(&self, target: &Target, grant: &Grant) -> Option<Wall> {
+    pub(super) fn unasked_verdict(&self, target: &Target, grant: &Grant) -> Option<Wall> {
         let view = self.stores.get(&target.store)?.as_ref().ok()?;
-        let proof = self.facts.grants.get(target).and_then(|facts| facts.proof_at);
+        let proof = self.facts_of(target).proof_at;
         let verdict = view.verdicts.iter().find(|verdict| {
             verdict.server_name == grant.entry.server_name
                 && !verdict.left_alone
@@ -63,8 +64,7 @@ impl Keeper {
         let facts = self.facts_of(target);
         let may_be_good = self.may_be_good(target, grant);
         let busy = grant.flight.is_some() || self.next(target, grant) == Next::Now;
-        let asking =
-            self.pending.values().any(|p| matches!(p, Pending::Probe(t, _) if t == target));
+        let asking = self.pending.probe(target);
         if !readable || !may_be_good || busy || asking {
             return None;
         }
@@ -88,8 +88,7 @@ impl Keeper {
 
     /// The first moment at which a server may be asked again; a person need not wait.
     pub(super) fn may_probe_at(&self, target: &Target, grant: &Grant) -> Boot {
-        let facts = self.facts.grants.get(target);
-        let last = facts.and_then(|f| f.probed_at).filter(|last| *last <= self.now.wall);
+        let last = self.facts_of(target).probed_at.filter(|last| *last <= self.now.wall);
         match last {
             Some(last) if self.mode == Mode::Keep && grant.asked == Asked::No => {
                 self.now.boot_at(last + APART)

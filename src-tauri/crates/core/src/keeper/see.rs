@@ -3,61 +3,111 @@
 //! An entry that is gone was signed out by the user: nothing of it is kept. A store that cannot be
 //! read says nothing: unreadable is not empty.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
 use super::{Event, Keeper, grant::Grant, naming};
 use crate::{
     facts::{GrantFacts, Renewer},
-    ids::{EntryKey, StoreId, Target, TokenMark},
+    ids::{GrantId, StoreId, Target, TokenMark},
     store::{Entry, StoreFault, StoreView, TokenPair},
     time::Wall,
 };
 
 impl Keeper {
     /// Takes in one look at one store.
-    pub(super) fn see(&mut self, store: &StoreId, seen: Result<StoreView, StoreFault>) {
-        match &seen {
-            Ok(view) => self.see_entries(store, &view.entries),
+    pub(super) fn see(&mut self, store: &StoreId, mut seen: Result<StoreView, StoreFault>) {
+        match &mut seen {
+            Ok(view) => {
+                let entries = core::mem::take(&mut view.entries);
+                self.see_entries(store, entries);
+            }
             // No store at all: every entry it held is gone with it.
-            Err(StoreFault::Absent { .. }) => self.see_entries(store, &[]),
+            Err(StoreFault::Absent { .. }) => self.see_entries(store, Vec::new()),
             Err(_) => {}
         }
+        if let Some(unseen) = &mut self.unseen {
+            unseen.remove(store);
+        }
+        let before = self.stores.remove(store);
+        self.touch_seen(store, before.as_ref(), &seen);
         self.stores.insert(store.clone(), seen);
     }
 
-    fn see_entries(&mut self, store: &StoreId, entries: &[Entry]) {
+    /// Most looks find what the last one found, or one entry changed: those are told apart first.
+    fn see_entries(&mut self, store: &StoreId, entries: Vec<Entry>) {
+        let entries = match self.changed_among(store, entries) {
+            Ok(changed) => {
+                for (id, entry) in changed {
+                    self.see_entry(store, id, entry);
+                }
+                return;
+            }
+            Err(entries) => entries,
+        };
         let names = naming::names(store, entries.iter().map(|e| (&e.key, e.server_name.as_str())));
-        let here: Vec<Target> = self.targets_in(store);
+        let here = self.targets_in(store);
         for target in here {
             if !names.contains_key(&target.key) {
                 self.signed_out(&target);
             }
         }
         for entry in entries {
-            let Some(id) = names.get(&entry.key).cloned() else {
-                continue;
-            };
-            let target = Target { store: store.clone(), key: entry.key.clone() };
-            let known = self.grants.get_mut(&target).map(|grant| {
-                grant.id = id.clone();
-                core::mem::replace(&mut grant.entry, entry.clone()).pair
-            });
-            match known {
-                Some(pair) if pair == entry.pair => {}
-                Some(_) => self.pair_changed(&target),
-                None => {
-                    self.signed_out.remove(&(store.clone(), entry.server_name.clone()));
-                    self.grants.insert(target.clone(), Grant::new(id, entry.clone(), self.now));
-                    self.met_first(&target);
-                }
+            if let Some(id) = names.get(&entry.key) {
+                self.see_entry(store, id.clone(), entry);
             }
+        }
+    }
+
+    /// What is not as it was, in the store's order, each with its name; everything back where the
+    /// entries are not the same ones as before, so that names may change.
+    fn changed_among(
+        &self,
+        store: &StoreId,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<(GrantId, Entry)>, Vec<Entry>> {
+        let mut sorted: Vec<(usize, &Entry)> = entries.iter().enumerate().collect();
+        sorted.sort_unstable_by(|(_, a), (_, b)| a.key.cmp(&b.key));
+        let mut known = self.grants.in_store(store);
+        let mut changed = BTreeMap::new();
+        for (place, entry) in sorted {
+            match known.next() {
+                Some((target, grant))
+                    if target.key == entry.key && grant.entry.server_name == entry.server_name =>
+                {
+                    if grant.entry != *entry {
+                        changed.insert(place, grant.id.clone());
+                    }
+                }
+                Some(_) | None => return Err(entries),
+            }
+        }
+        if known.next().is_some() {
+            return Err(entries);
+        }
+        let places = entries.into_iter().enumerate();
+        Ok(places.filter_map(|(place, entry)| Some((changed.remove(&place)?, entry))).collect())
+    }
+
+    fn see_entry(&mut self, store: &StoreId, id: GrantId, entry: Entry) {
+        let target = Target { store: store.clone(), key: entry.key.clone() };
+        let pair = entry.pair.clone();
+        if !self.grants.contains(&target) {
+            self.signed_out.remove(&(store.clone(), entry.server_name.clone()));
+            let grant = Grant::new(id, entry, &self.mark_key, self.now);
+            self.grants.insert(target.clone(), grant);
+            self.met_first(&target);
+            return;
+        }
+        let before = self.grants.replace(&target, id, entry, &self.mark_key);
+        if before.is_some_and(|before| before.pair != pair) {
+            self.pair_changed(&target);
         }
     }
 
     /// First seen in this run: the client may have renewed while nobody watched.
     fn met_first(&mut self, target: &Target) {
         let facts = self.facts_of(target);
-        let access = self.grants.get(target).and_then(|g| g.access_mark(&self.mark_key));
+        let access = self.grants.get(target).and_then(|g| g.access_mark);
         if facts.access.is_some() && access.is_some() && facts.access != access {
             self.pair_changed(target);
         }
@@ -73,7 +123,7 @@ impl Keeper {
         if self.is_ours_or_older(target, &pair) || pair.access.is_none() {
             return;
         }
-        let access = grant.access_mark(&self.mark_key);
+        let access = grant.access_mark;
         let expires_at = pair.expires_at;
         let now = self.now.wall;
         let facts = self.facts_mut(target);
@@ -91,13 +141,11 @@ impl Keeper {
     fn is_ours_or_older(&self, target: &Target, pair: &TokenPair) -> bool {
         let spent = pair.refresh.as_ref().map(|token| TokenMark::of(&self.mark_key, token));
         let access = pair.access.as_ref().map(|token| TokenMark::of(&self.mark_key, token));
-        let facts = self.grants.get(target).map(|_| self.facts_of(target)).unwrap_or_default();
-        let in_spare = self.spares.values().any(|spare| spare.knows(target, pair));
-        let in_flight = self.flights.values().any(|flight| flight.knows(target, pair));
-        in_spare
-            || in_flight
-            || (facts.access.is_some() && facts.access == access)
+        let facts = self.facts_of(target);
+        (facts.access.is_some() && facts.access == access)
             || spent.is_some_and(|mark| facts.spent.contains(&mark))
+            || self.spares.about(target).any(|spare| spare.knows(target, pair))
+            || self.flights.values().any(|flight| flight.knows(target, pair))
     }
 
     /// The user signed out: no restore, no notice, nothing kept, new tokens given back.
@@ -107,12 +155,10 @@ impl Keeper {
         };
         self.drop_spares_of(target, &grant.entry);
         // All is forgotten but what was spent: an old copy may still come back.
-        if let Some(facts) = self.facts.grants.remove(target)
-            && !facts.spent.is_empty()
-        {
-            let kept = GrantFacts { spent: facts.spent, ..GrantFacts::default() };
-            self.facts.grants.insert(target.clone(), kept);
-        }
+        self.facts.forget(target, |facts| {
+            let spent = Some(facts.spent).filter(|spent| !spent.is_empty());
+            spent.map(|spent| GrantFacts { spent, ..GrantFacts::default() })
+        });
         let held_tokens = grant.entry.pair != TokenPair::default();
         if held_tokens {
             self.signed_out.insert((target.store.clone(), grant.entry.server_name));
@@ -121,10 +167,8 @@ impl Keeper {
     }
 
     /// Every entry known in a store.
-    pub(super) fn targets_in(&self, store: &StoreId) -> Vec<Target> {
-        let first = Target { store: store.clone(), key: EntryKey(String::new()) };
-        let from = self.grants.range(first..).take_while(|(target, _)| target.store == *store);
-        from.map(|(target, _)| target.clone()).collect()
+    fn targets_in(&self, store: &StoreId) -> Vec<Arc<Target>> {
+        self.grants.in_store(store).map(|(target, _)| target.clone()).collect()
     }
 }
 

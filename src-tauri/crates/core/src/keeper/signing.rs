@@ -40,6 +40,7 @@ const PROVING: &str = "asking the server";
 
 /// One sign-in under way.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Running {
     target: Target,
     grant: GrantId,
@@ -57,6 +58,7 @@ pub(super) struct Running {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 enum Phase {
     /// Waiting for randomness.
     Drawing(Box<Subject>),
@@ -119,8 +121,8 @@ impl Keeper {
 
     /// What is known of the server that is meant.
     fn subject(&self, wish: &Reconnect) -> Result<(Target, String, Subject), String> {
-        let entry = self.grants.iter().find(|(_, grant)| grant.id == wish.grant);
-        let entry = entry.map(|(target, grant)| (target.clone(), &grant.entry));
+        let entry = self.target_of(&wish.grant);
+        let entry = entry.and_then(|t| Some((t.clone(), &self.grants.get(&t)?.entry)));
         let (target, name, url, config, entry) = match entry {
             Some((_, entry)) if entry.left_alone == Some(LeftAlone::EnterpriseManaged) => {
                 return Err("this sign-in is managed by the organisation".into());
@@ -134,14 +136,14 @@ impl Keeper {
             }
             None => self.configured_subject(&wish.grant)?,
         };
-        let facts = self.facts.grants.get(&target);
-        let kept = facts.and_then(|facts| facts.registration.clone());
+        let facts = self.facts_of(&target);
+        let kept = facts.registration.clone();
         // Its secret is in the entry alone; without the entry the registration is not ours any more.
         let kept = kept.zip(entry.and_then(|e| e.client.clone())).and_then(|(mut kept, client)| {
             kept.secret = client.secret;
             (kept.client_id == client.id).then_some(kept)
         });
-        let issuer_redirects = self.facts.grants.values().find_map(|f| f.redirect.clone());
+        let issuer_redirects = self.facts.of_all().find_map(|facts| facts.redirect.clone());
         let subject = Subject {
             profile: self.profiles.of(&url).1.clone(),
             server_url: url,
@@ -154,7 +156,7 @@ impl Keeper {
             more_scopes: wish.more_scopes.clone(),
             granted_scope: entry.and_then(|entry| entry.scope.clone()),
             recorded: entry.and_then(|entry| entry.authorization_server.clone()),
-            confirmed_issuer: facts.and_then(|facts| facts.confirmed_issuer.clone()),
+            confirmed_issuer: facts.confirmed_issuer.clone(),
             wish: wish.redirect,
             port: wish.port,
             scheme_served: self.sign_in_means.scheme_served,
@@ -341,8 +343,8 @@ impl Keeper {
         running.phase = Phase::Saving;
         let name = record.id.clone();
         self.keep_spare(record, true);
-        if let (Err(_), Some(spare)) = (kept, self.spares.get_mut(&name)) {
-            spare.only_here = true;
+        if kept.is_err() {
+            self.spares.edit(&name, |spare| spare.only_here = true);
         }
     }
 
@@ -381,9 +383,11 @@ impl Keeper {
 
     /// The server said what it thinks of the new token.
     pub(super) fn sign_in_proved(&mut self, target: &Target, finding: ProbeFinding) {
-        for id in self.sign_ins_of(target) {
-            let proving = |running: &Running| matches!(running.phase, Phase::Proving);
-            let Some(running) = self.sign_ins.remove(&id).filter(proving) else { continue };
+        // A server may be asked for other reasons while its sign-in still waits for the browser.
+        let mut ids = self.sign_ins_of(target);
+        ids.retain(|id| self.sign_ins.get(id).is_some_and(Running::is_proving));
+        for id in ids {
+            let Some(running) = self.take_sign_in(id) else { continue };
             let tools = match finding {
                 ProbeFinding::Accepted(tools) => tools,
                 ProbeFinding::Refused | ProbeFinding::Unknown => None,
@@ -409,7 +413,7 @@ impl Keeper {
     }
 
     fn fail_sign_in(&mut self, id: SignInId, failure: &SignInFailure) {
-        let Some(running) = self.sign_ins.remove(&id) else { return };
+        let Some(running) = self.take_sign_in(id) else { return };
         if let SignInFailure::Discovery(SignInFault::IssuerMismatch { issuer, .. }) = failure {
             self.facts_mut(&running.target).seen_issuer = Some(issuer.clone());
         }
@@ -420,6 +424,19 @@ impl Keeper {
         }
         self.effects.push_back(Effect::Hush { sign_in: id });
         self.tell_failed(running.grant, failure);
+    }
+
+    /// An attempt is over: its grant stands otherwise.
+    fn take_sign_in(&mut self, id: SignInId) -> Option<Running> {
+        self.touch_sign_in(id);
+        self.sign_ins.remove(&id)
+    }
+
+    /// The grant of an attempt stands otherwise while it is under way.
+    pub(super) fn touch_sign_in(&mut self, id: SignInId) {
+        if let Some(running) = self.sign_ins.get(&id) {
+            self.grants.touch(&running.target);
+        }
     }
 
     fn tell_failed(&mut self, grant: GrantId, failure: &SignInFailure) {
@@ -508,6 +525,10 @@ impl Running {
 
     pub(super) fn is_for(&self, grant: &GrantId) -> bool {
         self.grant == *grant
+    }
+
+    fn is_proving(&self) -> bool {
+        matches!(self.phase, Phase::Proving)
     }
 
     /// What happens, in words.

@@ -122,7 +122,7 @@ impl Keeper {
     /// The journal was closed until now. What it held is taken up as at a start, and what waited for a
     /// journal waits no longer.
     pub(super) fn journal_opened(&mut self, mut records: Vec<Record>) {
-        records.retain(|record| !self.spares.contains_key(&record.id));
+        records.retain(|record| self.spares.get(&record.id).is_none());
         self.take_up_journal(records);
         self.flights_look_again();
         for grant in self.grants.values_mut() {
@@ -134,17 +134,24 @@ impl Keeper {
         }
     }
 
-    /// Keeps a record; older ones about the same entries are moot, their tokens spent.
+    /// Keeps a record; older ones about the same entries are moot, their tokens spent. Which one is
+    /// older is said by the tokens themselves where they can, for a clock may have been set back.
     pub(super) fn keep_spare(&mut self, record: Record, owed: bool) {
-        let older: Vec<RecordId> = self
-            .spares
-            .values()
-            .filter(|spare| spare.record.id != record.id && spare.record.at <= record.at)
-            .filter(|spare| record.replaced.iter().any(|(target, _)| spare.is_about(target)))
-            .map(|spare| spare.record.id.clone())
-            .collect();
+        let about = record.replaced.iter().flat_map(|(target, _)| self.spares.about(target));
+        let mut older = BTreeSet::new();
+        let mut is_moot = false;
+        for spare in about.filter(|spare| spare.record.id != record.id) {
+            if follows(&spare.record, &record) {
+                is_moot |= spare.record.stage.tokens().is_some();
+            } else if follows(&record, &spare.record) || spare.record.at <= record.at {
+                older.insert(spare.record.id.clone());
+            }
+        }
+        if is_moot {
+            return self.forget(Vec::from([record.id]));
+        }
         if record.stage.tokens().is_some() {
-            self.forget(older);
+            self.forget(older.into_iter().collect());
         }
         let attempts = self.spares.get(&record.id).map_or(0, |spare| spare.attempts);
         let mut record = record;
@@ -166,7 +173,7 @@ impl Keeper {
             attempts,
             record,
         };
-        self.spares.insert(spare.record.id.clone(), spare);
+        self.spares.insert(spare);
     }
 
     fn forget(&mut self, records: Vec<RecordId>) {
@@ -183,12 +190,7 @@ impl Keeper {
     /// Starts what is due for the records that still matter.
     pub(super) fn plan_spares(&mut self) {
         self.forget_moot();
-        let due: Vec<RecordId> = self
-            .spares
-            .values()
-            .filter(|spare| spare.next_at().is_some_and(|at| at <= self.now.boot))
-            .map(|spare| spare.record.id.clone())
-            .collect();
+        let due = self.spares.due(self.now.boot);
         let mut looks = BTreeSet::new();
         let mut stores = BTreeSet::new();
         for id in due {
@@ -205,9 +207,7 @@ impl Keeper {
                 continue;
             }
             stores.extend(spare.record.replaced.iter().map(|(t, _)| t.store.clone()));
-            if let Some(spare) = self.spares.get_mut(&id) {
-                spare.flying = true;
-            }
+            self.spares.edit(&id, |spare| spare.flying = true);
             looks.insert(id);
         }
         if !looks.is_empty() {
@@ -219,14 +219,16 @@ impl Keeper {
 
     /// A lost answer is moot once the store holds another token than the one that was presented.
     fn forget_moot(&mut self) {
-        let moot = self.spares.values().filter(|spare| {
+        let unweighed = self.spares.take_unweighed();
+        let spares = unweighed.iter().filter_map(|id| self.spares.get(id));
+        let moot = spares.filter(|spare| {
             let lost = matches!(spare.record.stage, Stage::Intent | Stage::Raw(_));
             let here = |target: &Target| matches!(self.stores.get(&target.store), Some(Ok(_)));
             let all_seen = spare.record.replaced.iter().all(|(target, _)| here(target));
             let still = spare.record.replaced.iter().any(|(target, _)| {
                 let grant = self.grants.get(target);
                 grant.is_some_and(|g| {
-                    g.flight.is_some() || g.refresh_mark(&self.mark_key) == Some(spare.record.mark)
+                    g.flight.is_some() || g.refresh_mark == Some(spare.record.mark)
                 })
             });
             lost && all_seen && !still && !spare.flying
@@ -237,7 +239,7 @@ impl Keeper {
 
     /// Puts a record's tokens into the store, under the client's locks like any other write.
     fn save_spare(&mut self, id: &RecordId, restoring: bool) {
-        let Some(spare) = self.spares.get_mut(id) else {
+        let Some(spare) = self.spares.get(id) else {
             return;
         };
         let targets: Vec<Target> = spare.record.replaced.iter().map(|(t, _)| t.clone()).collect();
@@ -245,11 +247,8 @@ impl Keeper {
         if busy {
             return;
         }
-        let Some(spare) = self.spares.get_mut(id) else {
-            return;
-        };
-        spare.flying = true;
         let (record, only_here) = (spare.record.clone(), spare.only_here);
+        self.spares.edit(id, |spare| spare.flying = true);
         if only_here {
             let ticket = self.ticket(Pending::Rewrite(id.clone()));
             self.effects.push_back(Effect::Journal { ticket, record: record.clone() });
@@ -265,8 +264,8 @@ impl Keeper {
     }
 
     pub(super) fn rewritten(&mut self, record: &RecordId, outcome: &Outcome) {
-        if let (Some(spare), Outcome::Kept(Ok(()))) = (self.spares.get_mut(record), outcome) {
-            spare.only_here = false;
+        if matches!(outcome, Outcome::Kept(Ok(()))) {
+            self.spares.edit(record, |spare| spare.only_here = false);
         }
     }
 
@@ -281,17 +280,15 @@ impl Keeper {
             }
             Ending::Saved => {}
             Ending::Failed(Failure::Store(_) | Failure::Journal(_)) => {
-                if let Some(spare) = self.spares.get_mut(id) {
+                self.spares.edit(id, |spare| {
                     spare.flying = false;
                     spare.attempts = spare.attempts.saturating_add(1);
                     let spread = schedule::spread(self.seed, id.as_str(), spare.attempts);
                     spare.wait_until = Some(now + schedule::backoff(spare.attempts, None, spread));
-                }
+                });
             }
             Ending::PutOff | Ending::Overtaken | Ending::Failed(_) => {
-                if let Some(spare) = self.spares.get_mut(id) {
-                    spare.flying = false;
-                }
+                self.spares.edit(id, |spare| spare.flying = false);
             }
         }
     }
@@ -306,14 +303,15 @@ impl Keeper {
             self.see(&store, seen);
         }
         for id in records {
-            let Some(spare) = self.spares.get_mut(id) else {
-                continue;
-            };
-            spare.flying = false;
-            if readable {
-                self.judge_look(&id.clone());
-            } else {
-                spare.wait_until = Some(self.now.boot + Millis::seconds(10));
+            let again = self.now.boot + Millis::seconds(10);
+            let known = self.spares.edit(id, |spare| {
+                spare.flying = false;
+                if !readable {
+                    spare.wait_until = Some(again);
+                }
+            });
+            if known.is_some() && readable {
+                self.judge_look(id);
             }
         }
     }
@@ -348,9 +346,7 @@ impl Keeper {
         match (back, emptied) {
             (Some(_), _) if may_restore => self.save_spare(id, true),
             (None, Some((target, url))) if may_restore => {
-                if let Some(spare) = self.spares.get_mut(id) {
-                    spare.flying = true;
-                }
+                self.spares.edit(id, |spare| spare.flying = true);
                 let ticket = self.ticket(Pending::ProbeSpare(id.clone()));
                 self.effects.push_back(Effect::Probe { ticket, target, url, access });
             }
@@ -360,13 +356,15 @@ impl Keeper {
 
     /// The server was asked whether it still accepts what the client emptied.
     pub(super) fn spare_probed(&mut self, id: &RecordId, outcome: &Outcome) {
-        let Some(spare) = self.spares.get_mut(id) else {
+        let looks = self.spares.edit(id, |spare| {
+            spare.flying = false;
+            match &spare.record.stage {
+                Stage::Saved { looks, .. } => Some(*looks),
+                Stage::Intent | Stage::Raw(_) | Stage::Answered(_) => None,
+            }
+        });
+        let Some(looks) = looks.flatten() else {
             return;
-        };
-        spare.flying = false;
-        let looks = match &spare.record.stage {
-            Stage::Saved { looks, .. } => *looks,
-            Stage::Intent | Stage::Raw(_) | Stage::Answered(_) => return,
         };
         if matches!(outcome, Outcome::Probed(ProbeFinding::Accepted(_))) {
             self.save_spare(id, true);
@@ -376,39 +374,40 @@ impl Keeper {
     }
 
     fn look_passed(&mut self, id: &RecordId, passed: u8) {
-        let Some(spare) = self.spares.get_mut(id) else {
+        let stores = self.spares.edit(id, |spare| {
+            if let Stage::Saved { looks, .. } = &mut spare.record.stage {
+                *looks = passed;
+            }
+            spare.record.replaced.iter().map(|(t, _)| t.store.clone()).collect::<Vec<_>>()
+        });
+        let Some(stores) = stores.filter(|_| usize::from(passed) >= LOOKS.len()) else {
             return;
         };
-        if let Stage::Saved { looks, .. } = &mut spare.record.stage {
-            *looks = passed;
-        }
-        if usize::from(passed) < LOOKS.len() {
-            return;
-        }
-        let stores: Vec<StoreId> =
-            spare.record.replaced.iter().map(|(t, _)| t.store.clone()).collect();
         for store in stores {
-            self.facts.stores.entry(store).or_default().proven = true;
+            self.edit_store_facts(&store, |facts| facts.proven = true);
         }
         self.forget(Vec::from([id.clone()]));
     }
 
     /// The user signed out of this entry: its records are destroyed, owed tokens given back.
     pub(super) fn drop_spares_of(&mut self, target: &Target, entry: &Entry) {
-        let endpoint = self.facts_of(target).metadata.and_then(|(m, _)| m.revocation_endpoint);
+        let metadata = self.facts_of(target).metadata.as_ref();
+        let endpoint = metadata.and_then(|(m, _)| m.revocation_endpoint.clone());
         let mut moot = Vec::new();
         let mut give_back = Vec::new();
-        for (id, spare) in &mut self.spares {
-            if !spare.is_about(target) {
-                continue;
-            }
-            spare.record.replaced.retain(|(t, _)| t != target);
-            if spare.record.replaced.is_empty() {
-                moot.push(id.clone());
-                if spare.owed {
-                    give_back.extend(spare.record.stage.tokens().and_then(|t| t.refresh.clone()));
+        let about: Vec<RecordId> =
+            self.spares.about(target).map(|spare| spare.record.id.clone()).collect();
+        for id in about {
+            self.spares.edit(&id, |spare| {
+                spare.record.replaced.retain(|(t, _)| t != target);
+                if spare.record.replaced.is_empty() {
+                    moot.push(id.clone());
+                    if spare.owed {
+                        let tokens = spare.record.stage.tokens();
+                        give_back.extend(tokens.and_then(|t| t.refresh.clone()));
+                    }
                 }
-            }
+            });
         }
         self.forget(moot);
         let (Some(endpoint), Some(client)) = (endpoint, &entry.client) else {
@@ -423,4 +422,13 @@ impl Keeper {
             self.effects.push_back(Effect::Fetch { ticket, request });
         }
     }
+}
+
+/// Whether `later` took the place of what `earlier` brought.
+fn follows(later: &Record, earlier: &Record) -> bool {
+    let brought = earlier.stage.tokens().and_then(|tokens| tokens.refresh.as_ref());
+    let replaces =
+        |record: &Record| record.replaced.iter().any(|(_, pair)| pair.refresh.as_ref() == brought);
+    // A server that does not rotate gives the same token again: it tells nothing.
+    brought.is_some() && replaces(later) && !replaces(earlier)
 }

@@ -23,7 +23,7 @@ const LOOK_AGAIN: Millis = Millis::minutes(1);
 impl Keeper {
     /// Where a grant stands, with who else is at work.
     pub(super) fn standing(&self, target: &Target, grant: &Grant) -> Standing {
-        let standing = grant.standing(&self.facts_of(target), &self.mark_key, self.now);
+        let standing = grant.standing(self.facts_of(target), self.now);
         if standing != Standing::Renewable || grant.has_ended(self.now) {
             return standing;
         }
@@ -38,20 +38,13 @@ impl Keeper {
     /// The client that would wipe this grant, in its own store or in one that holds a copy: all
     /// copies are renewed at once or not at all.
     fn wiper(&self, target: &Target, grant: &Grant) -> Option<Wiper> {
-        // Asked for every row each time, and nearly always nobody: copies are looked for only then.
-        let mut views = self.stores.values().filter_map(|seen| seen.as_ref().ok());
-        if !views.any(|view| view.wiper.is_some()) {
-            return None;
-        }
-        if self.profiles.of(&grant.entry.server_url).1.keeps_old_access == Some(true) {
-            return None;
-        }
-        let refresh = grant.entry.pair.refresh.as_ref();
-        let copies = self.grants.iter().filter(|(other, copy)| {
-            *other == target || (refresh.is_some() && copy.entry.pair.refresh.as_ref() == refresh)
-        });
-        let mut stores = copies.filter_map(|(copy, _)| self.stores.get(&copy.store)?.as_ref().ok());
-        stores.find_map(|view| view.wiper.clone())
+        let wiper = |of: &Target| self.stores.get(&of.store)?.as_ref().ok()?.wiper.clone();
+        let wiper = match grant.refresh_mark {
+            Some(mark) => self.grants.holding(mark).find_map(|copy| wiper(copy)),
+            None => wiper(target),
+        }?;
+        let profile = self.profiles.of(&grant.entry.server_url).1;
+        (profile.keeps_old_access != Some(true)).then_some(wiper)
     }
 
     /// When a grant that stands by is weighed again by the clock alone: when it is due, then at its
@@ -71,7 +64,7 @@ impl Keeper {
         let is_due = self.due(target, grant) <= self.now.wall;
         if self.mode == Mode::Keep && grant.asked == Asked::No && is_due {
             let at = self.now.boot + LOOK_AGAIN;
-            self.relooks.entry(target.store.clone()).or_insert(at);
+            self.relooks.add(&target.store, at);
         }
     }
 

@@ -14,13 +14,16 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod asking;
 mod signing;
+mod thorough;
 mod waking;
 
 use proptest::prelude::*;
+pub(super) use thorough::thorough;
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::{
+    facts::Facts,
     http::{Answer, Fault},
     ids::EntryKey,
     journal::Record,
@@ -334,8 +337,8 @@ impl World {
                 return None;
             }
             Effect::Hush { .. } => return None,
-            Effect::Remember { facts } => {
-                self.facts = facts;
+            Effect::Remember { change } => {
+                self.facts.apply(change);
                 return None;
             }
             Effect::Tell { event } => {
@@ -398,7 +401,7 @@ impl World {
             let named = r#"{"authorization_servers":["https://as.example"]}"#;
             return answer(200, named.into());
         }
-        if let Some(answer) = self.sign_in_page(request) {
+        if let Some(answer) = self.sign_in_page(request, "signed") {
             return answer;
         }
         let origin = self.server.moved_to.unwrap_or("https://as.example");

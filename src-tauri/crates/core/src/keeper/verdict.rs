@@ -4,7 +4,11 @@
 //! A verdict hides a server from new sessions even though its token is good: this cache, and not the
 //! token, is what asks people to sign in again and again.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
 
 use super::{
     Effect, Event, Keeper, Mode, Outcome, Pending,
@@ -13,11 +17,56 @@ use super::{
 };
 use crate::{
     ids::{StoreId, Target},
-    time::{Millis, Wall},
+    time::{Boot, Millis, Wall},
 };
 
 /// A running client may write an old verdict back, with its old time.
 const LOOK_AGAIN: Millis = Millis::minutes(1);
+
+/// When which store is looked at again.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone, PartialEq))]
+pub(super) struct Relooks {
+    by_store: BTreeMap<StoreId, Boot>,
+    by_time: BTreeSet<(Boot, StoreId)>,
+}
+
+impl Relooks {
+    /// At this time, whatever was planned.
+    fn set(&mut self, store: &StoreId, at: Boot) {
+        if let Some(before) = self.by_store.insert(store.clone(), at) {
+            self.by_time.remove(&(before, store.clone()));
+        }
+        self.by_time.insert((at, store.clone()));
+    }
+
+    /// At this time, if nothing is planned.
+    pub(super) fn add(&mut self, store: &StoreId, at: Boot) {
+        if !self.by_store.contains_key(store) {
+            self.set(store, at);
+        }
+    }
+
+    /// When the first is due.
+    pub(super) fn first_at(&self) -> Option<Boot> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// The stores that are due, in order.
+    fn take_due(&mut self, now: Boot) -> Vec<StoreId> {
+        let mut due = Vec::new();
+        while let Some((at, store)) = self.by_time.pop_first() {
+            if at > now {
+                self.by_time.insert((at, store));
+                break;
+            }
+            self.by_store.remove(&store);
+            due.push(store);
+        }
+        due.sort_unstable();
+        due
+    }
+}
 
 impl Keeper {
     /// Withdraws what is proven wrong, asks about what is not.
@@ -25,38 +74,37 @@ impl Keeper {
         if self.mode == Mode::WatchOnly || self.holds_back() {
             return;
         }
-        let verdicts: Vec<(StoreId, String, Wall)> = self
-            .stores
-            .iter()
-            .filter_map(|(store, seen)| Some((store, seen.as_ref().ok()?)))
-            .flat_map(|(store, view)| {
-                let ours = view.verdicts.iter().filter(|v| !v.left_alone);
-                ours.map(|v| (store.clone(), v.server_name.clone(), v.at))
-            })
-            .collect();
+        let mut servers = BTreeMap::<StoreId, BTreeSet<String>>::new();
+        for target in self.all_touched() {
+            let Some(Ok(view)) = self.stores.get(&target.store) else { continue };
+            if let (false, Some(grant)) = (view.verdicts.is_empty(), self.grants.get(&target)) {
+                let of_store = servers.entry(target.store.clone()).or_default();
+                of_store.insert(grant.entry.server_name.clone());
+            }
+        }
+        let stores = servers.iter().filter_map(|(store, servers)| {
+            let view = self.stores.get(store)?.as_ref().ok()?;
+            let ours = view.verdicts.iter().filter(|v| !v.left_alone);
+            let ours = ours.filter(|v| servers.contains(&v.server_name));
+            Some(ours.map(|v| (store.clone(), v.server_name.clone(), v.at)))
+        });
+        let verdicts: Vec<(StoreId, String, Wall)> = stores.flatten().collect();
         for (store, server, at) in verdicts {
             self.weigh(&store, &server, at);
         }
     }
 
     fn weigh(&mut self, store: &StoreId, server: &str, at: Wall) {
-        let withdrawing = Pending::Withdraw(store.clone(), server.into());
-        if self.pending.values().any(|pending| *pending == withdrawing) {
+        if self.pending.withdraw(store, server) {
             return;
         }
-        let targets: Vec<Target> = self
-            .targets_in(store)
-            .into_iter()
-            .filter(|target| {
-                self.grants.get(target).is_some_and(|grant| {
-                    grant.entry.server_name == server
-                        && (self.mode == Mode::Keep || grant.was_asked)
-                        && !self.facts_of(target).paused
-                })
-            })
-            .collect();
+        let mut targets = self.grants.of_server(store, server);
+        targets.retain(|target| {
+            let asked = self.grants.get(target).is_some_and(|grant| grant.was_asked);
+            (self.mode == Mode::Keep || asked) && !self.facts_of(target).paused
+        });
         if targets.iter().any(|t| self.facts_of(t).proof_at.is_some_and(|proof| proof >= at)) {
-            let ticket = self.ticket(withdrawing);
+            let ticket = self.ticket(Pending::Withdraw(store.clone(), server.into()));
             let (store, server_name) = (store.clone(), server.into());
             self.effects.push_back(Effect::Withdraw { ticket, store, server_name, at });
             return;
@@ -101,8 +149,9 @@ impl Keeper {
             // Seen again only if a new look finds it.
             view.verdicts.retain(|verdict| verdict.server_name != server);
         }
+        self.touch_server(&store, &server);
         if let Ok(true) = result {
-            self.relooks.insert(store.clone(), self.now.boot + LOOK_AGAIN);
+            self.relooks.set(&store, self.now.boot + LOOK_AGAIN);
             self.tell(Event::VerdictWithdrawn { store, server });
         }
     }
@@ -113,18 +162,9 @@ impl Keeper {
             return false;
         };
         let server = &grant.entry.server_name;
-        let in_air = self.pending.values().any(|pending| match pending {
-            Pending::Probe(t, _) => t == target,
-            Pending::Withdraw(store, name) => *store == target.store && name == server,
-            Pending::Flight(_)
-            | Pending::Look(_)
-            | Pending::Forget
-            | Pending::Rewrite(_)
-            | Pending::SignIn(_)
-            | Pending::Revoke
-            | Pending::ProbeSpare(_) => false,
-        });
-        in_air || self.will_weigh(target)
+        self.pending.probe(target)
+            || self.pending.withdraw(&target.store, server)
+            || self.will_weigh(target)
     }
 
     /// Whether a verdict stands that has not been asked about yet in this run.
@@ -149,14 +189,13 @@ impl Keeper {
 
     /// Looks again where a verdict was withdrawn.
     pub(super) fn plan_relooks(&mut self) {
-        let now = self.now.boot;
-        let due: Vec<StoreId> =
-            self.relooks.iter().filter(|(_, at)| **at <= now).map(|(s, _)| s.clone()).collect();
+        let due = self.relooks.take_due(self.now.boot);
         if due.is_empty() {
             return;
         }
         for store in &due {
-            self.relooks.remove(store);
+            // Whoever stands by there asks for the next look.
+            self.touch_store(store);
         }
         let ticket = self.ticket(Pending::Look(alloc::collections::BTreeSet::new()));
         self.effects.push_back(Effect::Read { ticket, flight: None, stores: due });

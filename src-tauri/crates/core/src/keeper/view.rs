@@ -1,6 +1,7 @@
 //! Makes the snapshot: every row from facts, whole, each time it is asked for.
 
 use alloc::{
+    collections::BTreeMap,
     string::{String, ToString},
     vec::Vec,
 };
@@ -8,7 +9,7 @@ use alloc::{
 use url::Url;
 
 use super::{
-    Failure, Keeper, Mode, ProbeFinding,
+    Failure, Keeper, Mode, Notice, ProbeFinding,
     grant::{Grant, Standing},
     plan::Next,
     signing::configured_id,
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// A locked store is an alert when a token ends within this time.
-const NEAR_END: Millis = Millis::hours(1);
+pub(super) const NEAR_END: Millis = Millis::hours(1);
 
 impl Keeper {
     /// The whole truth for every view.
@@ -41,14 +42,21 @@ impl Keeper {
         Snapshot {
             exit,
             stores: self.infos.keys().filter_map(|store| self.store_row(store)).collect(),
-            notices: self.notices.values().cloned().collect(),
+            notices: self.notices_by_cause(),
             rows,
         }
     }
 
     /// The row of one grant.
     pub fn row_of(&self, id: &GrantId) -> Option<Row> {
-        self.grants.iter().find(|(_, g)| g.id == *id).map(|(t, g)| self.row(t, g))
+        let target = self.grants.named(id)?;
+        Some(self.row(target, self.grants.get(target)?))
+    }
+
+    fn notices_by_cause(&self) -> Vec<Notice> {
+        let by_cause: BTreeMap<&str, &Notice> =
+            self.notices.values().map(|notice| (notice.cause.as_str(), notice)).collect();
+        by_cause.into_values().cloned().collect()
     }
 
     /// A store that cannot be read is told by its rows, or by itself where it never had any.
@@ -57,17 +65,15 @@ impl Keeper {
             let unreadable = seen.as_ref().err().is_some_and(|fault| {
                 !matches!(fault, StoreFault::Absent { .. } | StoreFault::Unsupported { .. })
             });
-            unreadable && self.targets_in(store).is_empty()
+            unreadable && self.grants.in_store(store).next().is_none()
         });
         if broken { health::EXIT_STORE } else { EXIT_FINE }
     }
 
     pub(super) fn row(&self, target: &Target, grant: &Grant) -> Row {
         let facts = self.facts_of(target);
-        let (profile, title) = self.title(&grant.entry.server_url, &grant.entry.server_name);
-        let situation = self.situation(target, grant, &facts);
-        let client = self.infos.get(&target.store).map(|i| i.client.clone()).unwrap_or_default();
-        let shown = health::show(&situation, &title, &client);
+        let profile = self.profiles.of(&grant.entry.server_url).0.map(Into::into);
+        let (title, client, shown) = self.shown(target, grant, facts);
         let pair = &grant.entry.pair;
         Row {
             id: grant.id.clone(),
@@ -110,6 +116,19 @@ impl Keeper {
             },
             sign_in: self.sign_in_shown(target),
         }
+    }
+
+    /// What a grant is called, who owns it, and how it stands.
+    pub(super) fn shown(
+        &self,
+        target: &Target,
+        grant: &Grant,
+        facts: &GrantFacts,
+    ) -> (String, String, health::Shown) {
+        let title = self.title_of(grant);
+        let client = self.infos.get(&target.store).map(|i| i.client.clone()).unwrap_or_default();
+        let shown = health::show(&self.situation(target, grant, facts), &title, &client);
+        (title, client, shown)
     }
 
     fn configured_row(&self, store: &StoreId, server: &ConfiguredServer) -> Row {
@@ -189,7 +208,7 @@ impl Keeper {
             return signing_in;
         }
         let next = self.next_renewal(target, grant);
-        if let Some(spare) = self.spares.values().find(|s| s.is_owed() && s.is_about(target)) {
+        if let Some(spare) = self.spares.about(target).find(|spare| spare.is_owed()) {
             let why = grant
                 .failure
                 .as_ref()

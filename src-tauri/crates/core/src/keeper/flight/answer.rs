@@ -81,7 +81,7 @@ impl Keeper {
         record.stage = Stage::Answered(tokens.clone());
         let record = record.clone();
         for target in &flight.targets {
-            if self.grants.contains_key(target) {
+            if self.grants.contains(target) {
                 self.learn(target, &granted, &tokens, record.mark);
             }
         }

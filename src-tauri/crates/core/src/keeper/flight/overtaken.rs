@@ -36,7 +36,7 @@ impl Keeper {
         let Some(grant) = self.grants.get(target) else {
             return false;
         };
-        let Some(mark) = grant.refresh_mark(&self.mark_key) else {
+        let Some(mark) = grant.refresh_mark else {
             return false;
         };
         let facts = self.facts_of(target);

@@ -114,7 +114,7 @@ impl Keeper {
         for (store, seen) in views {
             self.see(&store, seen);
         }
-        let all_gone = flight.targets.iter().all(|target| !self.grants.contains_key(target));
+        let all_gone = flight.targets.iter().all(|target| !self.grants.contains(target));
         if all_gone {
             return self.give_up_tokens(flight);
         }
@@ -171,11 +171,11 @@ impl Keeper {
         };
         let record = record.clone();
         self.keep_spare(record, true);
-        if let Work::Save { record, .. } = &flight.work
-            && let Some(spare) = self.spares.get_mut(&record.id)
-        {
-            spare.only_here = flight.only_here;
-            spare.flying = true;
+        if let Work::Save { record, .. } = &flight.work {
+            self.spares.edit(&record.id, |spare| {
+                spare.only_here = flight.only_here;
+                spare.flying = true;
+            });
         }
         flight.only_here = false;
         self.unlock(flight, Ending::Failed(failure));
@@ -192,8 +192,9 @@ impl Keeper {
         let record = record.clone();
         let now = self.now.wall;
         for target in &flight.saved {
-            let store = self.facts.stores.entry(target.store.clone()).or_default();
-            store.first_write_at.get_or_insert(now);
+            self.edit_store_facts(&target.store, |facts| {
+                facts.first_write_at.get_or_insert(now);
+            });
         }
         self.keep_spare(record, false);
         let ending = if flight.saved.is_empty() { Ending::Adopted } else { Ending::Saved };

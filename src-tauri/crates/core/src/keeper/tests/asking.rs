@@ -99,3 +99,24 @@ fn nobody_is_asked_where_that_is_turned_off_or_where_no_keeper_stays() {
         assert_eq!(asked(&world), 0, "{mode:?}");
     }
 }
+
+#[test]
+fn facts_that_could_not_be_kept_come_again_with_the_next_change_and_not_before() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    let fault = || crate::journal::JournalFault { place: "state".into(), what: "full".into() };
+    keeper.handle(Input::RememberFailed(fault()), world.now);
+    let mut changes = core::iter::from_fn(|| keeper.poll_effect());
+    assert!(changes.next().is_none(), "a disk that is full is not asked again at once");
+    world.facts = Facts::default();
+    keeper.handle(Input::Act(Action::Pause("claude-code/slack".into())), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.facts, *keeper.facts.facts());
+    keeper.handle(Input::Act(Action::Resume("claude-code/slack".into())), world.now);
+    let change = core::iter::from_fn(|| keeper.poll_effect()).find_map(|effect| match effect {
+        Effect::Remember { change } => Some(change),
+        _ => None,
+    });
+    let change = change.unwrap();
+    assert!(!change.afresh && change.grants.len() == 1 && change.stores.is_empty(), "{change:?}");
+}

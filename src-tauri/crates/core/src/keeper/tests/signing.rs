@@ -9,7 +9,11 @@ use crate::{
 
 impl World {
     /// What the server says to a sign-in's requests, but for its metadata.
-    pub(super) fn sign_in_page(&mut self, request: &crate::http::Request) -> Option<Answer> {
+    pub(super) fn sign_in_page(
+        &mut self,
+        request: &crate::http::Request,
+        tokens: &str,
+    ) -> Option<Answer> {
         if request.url.ends_with("/register") {
             let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
             let uris = body["redirect_uris"].to_string();
@@ -40,9 +44,11 @@ impl World {
         if form["code"] != "good" {
             return Some(answer(400, r#"{"error":"invalid_grant"}"#.into()));
         }
-        self.server.live.insert("rt-signed".into());
-        let body = r#"{"access_token":"at-signed","refresh_token":"rt-signed","expires_in":3600}"#;
-        Some(answer(200, body.into()))
+        self.server.live.insert(format!("rt-{tokens}"));
+        let body = format!(
+            r#"{{"access_token":"at-{tokens}","refresh_token":"rt-{tokens}","expires_in":3600}}"#
+        );
+        Some(answer(200, body))
     }
 
     /// The browser comes back to the newest invitation.
@@ -187,6 +193,20 @@ fn nobody_is_waited_for_longer_than_was_said_and_a_cancel_is_at_once() {
     world.settle(&mut keeper);
     assert_eq!(world.ended(), ["timed_out", "cancelled"]);
     assert!(!keeper.is_busy());
+}
+
+#[test]
+fn a_server_that_is_asked_for_another_reason_meanwhile_ends_no_sign_in() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    keeper.handle(Input::Act(Action::Check("claude-code/slack".into())), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.health(&keeper), Health::SigningIn);
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!(world.ended(), ["signed in, Some(3)"]);
 }
 
 #[test]

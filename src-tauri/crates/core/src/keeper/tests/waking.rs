@@ -230,3 +230,24 @@ fn an_answer_lost_after_a_refusal_makes_no_refresh_start_and_stop_for_ever() {
         world.pass(&mut keeper, MINUTE);
     }
 }
+
+#[test]
+fn after_a_clock_was_set_back_the_newest_tokens_are_kept_and_not_those_that_they_replaced() {
+    for back in [0, 10_000, 3_600_000] {
+        let mut world = World::new();
+        let mut keeper = world.start();
+        assert_eq!(world.pair().1, "rt-1");
+        world.now.wall.0 -= back;
+        keeper.handle(Input::Woke(WokeWhy::ClockStepped), world.now);
+        world.settle(&mut keeper);
+        keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
+        // The process ends while the new tokens are in the journal and nowhere else.
+        until_effect(&mut world, &mut keeper, |effect| matches!(effect, Effect::Write { .. }));
+        assert!(world.keeps("rt-2") && world.pair().1 == "rt-1");
+        assert_eq!(world.journal.len(), 2, "what was saved is still looked at");
+        let mut keeper = world.start();
+        world.pass(&mut keeper, 2 * MINUTE);
+        assert_eq!(world.pair().1, "rt-2", "{back} ms back");
+        assert!(world.journal.is_empty());
+    }
+}

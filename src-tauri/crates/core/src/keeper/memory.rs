@@ -1,0 +1,147 @@
+//! The facts as the keeper holds them, with what has changed in them since they were last handed
+//! over to be kept.
+//!
+//! It must not hand over what is as it was: writing facts costs a durable file.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    facts::{Facts, FactsChange, GrantFacts, StoreFacts},
+    ids::{StoreId, Target},
+};
+
+/// What is remembered, and what of it is news.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Memory {
+    facts: Facts,
+    /// What is remembered of a grant of which nothing is.
+    nothing: GrantFacts,
+    /// Grants that may have changed, as they were when last handed over.
+    grants: BTreeMap<Target, Option<GrantFacts>>,
+    stores: BTreeSet<StoreId>,
+    told: BTreeMap<alloc::string::String, bool>,
+    /// What was handed over could not be kept: the next change brings everything.
+    unkept: bool,
+}
+
+impl Memory {
+    pub(super) fn new(facts: Facts) -> Self {
+        Self { facts, ..Self::default() }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    pub(super) fn of(&self, target: &Target) -> &GrantFacts {
+        self.facts.grants.get(target).unwrap_or(&self.nothing)
+    }
+
+    /// What is remembered of every grant, in order.
+    pub(super) fn of_all(&self) -> impl Iterator<Item = &GrantFacts> {
+        self.facts.grants.values()
+    }
+
+    /// [`Keeper::facts_mut`](super::Keeper::facts_mut) also touches the grant.
+    pub(super) fn of_mut(&mut self, target: &Target) -> &mut GrantFacts {
+        self.before(target);
+        self.facts.grants.entry(target.clone()).or_default()
+    }
+
+    /// Forgets all about a grant, or all but this.
+    pub(super) fn forget(
+        &mut self,
+        target: &Target,
+        but: impl FnOnce(GrantFacts) -> Option<GrantFacts>,
+    ) {
+        self.before(target);
+        let kept = self.facts.grants.remove(target).and_then(but);
+        if let Some(kept) = kept {
+            self.facts.grants.insert(target.clone(), kept);
+        }
+    }
+
+    fn before(&mut self, target: &Target) {
+        if !self.grants.contains_key(target) {
+            let before = self.facts.grants.get(target).cloned();
+            self.grants.insert(target.clone(), before);
+        }
+    }
+
+    pub(super) fn store(&self, store: &StoreId) -> Option<&StoreFacts> {
+        self.facts.stores.get(store)
+    }
+
+    /// Changes the facts of a store; says whether they are others now.
+    pub(super) fn edit_store(
+        &mut self,
+        store: &StoreId,
+        edit: impl FnOnce(&mut StoreFacts),
+    ) -> bool {
+        let known = self.facts.stores.get(store);
+        let mut facts = known.cloned().unwrap_or_default();
+        edit(&mut facts);
+        let changed = known != Some(&facts);
+        if changed {
+            self.facts.stores.insert(store.clone(), facts);
+            self.stores.insert(store.clone());
+        }
+        changed
+    }
+
+    /// The causes that a person was told of.
+    pub(super) const fn told(&self) -> &BTreeSet<alloc::string::String> {
+        &self.facts.told
+    }
+
+    /// A person was told of a cause, or that it is over; says whether that is news.
+    pub(super) fn tell(&mut self, cause: &str, holds: bool) -> bool {
+        let told = self.facts.told.contains(cause);
+        if told == holds {
+            return false;
+        }
+        if holds {
+            self.facts.told.insert(cause.into());
+        } else {
+            self.facts.told.remove(cause);
+        }
+        // There and back again is no news for the file.
+        if self.told.remove(cause).is_none() {
+            self.told.insert(cause.into(), holds);
+        }
+        true
+    }
+
+    /// What was handed over last could not be kept.
+    pub(super) const fn not_kept(&mut self) {
+        self.unkept = true;
+    }
+
+    /// What has changed since this was last asked.
+    pub(super) fn take_change(&mut self) -> Option<FactsChange> {
+        let grants = core::mem::take(&mut self.grants);
+        let changed = grants.into_iter().filter_map(|(target, before)| {
+            let now = self.facts.grants.get(&target);
+            (now != before.as_ref()).then(|| (target, now.cloned()))
+        });
+        let stores = core::mem::take(&mut self.stores).into_iter().filter_map(|store| {
+            let facts = self.facts.stores.get(&store)?.clone();
+            Some((store, facts))
+        });
+        let change = FactsChange {
+            afresh: false,
+            grants: changed.collect(),
+            stores: stores.collect(),
+            told: core::mem::take(&mut self.told),
+        };
+        if change == FactsChange::default() {
+            return None;
+        }
+        if core::mem::take(&mut self.unkept) {
+            return Some(FactsChange::afresh(self.facts.clone()));
+        }
+        Some(change)
+    }
+}
