@@ -14,7 +14,7 @@ use anyhow::bail;
 use lamplighter_core::{
     health::{EXIT_FINE, EXIT_PERSON},
     ids::GrantId,
-    keeper::{Action, Event, Mode, Reconnect},
+    keeper::{Action, Event, Keeper, Mode, Reconnect},
     secret::Secret,
     signin::RedirectWish,
     snapshot::Snapshot,
@@ -52,7 +52,7 @@ pub(crate) fn run(place: Place, args: &args::Reconnect) -> anyhow::Result<u8> {
         return beside(remote, &wish, &teller, &args.name);
     }
     let for_events = Arc::clone(&teller);
-    let listener = Box::new(move |event: &Event, _: &Snapshot| lock(&for_events).heard(event));
+    let listener = Box::new(move |event: &Event, _: &Keeper| lock(&for_events).heard(event));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let what = "lamplighter reconnect";

@@ -78,7 +78,7 @@ async fn a_keyring_that_hangs_then_is_locked_then_opens_lets_a_sealed_journal_co
     leave_an_answer_in_the_journal(&place, &key);
     let (works, hears_it_work) = std_mpsc::channel();
     let (end, mut ended) = mpsc::unbounded_channel();
-    let listener = Box::new(move |event: &Event, _: &Snapshot| {
+    let listener = Box::new(move |event: &Event, _: &Keeper| {
         if matches!(event, Event::Failed { .. }) {
             let _ = works.send(());
         }
