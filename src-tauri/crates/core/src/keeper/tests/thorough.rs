@@ -461,7 +461,7 @@ fn an_input_that_changes_nothing_touches_nothing() {
 }
 
 #[test]
-fn clocks_that_part_slowly_delay_a_renewal_by_a_second_at_most() {
+fn clocks_that_part_slowly_move_a_renewal_by_a_second_at_most() {
     for slew in [-1, 1] {
         let mut world = World::new();
         let mut keeper = world.start();
@@ -473,6 +473,6 @@ fn clocks_that_part_slowly_delay_a_renewal_by_a_second_at_most() {
             world.now.wall.0 += slew;
             assert!(world.now.wall <= due + Millis::seconds(3), "{:?} {due:?}", world.now.wall);
         }
-        assert!(world.now.wall >= due, "{:?} {due:?}", world.now.wall);
+        assert!(world.now.wall >= due - Millis::seconds(1), "{:?} {due:?}", world.now.wall);
     }
 }
