@@ -1,10 +1,29 @@
-//! x
-fn main() {
-    tauri::Builder::default()
-        .plugin(tauri_plugin_single_instance::init(|_, _, _| {}))
-        .plugin(tauri_plugin_deep_link::init())
-        .plugin(tauri_plugin_notification::init())
-        .plugin(tauri_plugin_autostart::Builder::new().build())
-        .run(tauri::generate_context!())
-        .ok();
+//! Lamplighter's tray: shows what the engine knows and hands on what a person wants.
+//!
+//! It translates and decides nothing. What is shown is made by `lamplighter_core::desk`, what a
+//! click does is in `lamplighter_engine::desk`; here they meet tauri.
+//!
+//! Read next: [`shell`] for the desktop as the engine's actor sees it, [`tray`] and [`page`] for the
+//! two things a person sees.
+
+#![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
+
+mod commands;
+mod demo;
+mod notices;
+mod page;
+mod shell;
+mod start;
+mod tray;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match start::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            start::complain(&format!("lamplighter-tray: {why:#}"));
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -22,11 +22,9 @@ use lamplighter_core::{
 };
 use lamplighter_engine::{
     open::{OpenFault, Place},
-    paths::Env,
     state::State,
 };
-use lamplighter_rehearsal::{Fault, Mint, Minted, Rehearsal};
-use serde_json::{Map, Value, json};
+use lamplighter_rehearsal::Demo;
 
 use crate::{
     events::{line, print_json, stopped},
@@ -43,14 +41,6 @@ const BANNER: &str = "\
 │   files     has no refresh token: it works until its token ends
 └────────────────────────────────────────────────────────────────────────────";
 
-/// How long the servers' access tokens live, in seconds.
-const LIFE: i64 = 60;
-/// What the first tokens have left, in seconds: enough to be renewed in peace.
-const LEFT: i64 = 90;
-/// How long the token that can't be renewed lives, in seconds.
-const FILES_LIFE: i64 = 180;
-/// When the server ends the sign-in of `notes`.
-const NOTES_END: Duration = Duration::from_secs(120);
 /// How long it goes on where nobody can press Ctrl-C.
 const UNWATCHED: Duration = Duration::from_secs(240);
 /// How many of the last events are shown.
@@ -61,8 +51,8 @@ pub(crate) fn run(seconds: Option<u64>, json: bool) -> anyhow::Result<u8> {
     let live = std::io::stdout().is_terminal() && !json;
     let until = seconds.map(Duration::from_secs).or((!live).then_some(UNWATCHED));
     let home = tempfile::Builder::new().prefix("lamplighter-demo-").tempdir()?;
-    let town = Town::start()?;
-    town.write_store(home.path())?;
+    let town = Demo::start().context("a demo server on loopback can't be started")?;
+    write_store(&town, home.path())?;
     let place = place(home.path())?;
     if !json {
         println!("{BANNER}");
@@ -87,7 +77,7 @@ pub(crate) fn run(seconds: Option<u64>, json: bool) -> anyhow::Result<u8> {
         tokio::select! {
             () = driver.keep(end) => {}
             () = redraw(&screen) => {}
-            () = town.happen() => {}
+            () = happen(&town) => {}
         }
         lock(&screen).last_words(&driver.snapshot());
         Ok::<_, OpenFault>(())
@@ -118,14 +108,7 @@ fn lock(screen: &Mutex<Screen>) -> std::sync::MutexGuard<'_, Screen> {
 
 /// A place that knows the temporary home and nothing else of this machine.
 fn place(home: &Path) -> anyhow::Result<Place> {
-    let ours = home.join("lamplighter");
-    let nobody = format!("unix:path={}", home.join("no-bus").display());
-    let env = Env::fixed([
-        ("HOME", home.as_os_str()),
-        ("LAMPLIGHTER_HOME", ours.as_os_str()),
-        ("DBUS_SYSTEM_BUS_ADDRESS", nobody.as_ref()),
-    ]);
-    let place = Place::find(env)?;
+    let place = Place::alone(home)?;
     place.paths.make()?;
     // This store is the demo's own: no need to look for a minute at what happens to the first write.
     let mut change = FactsChange::default();
@@ -136,74 +119,21 @@ fn place(home: &Path) -> anyhow::Result<Place> {
     Ok(place)
 }
 
-/// The four servers.
-struct Town {
-    calendar: (Rehearsal, Minted),
-    tickets: (Rehearsal, Minted),
-    notes: (Rehearsal, Minted),
-    files: (Rehearsal, Minted),
+/// What happens to the servers meanwhile; never ends.
+async fn happen(town: &Demo) {
+    tokio::time::sleep(Duration::from_secs(Demo::NOTES_END_SECONDS)).await;
+    town.end_notes();
+    std::future::pending::<()>().await;
 }
 
-impl Town {
-    fn start() -> anyhow::Result<Self> {
-        let server = |left| -> anyhow::Result<(Rehearsal, Minted)> {
-            let server = Rehearsal::builder().life_seconds(LIFE).start_blocking();
-            let server = server.context("a demo server on loopback can't be started")?;
-            let mint = Mint { access_life_seconds: left, ..Mint::default() };
-            let minted = server.control().mint(mint);
-            Ok((server, minted))
-        };
-        let town = Self {
-            calendar: server(LEFT)?,
-            tickets: server(LEFT)?,
-            notes: server(LEFT)?,
-            files: server(FILES_LIFE)?,
-        };
-        town.tickets.0.control().inject(Fault::RetryAfter { status: 503, seconds: 10 }, 4);
-        Ok(town)
-    }
-
-    /// What happens to the servers meanwhile; never ends.
-    async fn happen(&self) {
-        tokio::time::sleep(NOTES_END).await;
-        let (server, minted) = &self.notes;
-        server.control().revoke_family_of(&minted.refresh_token);
-        std::future::pending::<()>().await;
-    }
-
-    /// The store of a client that signed in to all four.
-    fn write_store(&self, home: &Path) -> anyhow::Result<()> {
-        let all = [
-            ("calendar", &self.calendar),
-            ("tickets", &self.tickets),
-            ("notes", &self.notes),
-            ("files", &self.files),
-        ];
-        let mut entries = Map::new();
-        for (number, (name, (server, minted))) in all.into_iter().enumerate() {
-            let mut entry = json!({
-                "serverName": name,
-                "serverUrl": server.mcp_url(),
-                "accessToken": minted.access_token,
-                "refreshToken": minted.refresh_token,
-                "expiresAt": minted.expires_at_ms,
-                "scope": minted.scope,
-                "clientId": minted.client_id,
-                "discoveryState": {"authorizationServerUrl": minted.issuer},
-            });
-            if let (Value::Object(members), "files") = (&mut entry, name) {
-                members.remove("refreshToken");
-            }
-            entries.insert(format!("{name}|{number:016x}"), entry);
-        }
-        let folder = home.join(".claude");
-        fs::create_dir(&folder)?;
-        // A temporary file is for its user alone from the start.
-        let file = tempfile::NamedTempFile::new_in(home)?;
-        serde_json::to_writer(&file, &json!({ "mcpOAuth": entries }))?;
-        file.persist(folder.join(".credentials.json"))?;
-        Ok(())
-    }
+fn write_store(town: &Demo, home: &Path) -> anyhow::Result<()> {
+    let folder = home.join(".claude");
+    fs::create_dir(&folder)?;
+    // A temporary file is for its user alone from the start.
+    let file = tempfile::NamedTempFile::new_in(home)?;
+    serde_json::to_writer(&file, &town.store())?;
+    file.persist(folder.join(".credentials.json"))?;
+    Ok(())
 }
 
 /// Milliseconds since 1970.

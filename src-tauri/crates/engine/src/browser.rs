@@ -46,6 +46,21 @@ pub fn open(url: &Secret) -> Result<(), BrowserFault> {
     Ok(())
 }
 
+/// Opens the program that unlocks the keychain the client keeps its sign-ins in.
+pub fn open_keychain() -> Result<(), BrowserFault> {
+    if !cfg!(target_os = "macos") {
+        return Err(BrowserFault::NoDesktop);
+    }
+    let mut opener = Command::new("/usr/bin/open");
+    let mut child = opener
+        .args(["-b", "com.apple.keychainaccess"])
+        .stdin(Stdio::null())
+        .spawn()
+        .map_err(BrowserFault::NoOpener)?;
+    std::thread::spawn(move || child.wait());
+    Ok(())
+}
+
 /// Without a desktop `xdg-open` starts a text browser that nobody sees, and reports success.
 fn has_desktop() -> bool {
     let ways = ["DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"];

@@ -146,6 +146,23 @@ async fn settle<F: Future<Output = ()> + Send>(
     if stopped.load(Ordering::Relaxed) { Err(StayFault::Stopped) } else { Ok(()) }
 }
 
+/// All of it at once, for a shell that has asked already: brings home, then removes. Takes up to two
+/// minutes where new tokens were saved just now.
+pub fn now(place: Place) -> Result<Removal, StayFault> {
+    let (paths, settings, env) = (place.paths.clone(), place.settings.clone(), place.env.clone());
+    let at_work = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| StayFault::Runtime(error.to_string()))?;
+        let listener: Listener = Box::new(|_, _| {});
+        runtime.block_on(bring_home(place, std::future::pending::<()>, listener, |_| {}))
+    });
+    let ended = at_work.join().map_err(|_| StayFault::Runtime("it failed midway".into()))?;
+    let removal = remove(&paths, ended?);
+    // Without a keyring there is no key.
+    let _: keyring::Forgotten = keyring::forget_journal_key(&settings, &env);
+    Ok(removal)
+}
+
 fn left(journal: &Path, key: Option<&Key>) -> Result<Left, StayFault> {
     Journal::left(journal, key.cloned())
         .map_err(|why| StayFault::Closed { place: journal.into(), why })
@@ -237,7 +254,8 @@ fn inside(folder: &Path, is_ours: fn(&str) -> bool) -> Vec<PathBuf> {
 
 fn is_of_state(name: &str) -> bool {
     let finished = name.strip_suffix(".new").unwrap_or(name);
-    let whole = ["state.json", "journal", "journal.reserve", "history.jsonl", "engine.lock"];
+    let whole =
+        ["state.json", "journal", "journal.reserve", "history.jsonl", "engine.lock", "desk.json"];
     let aside = ["state.broken-", "journal.broken-"];
     whole.contains(&finished) || aside.iter().any(|start| name.starts_with(start))
 }
@@ -263,6 +281,7 @@ mod tests {
             "journal.broken-20260102T030405Z",
             "journal.new",
             "journal.reserve",
+            "desk.json",
             "engine.lock",
             "history.jsonl",
             "history.jsonl.new",

@@ -7,6 +7,7 @@
 
 pub mod browser;
 pub mod clock;
+pub mod desk;
 pub mod doctor;
 pub mod driver;
 mod files;
@@ -15,10 +16,12 @@ pub mod http;
 pub mod journal;
 pub mod keyring;
 pub mod leave;
+pub mod link;
 pub mod lock;
 pub mod on_change;
 pub mod open;
 pub mod paths;
+pub mod presence;
 pub mod probe;
 pub mod redirect;
 pub mod seal;

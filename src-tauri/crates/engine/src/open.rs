@@ -87,6 +87,17 @@ impl Place {
         Ok(Self { env, paths, settings, stores, offered })
     }
 
+    /// A place that knows this home and nothing else of this machine: the demo's.
+    pub fn alone(home: &std::path::Path) -> Result<Self, OpenFault> {
+        let ours = home.join("lamplighter");
+        let nobody = format!("unix:path={}", home.join("no-bus").display());
+        Self::find(Env::fixed([
+            ("HOME", home.as_os_str()),
+            ("LAMPLIGHTER_HOME", ours.as_os_str()),
+            ("DBUS_SYSTEM_BUS_ADDRESS", nobody.as_ref()),
+        ]))
+    }
+
     /// The whole truth as far as reading tells: no lock, no network, no keyring, no recovery.
     pub fn watch(&self) -> Result<Snapshot, OpenFault> {
         let known = State::read(&self.paths.state_file())?;

@@ -3,6 +3,8 @@
 //! A missing file means the defaults. A file that does not parse, or names a key that does not exist,
 //! is refused as a whole with its line: guessing what was meant could renew what should be left.
 
+pub mod edit;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},

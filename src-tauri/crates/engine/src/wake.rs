@@ -91,7 +91,7 @@ impl Alarms {
         let (tell, news) = unbounded_channel();
         #[cfg(target_os = "linux")]
         {
-            tokio::spawn(logind::listen(logind::address(env), tell.clone()));
+            tokio::spawn(logind::listen(system_bus(env), tell.clone()));
             let kernel = kernel::Listener::start(tell.clone())
                 .inspect_err(|error| tracing::info!(%error, "the kernel does not tell of changes"));
             Self { news, _quiet: tell, _kernel: kernel.ok() }
@@ -141,4 +141,10 @@ mod tests {
         assert_eq!(drift.passed(at(3_611_000 - 60_000, 3_611_000)), Some(WokeWhy::ClockStepped));
         assert_eq!(drift.passed(at(3_551_500, 3_611_000)), None);
     }
+}
+
+/// Where the system's bus is.
+#[cfg(all(unix, not(target_os = "macos")))]
+pub(crate) fn system_bus(env: &Env) -> String {
+    logind::address(env)
 }

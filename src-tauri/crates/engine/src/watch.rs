@@ -32,6 +32,16 @@ impl Watch {
     /// Watches the files of these stores; must be called on a runtime. Where the system cannot watch,
     /// nothing ever comes, and the looks before each renewal have to do.
     pub fn over(stores: &[Arc<dyn Store>]) -> Self {
+        Self::posted(files_of(stores))
+    }
+
+    /// Watches these files, whose changes all come by the same empty name.
+    pub fn over_files(files: Vec<PathBuf>) -> Self {
+        let name = || BTreeSet::from([StoreId(String::new())]);
+        Self::posted(files.into_iter().map(|file| (file, name())).collect())
+    }
+
+    fn posted(files: BTreeMap<PathBuf, BTreeSet<StoreId>>) -> Self {
         let (send, changed) = unbounded_channel();
         let (raw, heard) = unbounded_channel::<PathBuf>();
         let watcher = notify::recommended_watcher(move |event: Result<Event, notify::Error>| {
@@ -45,8 +55,7 @@ impl Watch {
         });
         match watcher {
             Ok(watcher) => {
-                let mut posts =
-                    Posts { watcher, files: files_of(stores), standing: BTreeSet::new() };
+                let mut posts = Posts { watcher, files, standing: BTreeSet::new() };
                 posts.stand();
                 tokio::spawn(listen(posts, heard, send.clone()));
             }

@@ -32,6 +32,12 @@ impl Builder {
         self
     }
 
+    /// Ask the person in the browser, instead of saying yes at once.
+    pub fn asks(mut self) -> Self {
+        self.0.asks = true;
+        self
+    }
+
     /// What happens to a refresh token that is used.
     pub fn rotation(mut self, rotation: Rotation) -> Self {
         self.0.rotation = rotation;

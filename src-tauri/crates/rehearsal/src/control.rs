@@ -91,6 +91,7 @@ impl Control {
             secret,
             redirect_uris: vec![mint.redirect_uri],
             may_refresh: mint.may_refresh,
+            name: None,
         });
         let client_secret = client.secret.clone();
         let (_, pair) = town.ledger.begin(

@@ -18,6 +18,7 @@ pub(crate) struct Client {
     pub(crate) auth: ClientAuth,
     pub(crate) redirect_uris: Vec<String>,
     pub(crate) may_refresh: bool,
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Clone, Debug)]

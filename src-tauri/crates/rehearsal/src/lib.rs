@@ -15,6 +15,7 @@
 
 mod builder;
 mod control;
+mod demo;
 mod dialect;
 mod fault;
 mod ledger;
@@ -33,6 +34,7 @@ mod wire;
 
 pub use builder::{Builder, Rehearsal};
 pub use control::{Control, Mint, Minted};
+pub use demo::Demo;
 pub use fault::Fault;
 pub use options::{ClientAuth, Dialect, ExpiresIn, GraceAnswer, Layout, Prm, Rotation};
 pub use secrets::short_id;

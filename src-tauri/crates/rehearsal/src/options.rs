@@ -109,6 +109,7 @@ pub enum ClientAuth {
 pub(crate) struct Options {
     pub(crate) port: u16,
     pub(crate) life_seconds: i64,
+    pub(crate) asks: bool,
     pub(crate) rotation: Rotation,
     pub(crate) revoke_old_access: bool,
     pub(crate) dialect: Dialect,
@@ -129,6 +130,7 @@ impl Default for Options {
         Self {
             port: 0,
             life_seconds: 3600,
+            asks: false,
             rotation: Rotation::Strict,
             revoke_old_access: false,
             dialect: Dialect::Standard,

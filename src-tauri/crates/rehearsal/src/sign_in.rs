@@ -31,6 +31,7 @@ pub(crate) fn register(town: &mut Town, call: &Call) -> Reply {
         Ok(value) if value.is_object() && call.content_type() == "application/json" => value,
         _ => return refuse("invalid_client_metadata", "The body is a JSON object"),
     };
+    let name = asked["client_name"].as_str().map(str::to_owned);
     let redirect_uris = texts(&asked["redirect_uris"]);
     if redirect_uris.is_empty() || !redirect_uris.iter().all(|uri| redirect_allowed(uri)) {
         return refuse("invalid_redirect_uri", "https, loopback or a scheme of the program's own");
@@ -67,7 +68,7 @@ pub(crate) fn register(town: &mut Town, call: &Call) -> Reply {
         answer["client_secret_expires_at"] = 0.into();
     }
     let may_refresh = grant_types.iter().any(|g| g == "refresh_token");
-    let client = Client { secret, auth, redirect_uris, may_refresh };
+    let client = Client { secret, auth, redirect_uris, may_refresh, name };
     town.ledger.clients.insert(client_id, client);
     Reply::json(StatusCode::CREATED, &answer).unstored()
 }
@@ -126,7 +127,11 @@ pub(crate) fn authorize(town: &mut Town, call: &Call) -> Reply {
         _ => return page("Not a registered redirect_uri."),
     };
     let Ok(mut back) = Url::parse(&redirect_uri) else { return page("Not an address.") };
-    let outcome = approve(town, call, &redirect_uri);
+    let outcome = match (town.options.asks, get("answer")) {
+        (false, _) | (true, Some("allow")) => approve(town, call, &redirect_uri),
+        (true, Some("deny")) => Err(("access_denied", "The person said no")),
+        (true, _) => return consent_page(&client_name(town, get("client_id"))),
+    };
     {
         let mut query = back.query_pairs_mut();
         match outcome {
@@ -142,6 +147,34 @@ pub(crate) fn authorize(town: &mut Town, call: &Call) -> Reply {
         query.append_pair("iss", &town.issuer());
     }
     Reply::empty(StatusCode::FOUND).with(header::LOCATION, back.to_string()).unstored()
+}
+
+fn client_name(town: &Town, id: Option<&str>) -> String {
+    let client = id.and_then(|id| town.ledger.clients.get(id));
+    client.and_then(|client| client.name.clone()).unwrap_or_else(|| "An app".to_owned())
+}
+
+/// What a person says yes or no to. The form comes back to this very address, one member richer.
+fn consent_page(client: &str) -> Reply {
+    let escaped: String = client
+        .chars()
+        .map(|c| match c {
+            '<' => "&lt;".to_owned(),
+            '&' => "&amp;".to_owned(),
+            c => c.to_string(),
+        })
+        .collect();
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Sign in to the demo</title>\
+         <style>body{{font:16px system-ui;max-width:26em;margin:15vh auto;padding:0 1em}}\
+         button{{font:inherit;padding:.5em 1.2em;margin-right:.6em}}</style>\
+         <h1>Sign in to the demo</h1><p><b>{escaped}</b> wants to use this demo server. \
+         It runs on your own machine and knows nothing of you.</p>\
+         <p><button id=\"allow\" autofocus>Allow</button><button id=\"deny\">Don’t allow</button></p>\
+         <script>for (const b of document.querySelectorAll('button')) b.onclick = () => \
+         location.replace(location.href + '&answer=' + b.id);</script></html>"
+    );
+    Reply::typed(StatusCode::OK, "text/html; charset=utf-8", html).unstored()
 }
 
 fn approve(

@@ -1,0 +1,494 @@
+//! The desktop's actor: owns what page, menu, lamp and notices show, and carries clicks to the keeper.
+//!
+//! Everything that can happen to it is one closed enum, [`Tick`]; everything it does to a desktop
+//! goes through one trait, [`Shell`]. What is shown is made whole after every change and handed over
+//! where it differs from the last. It must not decide what a row is called or offers: core does.
+//!
+//! Read next: `lamplighter_core::desk` for the values, [`link`](crate::link) for the keeper.
+
+mod clicks;
+mod memory;
+mod show_file;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
+
+use lamplighter_core::{
+    desk::{
+        Act, View,
+        menu::{self, Item},
+        notices::{Left, Notices, Order, Presence, Shown},
+        sentence, shape, view,
+    },
+    health::Shape,
+    ids::GrantId,
+    keeper::Event,
+    secret::Secret,
+    snapshot::Snapshot,
+    time::{Millis, Wall},
+};
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    oneshot,
+};
+
+use crate::{
+    browser,
+    link::{Link, Stance, Told},
+    open::Place,
+    paths::Env,
+    presence,
+    settings::{Consent, Settings},
+    socket::Invited,
+};
+use memory::Memory;
+pub use words::moment;
+
+/// How long what open sessions need is shown.
+const HINT_STAYS: Millis = Millis::hours(1);
+/// Pages are sent at most this often.
+const BREATH: Duration = Duration::from_millis(40);
+/// The longest it sleeps without looking at the clock.
+const LONGEST_SLEEP: Duration = Duration::from_secs(600);
+
+/// A desktop, as far as it is needed. Called in the actor's own thread.
+pub trait Shell: Send {
+    /// The page, where one is open.
+    fn show_view(&mut self, view: &View);
+    /// The tray's menu.
+    fn set_menu(&mut self, menu: &[Item]);
+    /// The tray's lamp, and the sentence beside it.
+    fn set_lamp(&mut self, shape: Shape, sentence: &str);
+    /// A notice comes up.
+    fn notify(&mut self, notice: &Shown);
+    /// A notice is taken away.
+    fn withdraw(&mut self, number: u32);
+    /// Opens the page, or brings it to the front.
+    fn open_page(&mut self);
+    /// Closes it.
+    fn close_page(&mut self);
+    /// Whether it is open now.
+    fn is_page_open(&self) -> bool;
+    /// The page's first frame is filled.
+    fn page_is_ready(&mut self);
+    /// Whether the page is an ordinary window that stays.
+    fn pin(&mut self, on: bool);
+    /// Whether the page must stay open by itself: a sign-in runs.
+    fn hold_page(&mut self, on: bool);
+    /// Whether it starts with the desktop; `None` where that cannot be had.
+    fn start_at_login(&self) -> Option<bool>;
+    /// Sets that; an error in words.
+    fn set_start_at_login(&mut self, on: bool) -> Result<(), String>;
+    /// Starts the demo's servers and hands back their home; an error in words.
+    fn start_demo(&mut self) -> Result<PathBuf, String>;
+    /// Ends them.
+    fn end_demo(&mut self);
+    /// Ends the program.
+    fn quit(&mut self);
+}
+
+/// Everything that can happen.
+pub enum Tick {
+    /// The keeper says something.
+    Told(Told),
+    /// Somebody clicked; what to copy, or what is wrong in words, goes back.
+    Act(Act, Option<oneshot::Sender<Result<Option<String>, String>>>),
+    /// A browser brought a callback's URL, or a link asked for a row. Hostile until it is understood.
+    Link(Secret),
+    /// A notice left the screen.
+    NoticeLeft(u32, Left),
+    /// Somebody came or went.
+    Presence(Presence),
+    /// The page was opened anew and needs everything.
+    PageOpened,
+    /// The settings file changed.
+    Settings,
+    /// The program is about to end.
+    End,
+}
+
+/// Where things that happen are told; clones reach the same actor.
+#[derive(Clone)]
+pub struct Bell(UnboundedSender<Tick>);
+
+impl Bell {
+    /// Tells it. After the end nobody hears.
+    pub fn ring(&self, tick: Tick) {
+        let _ = self.0.send(tick);
+    }
+
+    /// A click whose answer matters.
+    pub async fn act(&self, act: Act) -> Result<Option<String>, String> {
+        let (answer, answered) = oneshot::channel();
+        self.ring(Tick::Act(act, Some(answer)));
+        answered.await.unwrap_or_else(|_| Err("Lamplighter is about to end".into()))
+    }
+}
+
+/// A bell that nobody hears yet, and what hears it.
+pub fn bell() -> (Bell, UnboundedReceiver<Tick>) {
+    let (ring, hear) = unbounded_channel();
+    (Bell(ring), hear)
+}
+
+/// The actor.
+pub struct Desk<S> {
+    shell: S,
+    env: Env,
+    /// The person's own environment, while the demo plays in another.
+    own: Option<Env>,
+    link: Link,
+    stance: Option<Stance>,
+    snapshot: Snapshot,
+    /// What was handed to the shell last.
+    menu: Option<Vec<Item>>,
+    lamp: Option<(Shape, String)>,
+    view_owed: bool,
+    seq: u64,
+    place: Option<Place>,
+    memory: Memory,
+    notices: Notices,
+    presence: Presence,
+    focus: Option<GrantId>,
+    fault: Option<String>,
+    note: Option<String>,
+    pinned: bool,
+    hints: Vec<view::Hint>,
+    /// Sign-ins that were begun here.
+    mine: BTreeSet<GrantId>,
+    links: BTreeMap<GrantId, Secret>,
+}
+
+impl<S: Shell> Desk<S> {
+    /// Joins a shell to the keeper; nothing is shown before [`Desk::run`].
+    pub fn new(env: Env, shell: S, bell: Bell) -> std::io::Result<Self> {
+        let tell = bell.clone();
+        let link = Link::open(env.clone(), Box::new(move |told| tell.ring(Tick::Told(told))))?;
+        let place = Place::find(env.clone()).ok();
+        let memory = Memory::open(place.as_ref());
+        let pinned = env.get("WAYLAND_DISPLAY").is_some();
+        Ok(Self {
+            shell,
+            env,
+            own: None,
+            link,
+            stance: None,
+            snapshot: Snapshot {
+                rows: Vec::new(),
+                stores: Vec::new(),
+                notices: Vec::new(),
+                exit: 0,
+            },
+            menu: None,
+            lamp: None,
+            view_owed: true,
+            seq: 0,
+            notices: Notices::new(memory.told()),
+            memory,
+            place,
+            presence: Presence::Here,
+            focus: None,
+            fault: None,
+            note: None,
+            pinned,
+            hints: Vec::new(),
+            mine: BTreeSet::new(),
+            links: BTreeMap::new(),
+        })
+    }
+
+    /// Works until the program ends, in a thread of its own.
+    pub fn run(mut self, mut ticks: UnboundedReceiver<Tick>) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let (tell, mut seen) = unbounded_channel();
+            presence::watch(&self.env, tell);
+            let mut settings = self.watch_settings();
+            self.shell.pin(self.pinned);
+            loop {
+                self.show();
+                let sleep = self.until_next();
+                let tick = tokio::select! {
+                    tick = ticks.recv() => tick.unwrap_or(Tick::End),
+                    Some(presence) = seen.recv() => Tick::Presence(presence),
+                    Some(_) = settings.changed.recv() => Tick::Settings,
+                    () = tokio::time::sleep(sleep) => continue,
+                };
+                if matches!(tick, Tick::End) {
+                    break;
+                }
+                self.tick(tick);
+            }
+            self.link.end();
+            self.shell.end_demo();
+        });
+        Ok(())
+    }
+
+    fn watch_settings(&self) -> crate::watch::Watch {
+        let files = self.place.iter().map(|place| place.paths.settings.clone());
+        crate::watch::Watch::over_files(files.collect())
+    }
+
+    fn tick(&mut self, tick: Tick) {
+        self.view_owed = true;
+        match tick {
+            Tick::Told(told) => self.told(told),
+            Tick::Act(act, answer) => {
+                let said = self.click(&act);
+                if let Some(answer) = answer {
+                    let _ = answer.send(said);
+                } else if let Err(words) = said {
+                    self.note = Some(words);
+                }
+            }
+            Tick::Link(url) => self.link_came(&url),
+            Tick::NoticeLeft(number, how) => self.notices.left(number, how),
+            Tick::Presence(presence) => self.presence = presence,
+            Tick::PageOpened => {}
+            Tick::Settings => self.settings_changed(),
+            Tick::End => {}
+        }
+    }
+
+    fn told(&mut self, told: Told) {
+        match told {
+            Told::Stance(stance) => {
+                self.stance = Some(stance);
+                self.fault = None;
+                self.place = Place::find(self.env.clone()).ok();
+                self.memory.read_history();
+            }
+            Told::Snapshot(snapshot) => {
+                self.fault = None;
+                self.snapshot = *snapshot;
+            }
+            Told::Event(event) => self.happened(&event),
+            Told::Invited(invited) => self.invited(&invited),
+            Told::Page { title, good } => {
+                self.note = (!good).then_some(title);
+                self.shell.open_page();
+            }
+            Told::Fault(words) => {
+                tracing::warn!(%words, "in the way");
+                self.fault = Some(words);
+            }
+        }
+    }
+
+    /// A sign-in page that was asked for here: one tab, for one click.
+    fn invited(&mut self, invited: &Invited) {
+        let url = Secret::new(invited.url.as_str());
+        if !self.mine.contains(&invited.grant) {
+            return;
+        }
+        if let Err(fault) = browser::open(&url) {
+            self.note = Some(format!("{fault}. Copy the link and open it yourself."));
+        }
+        self.links.insert(invited.grant.clone(), url);
+    }
+
+    fn happened(&mut self, event: &Event) {
+        let now = now();
+        self.memory.happened(event, now);
+        match event {
+            Event::SignedIn { grant, tools, refused, account, other_account } => {
+                self.links.remove(grant);
+                let begun_here = self.mine.remove(grant);
+                let words = words::signed_in(
+                    &self.title_of(grant),
+                    *tools,
+                    *refused,
+                    account.as_deref(),
+                    *other_account,
+                );
+                self.hint(grant.clone(), words, now);
+                if begun_here {
+                    self.focus = Some(grant.clone());
+                    self.shell.open_page();
+                }
+            }
+            Event::SignInFailed { grant, why, .. } => {
+                self.links.remove(grant);
+                if self.mine.remove(grant) {
+                    self.note = Some(format!("Not signed in to {}: {why}", self.title_of(grant)));
+                    self.focus = Some(grant.clone());
+                }
+            }
+            Event::VerdictWithdrawn { store, server } => {
+                let grant = GrantId(format!("{store}/{server}"));
+                let words = format!(
+                    "{} works again. Open Claude Code sessions may still say otherwise:",
+                    self.title_of(&grant)
+                );
+                self.hint(grant, words, now);
+            }
+            Event::Waiting { .. }
+            | Event::Renewing { .. }
+            | Event::Renewed { .. }
+            | Event::Unchanged { .. }
+            | Event::Failed { .. }
+            | Event::Checked { .. }
+            | Event::Restored { .. }
+            | Event::SigningIn { .. }
+            | Event::SignedOut { .. }
+            | Event::Notice(_)
+            | Event::NoticeWithdrawn { .. } => {}
+        }
+    }
+
+    fn hint(&mut self, grant: GrantId, words: String, now: Wall) {
+        let server = grant.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+        self.hints.retain(|hint| hint.grant != grant && hint.until > now);
+        self.hints.insert(0, view::Hint::new(grant, words, &server, now + HINT_STAYS));
+    }
+
+    fn title_of(&self, grant: &GrantId) -> String {
+        let row = self.snapshot.rows.iter().find(|row| row.id == *grant);
+        let name = || grant.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+        row.map_or_else(name, |row| row.title.clone())
+    }
+
+    /// A link: a callback for whichever sign-in waits for it, or a row to show. Anything else is
+    /// nothing, and no word of it is kept.
+    fn link_came(&mut self, url: &Secret) {
+        match words::link(url.expose()) {
+            Some(words::Link::Callback(query)) => self.link.callback(query),
+            Some(words::Link::Row(grant)) => {
+                if self.snapshot.rows.iter().any(|row| row.id == grant) {
+                    self.focus = Some(grant);
+                }
+                self.shell.open_page();
+            }
+            None => tracing::info!("a link that means nothing was dropped"),
+        }
+    }
+
+    /// Hands over what differs from the last.
+    fn show(&mut self) {
+        let now = now();
+        let lamp = (shape(&self.snapshot), sentence(&self.snapshot));
+        if self.lamp.as_ref() != Some(&lamp) {
+            self.shell.set_lamp(lamp.0, &lamp.1);
+            self.lamp = Some(lamp);
+        }
+        let around = menu::Around {
+            consent: self.consent(),
+            demo: self.own.is_some(),
+            start_at_login: self.shell.start_at_login(),
+        };
+        let menu = menu::menu(&self.snapshot, around, |at| moment(at, now));
+        if self.menu.as_ref() != Some(&menu) {
+            self.shell.set_menu(&menu);
+            self.menu = Some(menu);
+        }
+        self.tell_notices(now);
+        let signing_in = self.snapshot.rows.iter().any(|row| row.sign_in.is_some());
+        self.shell.hold_page(signing_in);
+        if self.shell.is_page_open() && std::mem::take(&mut self.view_owed) {
+            self.seq += 1;
+            let view = View::of(self.seq, now, &self.snapshot, self.around());
+            // It was told once; the row stays open by itself.
+            self.focus = None;
+            self.shell.show_view(&view);
+        }
+    }
+
+    fn tell_notices(&mut self, now: Wall) {
+        self.notices.set_wanted(self.settings().notices && self.may_speak());
+        let orders = self.notices.look(&self.snapshot, self.presence, now);
+        if orders.is_empty() {
+            return;
+        }
+        for order in orders {
+            match order {
+                Order::Show(notice) => self.shell.notify(&notice),
+                Order::Withdraw(number) => self.shell.withdraw(number),
+            }
+        }
+        self.memory.keep_told(self.notices.told());
+    }
+
+    /// Before the one question is answered nobody is told of anything.
+    fn may_speak(&self) -> bool {
+        self.consent() != view::Consent::Unasked || self.stance == Some(Stance::Viewing)
+    }
+
+    fn until_next(&self) -> Duration {
+        if self.view_owed && self.shell.is_page_open() {
+            return BREATH;
+        }
+        let next = self.notices.next().map(|at| Duration::from_millis(now().until(at).0 + 1));
+        next.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
+    }
+
+    fn settings(&self) -> Settings {
+        self.place.as_ref().map(|place| place.settings.clone()).unwrap_or_default()
+    }
+
+    fn consent(&self) -> view::Consent {
+        if self.own.is_some() {
+            return view::Consent::Keep;
+        }
+        match self.settings().consent {
+            Some(Consent::Keep) => view::Consent::Keep,
+            Some(Consent::Watch) => view::Consent::Watch,
+            None => view::Consent::Unasked,
+        }
+    }
+
+    fn settings_changed(&mut self) {
+        let before = self.place.as_ref().map(|place| place.settings.clone());
+        let place = Place::find(self.env.clone());
+        if let Err(fault) = &place {
+            self.note = Some(format!("{fault}. What was set before still holds."));
+            return;
+        }
+        self.place = place.ok();
+        if before != self.place.as_ref().map(|place| place.settings.clone()) {
+            self.link.reopen();
+        }
+    }
+
+    fn around(&self) -> view::Around {
+        let settings = self.settings();
+        let place = self.place.as_ref();
+        let path = |path: &PathBuf| path.display().to_string();
+        view::Around {
+            consent: self.consent(),
+            demo: self.own.is_some(),
+            elsewhere: (self.stance == Some(Stance::Viewing)).then(|| {
+                String::from("`lamplighter keep` does the work; this window shows what it does.")
+            }),
+            pinned: self.pinned,
+            notes: self.note.iter().chain(&self.fault).cloned().collect(),
+            past: self.memory.past(),
+            hints: self.hints.clone(),
+            activity: self.memory.activity(&|grant| self.title_of(grant)),
+            offered: place.map(|p| p.offered.iter().map(path).collect()).unwrap_or_default(),
+            looked: self.snapshot.stores.iter().map(|store| store.place.clone()).collect(),
+            focus: self.focus.clone(),
+            settings: view::Settings {
+                file: place.map(|place| path(&place.paths.settings)).unwrap_or_default(),
+                start_at_login: self.shell.start_at_login(),
+                notices: settings.notices,
+                probe: settings.probe,
+                keep: settings.consent == Some(Consent::Keep),
+                folders: settings.claude_code.folders.iter().map(path).collect(),
+            },
+            update_command: String::from("claude update"),
+        }
+    }
+}
+
+/// The wall clock's now.
+fn now() -> Wall {
+    use crate::clock::Clock;
+    crate::clock::SystemClock::new().now().wall
+}

@@ -1,0 +1,148 @@
+//! What each click does. What the keeper is to do is core's to say; the rest is this desktop's.
+
+use lamplighter_core::{
+    desk::{Act, Answer, diagnostics},
+    ids::StoreId,
+};
+
+use super::{Desk, Shell, now, show_file, words::moment};
+use crate::{
+    browser,
+    open::Place,
+    paths::Env,
+    settings::{Consent, edit},
+};
+
+impl<S: Shell> Desk<S> {
+    /// Does it; what is to be copied, or what is wrong in words.
+    pub(super) fn click(&mut self, act: &Act) -> Result<Option<String>, String> {
+        self.note = None;
+        let actions = act.actions(&self.snapshot);
+        if let Act::Reconnect { grant } = act {
+            self.mine.insert(grant.clone());
+        }
+        for action in actions {
+            self.link.act(action);
+        }
+        match act {
+            Act::Renew { .. }
+            | Act::Check { .. }
+            | Act::Reconnect { .. }
+            | Act::AnotherWay { .. }
+            | Act::CancelSignIn { .. }
+            | Act::Trust { .. }
+            | Act::Pause { .. }
+            | Act::Resume { .. }
+            | Act::CheckAll
+            | Act::PauseAll
+            | Act::ResumeAll => {}
+            Act::CopyLink { grant } => {
+                let link = self.links.get(grant);
+                let none = || String::from("The sign-in page's address is not known yet");
+                return link.map(|url| Some(url.expose().to_owned())).ok_or_else(none);
+            }
+            Act::CopyDiagnostics { grant } => {
+                let row = self.snapshot.rows.iter().find(|row| row.id == *grant);
+                let now = now();
+                let words = row.map(|row| diagnostics(&self.snapshot, row, |at| moment(at, now)));
+                return Ok(words);
+            }
+            Act::Show { grant } => {
+                self.focus = Some(grant.clone());
+                self.shell.open_page();
+            }
+            Act::Open | Act::OpenSettings => self.shell.open_page(),
+            Act::ShowFile { store } => self.show_file(store)?,
+            Act::Unlock { .. } => browser::open_keychain().map_err(|fault| fault.to_string())?,
+            Act::OpenSettingsFile => {
+                let file = &self.place()?.paths.settings;
+                edit::make(file).map_err(|error| format!("{}: {error}", file.display()))?;
+                show_file::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
+            }
+            Act::Demo => self.enter_demo()?,
+            Act::LeaveDemo => self.leave_demo(),
+            Act::Close => self.shell.close_page(),
+            Act::Ready => self.shell.page_is_ready(),
+            Act::RemoveLamplighter => self.remove()?,
+            Act::Quit => self.shell.quit(),
+            Act::Consent { answer: Answer::Keep } => {
+                self.set(&edit::Change::Consent(Consent::Keep))?;
+            }
+            Act::Consent { answer: Answer::Watch } => {
+                self.set(&edit::Change::Consent(Consent::Watch))?;
+            }
+            Act::StartAtLogin { on } => self.shell.set_start_at_login(*on)?,
+            Act::Notices { on } => self.set(&edit::Change::Notices(*on))?,
+            Act::Probe { on } => self.set(&edit::Change::Probe(*on))?,
+            Act::Pin { on } => {
+                self.pinned = *on;
+                self.shell.pin(*on);
+            }
+            Act::AddFolder { folder } => self.set(&edit::Change::AddFolder(folder.clone()))?,
+            Act::RemoveFolder { folder } => {
+                self.set(&edit::Change::RemoveFolder(folder.clone()))?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn place(&self) -> Result<&Place, String> {
+        self.place.as_ref().ok_or_else(|| String::from("Lamplighter's own folders can't be found"))
+    }
+
+    /// Changes a setting; the keeper is opened anew with it.
+    fn set(&mut self, change: &edit::Change) -> Result<(), String> {
+        let file = self.place()?.paths.settings.clone();
+        edit::change(&file, &self.env, change).map_err(|fault| fault.to_string())?;
+        self.settings_changed();
+        Ok(())
+    }
+
+    fn show_file(&self, store: &StoreId) -> Result<(), String> {
+        let row = self.snapshot.stores.iter().find(|row| row.id == *store);
+        let place = row.map(|row| row.place.as_str()).unwrap_or_default();
+        show_file::show(place.as_ref()).map_err(|error| format!("{place}: {error}"))
+    }
+
+    fn enter_demo(&mut self) -> Result<(), String> {
+        if self.own.is_some() {
+            return Ok(());
+        }
+        let home = self.shell.start_demo()?;
+        let demo = Place::alone(&home).map_err(|fault| fault.to_string())?;
+        let own = std::mem::replace(&mut self.env, demo.env.clone());
+        self.own = Some(own);
+        self.moved(true);
+        Ok(())
+    }
+
+    fn leave_demo(&mut self) {
+        if let Some(own) = self.own.take() {
+            self.env = own;
+            self.moved(false);
+            self.shell.end_demo();
+        }
+    }
+
+    /// Another home: nothing of the last one is shown any more.
+    fn moved(&mut self, keep: bool) {
+        let env: Env = self.env.clone();
+        self.place = Place::find(env.clone()).ok();
+        self.memory = super::Memory::open(self.place.as_ref());
+        self.hints.clear();
+        self.snapshot.rows.clear();
+        self.snapshot.stores.clear();
+        self.link.move_to(env, keep);
+    }
+
+    /// What `lamplighter uninstall` does; the keeper ends first, so that what is in the air comes home.
+    fn remove(&mut self) -> Result<(), String> {
+        self.leave_demo();
+        self.link.end();
+        self.shell.set_start_at_login(false)?;
+        let removed = Place::find(self.env.clone()).map_err(|fault| fault.to_string());
+        removed.and_then(|place| crate::leave::now(place).map_err(|fault| fault.to_string()))?;
+        self.shell.quit();
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! Opens a file for editing, or the folder it lies in. No shell is involved.
+
+use std::{
+    io,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// Opens a file of ours with whatever edits such files.
+pub(super) fn open(file: &Path) -> io::Result<()> {
+    run(opener(), file)
+}
+
+/// Shows a file of another program where files are shown: its folder, so that nothing is run.
+pub(super) fn show(file: &Path) -> io::Result<()> {
+    if !file.is_absolute() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "it is no file"));
+    }
+    if cfg!(target_os = "macos") {
+        let mut finder = opener();
+        finder.arg("-R");
+        return run(finder, file);
+    }
+    run(opener(), file.parent().unwrap_or(file))
+}
+
+fn opener() -> Command {
+    Command::new(if cfg!(target_os = "macos") {
+        "/usr/bin/open"
+    } else if cfg!(windows) {
+        "explorer.exe"
+    } else {
+        "xdg-open"
+    })
+}
+
+fn run(mut opener: Command, what: &Path) -> io::Result<()> {
+    opener.arg(what).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = opener.spawn()?;
+    // It ends by itself; somebody has to take note of that.
+    std::thread::spawn(move || child.wait());
+    Ok(())
+}

@@ -1,0 +1,200 @@
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use serde_json::json;
+
+use super::*;
+
+/// A desktop that writes down what is done to it.
+#[derive(Default)]
+struct Seen {
+    views: Vec<View>,
+    menus: Vec<Vec<Item>>,
+    lamps: Vec<(Shape, String)>,
+    notices: Vec<Shown>,
+    page_open: bool,
+    quit: bool,
+}
+
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Seen>>);
+
+impl Recorder {
+    fn with<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
+        look(&mut self.0.lock().unwrap())
+    }
+
+    fn until(&self, what: &str, holds: impl Fn(&Seen) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.with(|seen| holds(seen)) {
+            assert!(Instant::now() < deadline, "waited in vain until {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Shell for Recorder {
+    fn show_view(&mut self, view: &View) {
+        self.with(|seen| seen.views.push(view.clone()));
+    }
+    fn set_menu(&mut self, menu: &[Item]) {
+        self.with(|seen| seen.menus.push(menu.to_vec()));
+    }
+    fn set_lamp(&mut self, shape: Shape, sentence: &str) {
+        self.with(|seen| seen.lamps.push((shape, sentence.to_owned())));
+    }
+    fn notify(&mut self, notice: &Shown) {
+        self.with(|seen| seen.notices.push(notice.clone()));
+    }
+    fn withdraw(&mut self, _number: u32) {}
+    fn open_page(&mut self) {
+        self.with(|seen| seen.page_open = true);
+    }
+    fn close_page(&mut self) {
+        self.with(|seen| seen.page_open = false);
+    }
+    fn is_page_open(&self) -> bool {
+        self.with(|seen| seen.page_open)
+    }
+    fn page_is_ready(&mut self) {}
+    fn pin(&mut self, _on: bool) {}
+    fn hold_page(&mut self, _on: bool) {}
+    fn start_at_login(&self) -> Option<bool> {
+        None
+    }
+    fn set_start_at_login(&mut self, _on: bool) -> Result<(), String> {
+        Ok(())
+    }
+    fn start_demo(&mut self) -> Result<PathBuf, String> {
+        Err("no demo here".into())
+    }
+    fn end_demo(&mut self) {}
+    fn quit(&mut self) {
+        self.with(|seen| seen.quit = true);
+    }
+}
+
+struct Rig {
+    home: tempfile::TempDir,
+    shell: Recorder,
+    bell: Bell,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Rig {
+    fn start() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join(".claude")).unwrap();
+        let far = now().0 + 3_600_000 * 10;
+        let entry = json!({"serverName": "notes", "serverUrl": "http://127.0.0.1:9/mcp",
+            "accessToken": "at-secret", "refreshToken": "rt-secret", "expiresAt": far,
+            "clientId": "c", "discoveryState": {"authorizationServerUrl": "http://127.0.0.1:9"}});
+        let store = json!({"mcpOAuth": {"notes|0123456789abcdef": entry}});
+        fs::write(store_file(home.path()), store.to_string()).unwrap();
+        let env = Env::fixed([
+            ("HOME", home.path().as_os_str()),
+            ("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere".as_ref()),
+        ]);
+        let shell = Recorder::default();
+        let (bell, ticks) = bell();
+        let desk = Desk::new(env, shell.clone(), bell.clone()).unwrap();
+        let thread = std::thread::spawn(move || desk.run(ticks).unwrap());
+        Self { home, shell, bell, thread: Some(thread) }
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.bell.ring(Tick::End);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+fn store_file(home: &Path) -> PathBuf {
+    home.join(".claude/.credentials.json")
+}
+
+fn files_in(folder: &Path) -> Vec<String> {
+    let mut found: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn before_the_answer_nothing_is_written_anywhere() {
+    let rig = Rig::start();
+    let before = fs::read(store_file(rig.home.path())).unwrap();
+    rig.shell.until("the server is seen", |seen| {
+        seen.lamps.iter().any(|(_, words)| words == "notes is signed in")
+    });
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    rig.shell.until("the page is filled", |seen| {
+        let view = seen.views.last();
+        view.is_some_and(|view| {
+            view.around.consent == view::Consent::Unasked
+                && view.question == "Found a server that Claude Code is signed in to: notes."
+        })
+    });
+    assert_eq!(fs::read(store_file(rig.home.path())).unwrap(), before);
+    assert_eq!(files_in(rig.home.path()), [".claude"]);
+    assert_eq!(files_in(&rig.home.path().join(".claude")), [".credentials.json"]);
+    let view = rig.shell.with(|seen| serde_json::to_string(seen.views.last().unwrap()).unwrap());
+    assert!(!view.contains("secret"), "no token reaches the page");
+}
+
+#[test]
+fn after_a_yes_it_keeps_and_the_answer_is_written_down() {
+    let rig = Rig::start();
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    rig.shell.until("it looks", |seen| !seen.views.is_empty());
+    let keep = lamplighter_core::desk::Answer::Keep;
+    rig.bell.ring(Tick::Act(Act::Consent { answer: keep }, None));
+    rig.shell.until("it keeps", |seen| {
+        let view = seen.views.last();
+        view.is_some_and(|view| {
+            view.around.consent == view::Consent::Keep
+                && view.rows.iter().any(|row| row.next_renewal_at.is_some())
+        })
+    });
+    let settings = rig.home.path().join(".config/lamplighter/settings.toml");
+    assert!(fs::read_to_string(settings).unwrap().contains("consent = \"keep\""));
+}
+
+#[test]
+fn a_menu_that_did_not_change_is_not_set_again() {
+    let rig = Rig::start();
+    rig.shell.until("the server is seen", |seen| seen.menus.len() >= 2);
+    let count = rig.shell.with(|seen| seen.menus.len());
+    for _ in 0..5 {
+        rig.bell.ring(Tick::PageOpened);
+    }
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    rig.shell.until("the page is filled", |seen| !seen.views.is_empty());
+    assert_eq!(rig.shell.with(|seen| seen.menus.len()), count);
+}
+
+#[test]
+fn damaged_settings_are_put_aside_and_the_defaults_hold() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join(".config/lamplighter");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("settings.toml"), "consent = [").unwrap();
+    let env = Env::fixed([("HOME", home.path())]);
+    let shell = Recorder::default();
+    let (bell, ticks) = bell();
+    let desk = Desk::new(env, shell.clone(), bell.clone()).unwrap();
+    let thread = std::thread::spawn(move || desk.run(ticks).unwrap());
+    bell.ring(Tick::Act(Act::Open, None));
+    shell.until("it shows something", |seen| !seen.views.is_empty());
+    shell.until("they are aside", |_| folder.join("settings.damaged.toml").exists());
+    bell.ring(Tick::End);
+    thread.join().unwrap();
+    assert_eq!(files_in(&folder), ["settings.damaged.toml"]);
+}

@@ -1,0 +1,103 @@
+//! Sentences that only a desktop says, and links as it may be handed them.
+
+use jiff::{Timestamp, tz::TimeZone};
+use lamplighter_core::{ids::GrantId, secret::Secret, time::Wall};
+use url::Url;
+
+/// A moment: the time of day, with the day where it is not today.
+pub fn moment(at: Wall, now: Wall) -> String {
+    let zone = TimeZone::system();
+    let place = |at: Wall| {
+        Timestamp::from_millisecond(at.0).map(|moment| moment.to_zoned_datetime(zone.clone())).ok()
+    };
+    let (Some(then), Some(now)) = (place(at), place(now)) else {
+        return String::from("an unknown time");
+    };
+    let form = if then.date() == now.date() {
+        "%-H:%M"
+    } else if then.year() == now.year() {
+        "%a %-d %b %-H:%M"
+    } else {
+        "%-d %b %Y"
+    };
+    then.strftime(form).to_string()
+}
+
+/// `Signed in to Notion as ada, 12 tools. You can close the browser tab. Open Claude Code sessions:`
+pub(super) fn signed_in(
+    title: &str,
+    tools: Option<u32>,
+    refused: bool,
+    account: Option<&str>,
+    other_account: bool,
+) -> String {
+    let account = account.map(|account| format!(" as {account}")).unwrap_or_default();
+    let tools = tools.map(|tools| format!(", {tools} tools")).unwrap_or_default();
+    let other = if other_account { " This is another account than before." } else { "" };
+    if refused {
+        return format!("Signed in to {title}{account}, but it refuses the new token.{other}");
+    }
+    format!(
+        "Signed in to {title}{account}{tools}. You can close the browser tab.{other} \
+         Open Claude Code sessions:"
+    )
+}
+
+/// What a link of our scheme can be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    /// A callback, with its query.
+    Callback(Secret),
+    /// A row to show.
+    Row(GrantId),
+}
+
+/// Reads a link; both forms of the scheme with one slash and with two are known to arrive.
+pub(super) fn link(text: &str) -> Option<Link> {
+    let url = Url::parse(text.trim()).ok()?;
+    if url.scheme() != "dev.lamplighter" {
+        return None;
+    }
+    let path = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
+    let path = path.trim_start_matches('/');
+    if path == "oauth/callback" {
+        return url.query().map(|query| Link::Callback(Secret::new(query)));
+    }
+    let id = path.strip_prefix("reconnect/")?;
+    let id: String =
+        url::form_urlencoded::parse(format!("id={}", id.replace('+', "%2B")).as_bytes())
+            .next()?
+            .1
+            .into_owned();
+    let plain = !id.is_empty() && id.len() <= 300 && !id.chars().any(char::is_control);
+    plain.then(|| Link::Row(GrantId(id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_callbacks_and_rows_are_understood() {
+        for text in [
+            "dev.lamplighter:/oauth/callback?code=c&state=s",
+            "dev.lamplighter://oauth/callback?code=c&state=s",
+            "DEV.LAMPLIGHTER:/oauth/callback?code=c&state=s",
+        ] {
+            assert_eq!(link(text), Some(Link::Callback(Secret::new("code=c&state=s"))), "{text}");
+        }
+        let row = Some(Link::Row("claude-code/my server".into()));
+        assert_eq!(link("dev.lamplighter:/reconnect/claude-code/my%20server"), row);
+        for text in [
+            "",
+            "https://as.example/oauth/callback?code=c",
+            "dev.lamplighter:/oauth/callback",
+            "dev.lamplighter:/reconnect/",
+            "dev.lamplighter:/reconnect/a%0Ab",
+            "dev.lamplighter:/other?code=c",
+            "--help",
+        ] {
+            assert_eq!(link(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! A desktop's way to the keeper: joins the one that runs, becomes it, or only looks.
+//!
+//! Whoever shows something asks here and is told; it need not know which of the three it is. Before
+//! the person has said yes, nothing is written, locked or sent: stores are only read. What is asked
+//! for then is done once, as a command would do it.
+//!
+//! Read next: [`socket`](crate::socket) for the requests and answers, which are the same from within,
+//! and [`driver`](crate::driver) for the loop.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use lamplighter_core::{
+    keeper::{Action, Event, Keeper, Mode},
+    secret::Secret,
+    snapshot::Snapshot,
+};
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    watch,
+};
+
+use crate::{
+    driver::Driver,
+    open::{OpenFault, Place},
+    paths::{Env, Paths},
+    settings::Consent,
+    socket::{Inside, Invited, Reply, Request},
+    watch::Watch,
+};
+
+/// How others see who holds the engine's lock.
+const WHAT: &str = "lamplighter-tray";
+/// How long a command that is just ending is waited for.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
+/// How soon what could not be opened is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+/// While it only looks: how often it sees whether a keeper has come.
+const ANYBODY: Duration = Duration::from_secs(37);
+
+/// What this process is to the sign-ins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stance {
+    /// It only reads.
+    Looking,
+    /// It is the keeper.
+    Keeping,
+    /// It shows what the keeper that runs elsewhere does.
+    Viewing,
+}
+
+/// What the desktop is told.
+#[derive(Debug)]
+pub enum Told {
+    /// Something is another way from now on.
+    Stance(Stance),
+    /// The whole truth, after a change.
+    Snapshot(Box<Snapshot>),
+    /// Something happened.
+    Event(Box<Event>),
+    /// The address of a sign-in page that was asked for here.
+    Invited(Box<Invited>),
+    /// What became of a callback that was handed in.
+    Page {
+        /// In a few words.
+        title: String,
+        /// Whether it worked.
+        good: bool,
+    },
+    /// Something is in the way, in words.
+    Fault(String),
+}
+
+/// Where news go; called in the link's own thread.
+pub type Tell = Box<dyn FnMut(Told) + Send>;
+
+/// What is asked.
+enum Ask {
+    Do(Action),
+    Callback(Secret),
+}
+
+/// How it is to be.
+#[derive(Clone)]
+struct Wish {
+    env: Env,
+    /// Keep without asking: the demo's home is nobody's.
+    keep: bool,
+    end: bool,
+}
+
+/// The way, open until it is ended.
+pub struct Link {
+    asks: UnboundedSender<Ask>,
+    wish: watch::Sender<Wish>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Link {
+    /// Opens it, in a thread of its own.
+    pub fn open(env: Env, tell: Tell) -> std::io::Result<Self> {
+        let (asks, asked) = unbounded_channel();
+        let (wish, wishes) = watch::channel(Wish { env, keep: false, end: false });
+        let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(Way { asked, wishes, tell }.go()),
+                Err(fault) => tracing::error!(%fault, "nothing can run here"),
+            }
+        })?;
+        Ok(Self { asks, wish, thread: Some(thread) })
+    }
+
+    /// Asks the keeper for something.
+    pub fn act(&self, action: Action) {
+        let _ = self.asks.send(Ask::Do(action));
+    }
+
+    /// Hands in the query of a callback.
+    pub fn callback(&self, query: Secret) {
+        let _ = self.asks.send(Ask::Callback(query));
+    }
+
+    /// The settings have changed: everything is opened anew. What is in the air comes home first.
+    pub fn reopen(&self) {
+        self.wish.send_modify(|_| {});
+    }
+
+    /// From now on it is about this home; `keep`: without asking.
+    pub fn move_to(&self, env: Env, keep: bool) {
+        self.wish.send_modify(|wish| {
+            wish.env = env;
+            wish.keep = keep;
+        });
+    }
+
+    /// Ends it, when what is in the air has come home.
+    pub fn end(&mut self) {
+        self.wish.send_modify(|wish| wish.end = true);
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has ended too.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Why a stance ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// Another wish, or the keeper over there has ended, or one has come.
+    Changed,
+    /// It could not be taken.
+    Refused,
+}
+
+struct Way {
+    asked: UnboundedReceiver<Ask>,
+    wishes: watch::Receiver<Wish>,
+    tell: Tell,
+}
+
+impl Way {
+    async fn go(mut self) {
+        loop {
+            let wish = self.wishes.borrow_and_update().clone();
+            if wish.end {
+                return;
+            }
+            let over = match find(&wish.env) {
+                Ok(place) => self.stand(place, &wish).await,
+                Err(fault) => {
+                    (self.tell)(Told::Fault(fault.to_string()));
+                    Over::Refused
+                }
+            };
+            if over == Over::Refused {
+                tokio::select! {
+                    () = tokio::time::sleep(AGAIN) => {}
+                    // The sender lives as long as this thread is waited for.
+                    _ = self.wishes.changed() => {}
+                }
+            }
+        }
+    }
+
+    async fn stand(&mut self, place: Place, wish: &Wish) -> Over {
+        #[cfg(unix)]
+        match crate::socket::Remote::join(&place.paths.socket_file()) {
+            Ok(Some(remote)) => return self.view(remote).await,
+            Ok(None) => {}
+            Err(fault) => {
+                (self.tell)(Told::Fault(format!("the keeper that runs can't be joined: {fault}")));
+                return Over::Refused;
+            }
+        }
+        if wish.keep || place.settings.consent == Some(Consent::Keep) {
+            self.keep(place).await
+        } else {
+            self.look(&place).await
+        }
+    }
+
+    /// Shows what the keeper over there does, until it ends.
+    #[cfg(unix)]
+    async fn view(&mut self, remote: crate::socket::Remote) -> Over {
+        let (mut voice, mut ear) = remote.split();
+        let (heard, mut hear) = unbounded_channel();
+        std::thread::spawn(move || {
+            while let Ok(reply) = ear.hear() {
+                if heard.send(reply).is_err() {
+                    return;
+                }
+            }
+        });
+        (self.tell)(Told::Stance(Stance::Viewing));
+        for request in [Request::Events, Request::Watch] {
+            if voice.ask(&request).is_err() {
+                return Over::Changed;
+            }
+        }
+        loop {
+            tokio::select! {
+                reply = hear.recv() => match reply {
+                    Some(reply) => self.told(reply),
+                    None => return Over::Changed,
+                },
+                Some(ask) = self.asked.recv() => {
+                    if voice.ask(&ask.into()).is_err() {
+                        return Over::Changed;
+                    }
+                }
+                _ = self.wishes.changed() => return Over::Changed,
+            }
+        }
+    }
+
+    /// Keeps every sign-in fresh, until told otherwise.
+    async fn keep(&mut self, place: Place) -> Over {
+        let listener = Box::new(|_: &Event, _: &Keeper| {});
+        let mut driver = match place.open(Mode::Keep, WHAT, ENGINE_PATIENCE, listener) {
+            Ok(driver) => driver,
+            Err(fault) => {
+                (self.tell)(Told::Fault(fault.to_string()));
+                return Over::Refused;
+            }
+        };
+        (self.tell)(Told::Stance(Stance::Keeping));
+        driver.welcome();
+        driver.look().await;
+        let inside = driver.inside();
+        self.work(&mut driver, inside, false).await;
+        Over::Changed
+    }
+
+    /// Reads, and does what is asked for once; until a keeper comes or something is set.
+    async fn look(&mut self, place: &Place) -> Over {
+        (self.tell)(Told::Stance(Stance::Looking));
+        let mut watch = Watch::over(&place.stores);
+        loop {
+            match place.watch() {
+                Ok(snapshot) => (self.tell)(Told::Snapshot(Box::new(snapshot))),
+                Err(fault) => (self.tell)(Told::Fault(fault.to_string())),
+            }
+            tokio::select! {
+                Some(_) = watch.changed.recv() => {}
+                Some(ask) = self.asked.recv() => {
+                    self.once(place, ask).await;
+                    (self.tell)(Told::Stance(Stance::Looking));
+                }
+                () = tokio::time::sleep(ANYBODY) => {
+                    if is_anybody(&place.paths.socket_file()) {
+                        return Over::Changed;
+                    }
+                }
+                _ = self.wishes.changed() => return Over::Changed,
+            }
+        }
+    }
+
+    /// Does one thing, as a command would.
+    async fn once(&mut self, place: &Place, ask: Ask) {
+        let listener = Box::new(|_: &Event, _: &Keeper| {});
+        let place = find(&place.env);
+        let opened = place.and_then(|p| p.open(Mode::OnRequest, WHAT, ENGINE_PATIENCE, listener));
+        let mut driver = match opened {
+            Ok(driver) => driver,
+            Err(fault) => return (self.tell)(Told::Fault(fault.to_string())),
+        };
+        driver.look().await;
+        let inside = driver.inside();
+        inside.ask(ask.into());
+        self.work(&mut driver, inside, true).await;
+    }
+
+    /// Lets the driver work and carries requests and answers; `once`: until all asked is settled.
+    async fn work(&mut self, driver: &mut Driver, mut inside: Inside, once: bool) {
+        inside.ask(Request::Events);
+        inside.ask(Request::Watch);
+        let settled = Arc::new(tokio::sync::Notify::new());
+        let (stop, mut wishes) = (Arc::clone(&settled), self.wishes.clone());
+        let mut kept = std::pin::pin!(driver.keep(async move {
+            tokio::select! {
+                () = stop.notified() => {}
+                _ = wishes.changed() => {}
+            }
+        }));
+        loop {
+            tokio::select! {
+                () = &mut kept => break,
+                Some(reply) = inside.hear.recv() => {
+                    let done = matches!(reply, Reply::Settled | Reply::Page { .. });
+                    self.told(reply);
+                    if once && done {
+                        settled.notify_one();
+                    }
+                }
+                Some(ask) = self.asked.recv() => inside.ask(ask.into()),
+            }
+        }
+        while let Ok(reply) = inside.hear.try_recv() {
+            self.told(reply);
+        }
+    }
+
+    fn told(&mut self, reply: Reply) {
+        (self.tell)(match reply {
+            Reply::Event(event) => Told::Event(event),
+            Reply::Snapshot(snapshot) => Told::Snapshot(snapshot),
+            Reply::Invited(invited) => Told::Invited(invited),
+            Reply::Page { title, good } => Told::Page { title, good },
+            Reply::Settled => return,
+        });
+    }
+}
+
+impl From<Ask> for Request {
+    fn from(ask: Ask) -> Self {
+        match ask {
+            Ask::Do(action) => Self::Act(action),
+            Ask::Callback(query) => Self::Callback(query.expose().into()),
+        }
+    }
+}
+
+/// Where things lie; settings that can't be read are put aside, since nobody sits at a terminal to
+/// mend them, and the defaults hold.
+fn find(env: &Env) -> Result<Place, OpenFault> {
+    match Place::find(env.clone()) {
+        Err(OpenFault::Settings(fault)) => {
+            let aside = Paths::find(env)?.settings.with_extension("damaged.toml");
+            tracing::warn!(%fault, to = %aside.display(), "the settings were put aside");
+            match std::fs::rename(&fault.place, &aside) {
+                Ok(()) => Place::find(env.clone()),
+                Err(_) => Err(OpenFault::Settings(fault)),
+            }
+        }
+        found => found,
+    }
+}
+
+/// Whether a keeper listens there.
+#[cfg(unix)]
+fn is_anybody(socket: &Path) -> bool {
+    std::os::unix::net::UnixStream::connect(socket).is_ok()
+}
+
+#[cfg(not(unix))]
+fn is_anybody(_socket: &Path) -> bool {
+    false
+}

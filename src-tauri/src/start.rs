@@ -1,0 +1,155 @@
+//! The start: what is checked before there is a window system, and how the parts are joined.
+//!
+//! A display must be there before GTK is asked for one, since it ends the process without a word that
+//! helps. Read next: `shell`.
+
+use std::io::Write;
+
+use anyhow::{Context as _, bail};
+use lamplighter_core::secret::Secret;
+use lamplighter_engine::{
+    desk::{self, Bell, Desk, Tick},
+    paths::Env,
+};
+use tauri::{AppHandle, Manager, RunEvent, Runtime};
+use tauri_plugin_autostart::MacosLauncher;
+use tauri_plugin_deep_link::DeepLinkExt;
+
+use crate::{commands, notices, page, shell::Window, tray};
+
+/// Started without showing anything but the icon: at login.
+const HIDDEN: &str = "--hidden";
+const HELP: &str = "\
+lamplighter-tray [--hidden]
+
+Keeps MCP servers signed in, with an icon in the panel. Started again it opens its window.
+
+  --hidden   open no window; for the start at login
+
+`lamplighter` is the same without a desktop: `lamplighter keep`, `lamplighter status`.";
+
+/// Starts, and works until it is told to quit.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.iter().any(|word| word == "--help" || word == "-h") {
+        complain(HELP);
+        return Ok(());
+    }
+    if words.iter().any(|word| word == "--version" || word == "-V") {
+        complain(concat!("lamplighter-tray ", env!("CARGO_PKG_VERSION")));
+        return Ok(());
+    }
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LAMPLIGHTER_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    if !has_display() {
+        bail!("there is no display here; `lamplighter keep` does the same without one");
+    }
+    let hidden = words.iter().any(|word| word == HIDDEN);
+    let (bell, ticks) = desk::bell();
+    let (for_second, for_setup) = (bell.clone(), bell.clone());
+    let app = tauri::Builder::default()
+        // First, so that a second start is noticed before anything else is made.
+        .plugin(tauri_plugin_single_instance::init(move |_, words, _| {
+            // A link comes by the other plugin; anything else asks for the window.
+            if !words.iter().any(|word| is_link(word)) {
+                for_second.ring(Tick::Act(lamplighter_core::desk::Act::Open, None));
+            }
+        }))
+        .plugin(tauri_plugin_deep_link::init())
+        .plugin(tauri_plugin_notification::init())
+        .plugin(tauri_plugin_autostart::init(MacosLauncher::LaunchAgent, Some(vec![HIDDEN])))
+        .manage(bell.clone())
+        .manage(page::Place::default())
+        .manage(tray::Icon::default())
+        .manage(notices::OnScreen::default())
+        .invoke_handler(tauri::generate_handler![commands::subscribe, commands::act])
+        .setup(move |app| {
+            let handle = app.handle().clone();
+            #[cfg(target_os = "macos")]
+            handle.set_activation_policy(tauri::ActivationPolicy::Accessory)?;
+            links(&handle, &for_setup);
+            notices::listen(&handle, &for_setup);
+            let shell = Window::new(handle.clone());
+            let desk = Desk::new(Env::Process, shell, for_setup.clone())
+                .context("the engine can't be started")?;
+            let ended = handle.clone();
+            std::thread::Builder::new().name("desk".into()).spawn(move || {
+                if let Err(fault) = desk.run(ticks) {
+                    tracing::error!(%fault, "the desktop's loop ended");
+                }
+                ended.exit(0);
+            })?;
+            tray::appear(&handle, &for_setup, !hidden);
+            if !hidden {
+                for_setup.ring(Tick::Act(lamplighter_core::desk::Act::Open, None));
+            }
+            Ok(())
+        })
+        .build(tauri::generate_context!())
+        .context("the desktop can't be joined")?;
+    app.run(move |app, event| happened(app, &event));
+    Ok(())
+}
+
+fn happened<R: Runtime>(app: &AppHandle<R>, event: &RunEvent) {
+    // The last window was closed, which is no reason to end: only `exit` has a code.
+    if let RunEvent::ExitRequested { code: None, api, .. } = event {
+        api.prevent_exit();
+    }
+    #[cfg(target_os = "macos")]
+    if let RunEvent::Reopen { .. } = event {
+        app.state::<Bell>().ring(Tick::Act(lamplighter_core::desk::Act::Open, None));
+    }
+    if let RunEvent::Exit = event {
+        app.state::<Bell>().ring(Tick::End);
+    }
+}
+
+/// Links of our scheme, the one that started us included. They are hostile: nothing but the engine
+/// looks into them, and nothing of them is logged.
+fn links<R: Runtime>(app: &AppHandle<R>, bell: &Bell) {
+    if may_register()
+        && let Err(fault) = app.deep_link().register_all()
+    {
+        tracing::warn!(%fault, "links can't be handed to this program; sign-ins use loopback");
+    }
+    let for_later = bell.clone();
+    app.deep_link().on_open_url(move |event| {
+        for url in event.urls() {
+            for_later.ring(Tick::Link(Secret::new(url.as_str())));
+        }
+    });
+    if let Ok(Some(urls)) = app.deep_link().get_current() {
+        for url in urls {
+            bell.ring(Tick::Link(Secret::new(url.as_str())));
+        }
+    }
+}
+
+/// A program run from where it was built leaves no handler behind, unless a test asks for one in a
+/// home of its own.
+fn may_register() -> bool {
+    let asked = std::env::var_os("LAMPLIGHTER_REGISTER").is_some_and(|value| value == "1");
+    let built = std::env::current_exe().ok().is_some_and(|exe| {
+        let mut folders = exe.ancestors();
+        folders.any(|folder| folder.file_name().is_some_and(|name| name == "target"))
+    });
+    asked || !built
+}
+
+fn is_link(word: &str) -> bool {
+    word.get(..16).is_some_and(|start| start.eq_ignore_ascii_case("dev.lamplighter:"))
+}
+
+/// On Linux a window system must be named; elsewhere it is there.
+fn has_display() -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !cfg!(target_os = "linux") || set("DISPLAY") || set("WAYLAND_DISPLAY")
+}
+
+/// A line for whoever started it at a terminal.
+pub(crate) fn complain(line: &str) {
+    // Without a terminal there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
