@@ -43,7 +43,7 @@ use crate::{
     probe::Probe,
     redirect::Knock,
     seal::Key,
-    socket::{Asked, Guest, Invited, Reply, Request, Said},
+    socket::{Asked, Guest, INSIDE, Inside, Invited, Reply, Request, Said},
     state::State,
     stores::Store,
     wake::{Alarms, Drift, Leave, News, has_route},
@@ -113,6 +113,10 @@ pub struct Driver {
     /// A sign-in was asked for in this run.
     signs_in: bool,
     asked: Option<mpsc::UnboundedReceiver<Asked>>,
+    /// What this very process asks.
+    within: (mpsc::UnboundedSender<Asked>, mpsc::UnboundedReceiver<Asked>),
+    /// The truth as guests that watch saw it last.
+    shown: Option<Snapshot>,
     answers: mpsc::UnboundedReceiver<(Ticket, Outcome)>,
     listener: Listener,
     watcher: Option<Watcher>,
@@ -151,6 +155,8 @@ impl Driver {
             moved_at: None,
             signs_in: false,
             asked: None,
+            within: mpsc::unbounded_channel(),
+            shown: None,
             answers,
             listener,
             watcher: None,
@@ -255,6 +261,7 @@ impl Driver {
                     }
                 }
                 Some(asked) = asked.recv(), if !stopping => self.hear(asked),
+                Some(asked) = self.within.1.recv(), if !stopping => self.hear(asked),
                 Some(knock) = self.desk.knocks.recv() => self.knocked(knock),
                 Some(news) = alarms.news.recv() => match news {
                     News::FallingAsleep(until_ready) => {
@@ -359,6 +366,13 @@ impl Driver {
         }
     }
 
+    /// A guest from within this process; what it asks is heard while the driver keeps.
+    pub fn inside(&mut self) -> Inside {
+        let (answer, hear) = mpsc::unbounded_channel();
+        self.guests.insert(INSIDE, Guest::new(answer));
+        Inside::new(self.within.0.clone(), hear)
+    }
+
     /// Lets commands in from now on; what they ask is heard when the loop runs.
     pub fn welcome(&mut self) {
         self.asked = Some(self.open_door());
@@ -399,8 +413,7 @@ impl Driver {
     fn hear(&mut self, asked: Asked) {
         match asked.what {
             Said::Came(answer) => {
-                let guest = Guest { answer, listens: false, open: BTreeSet::new(), owed: false };
-                self.guests.insert(asked.guest, guest);
+                self.guests.insert(asked.guest, Guest::new(answer));
             }
             Said::Left => {
                 self.guests.remove(&asked.guest);
@@ -430,6 +443,13 @@ impl Driver {
                 if let Some(guest) = self.guests.get(&asked.guest) {
                     // A guest that has gone is seen to leave.
                     let _ = guest.answer.send(snapshot);
+                }
+            }
+            Said::Asks(Request::Watch) => {
+                let snapshot = self.keeper.snapshot();
+                if let Some(guest) = self.guests.get_mut(&asked.guest) {
+                    guest.watches = true;
+                    let _ = guest.answer.send(Reply::Snapshot(Box::new(snapshot)));
                 }
             }
             Said::Asks(Request::Events) => {
@@ -515,7 +535,23 @@ impl Driver {
         if let Some(watcher) = &mut self.watcher {
             watcher(&self.keeper.snapshot());
         }
+        self.show_guests();
         self.settle_guests();
+    }
+
+    /// Sends the truth to guests that watch, where it has changed.
+    fn show_guests(&mut self) {
+        if !self.guests.values().any(|guest| guest.watches) {
+            return;
+        }
+        let snapshot = self.keeper.snapshot();
+        if self.shown.as_ref() == Some(&snapshot) {
+            return;
+        }
+        for guest in self.guests.values().filter(|guest| guest.watches) {
+            let _ = guest.answer.send(Reply::Snapshot(Box::new(snapshot.clone())));
+        }
+        self.shown = Some(snapshot);
     }
 
     fn record(&mut self, event: &Event) {

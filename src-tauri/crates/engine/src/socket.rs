@@ -17,7 +17,7 @@ use lamplighter_core::{
     snapshot::Snapshot,
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 /// The protocol's version. A change of meaning changes it.
 pub const VERSION: u32 = 1;
@@ -41,6 +41,8 @@ pub enum Request {
     Snapshot,
     /// Send every event from now on.
     Events,
+    /// Send the whole truth now, and again whenever it has changed.
+    Watch,
     /// A callback's query, for whichever sign-in waits for it.
     Callback(String),
 }
@@ -105,10 +107,41 @@ pub(crate) struct Guest {
     pub answer: UnboundedSender<Reply>,
     /// Whether every event is wanted, or only those up to a settlement.
     pub listens: bool,
+    /// Whether the whole truth is wanted whenever it changes.
+    pub watches: bool,
     /// What was asked for on it and is not settled.
     pub open: BTreeSet<GrantId>,
     /// Something was asked for, so a settlement is owed.
     pub owed: bool,
+}
+
+impl Guest {
+    /// One that has just come.
+    pub(crate) const fn new(answer: UnboundedSender<Reply>) -> Self {
+        Self { answer, listens: false, watches: false, open: BTreeSet::new(), owed: false }
+    }
+}
+
+/// A connection from within this process: the same requests, the same answers.
+pub struct Inside {
+    asked: UnboundedSender<Asked>,
+    /// What the keeper says.
+    pub hear: UnboundedReceiver<Reply>,
+}
+
+/// The number of the guest from within.
+pub(crate) const INSIDE: u64 = 0;
+
+impl Inside {
+    pub(crate) const fn new(asked: UnboundedSender<Asked>, hear: UnboundedReceiver<Reply>) -> Self {
+        Self { asked, hear }
+    }
+
+    /// Asks for something; it is heard while the keeper works.
+    pub fn ask(&self, request: Request) {
+        // A keeper that has ended hears nothing, and needs not.
+        let _ = self.asked.send(Asked { guest: INSIDE, what: Said::Asks(request) });
+    }
 }
 
 /// A request with the connection it came by.
@@ -125,9 +158,9 @@ pub(crate) enum Said {
 }
 
 #[cfg(unix)]
-pub use unix::Remote;
-#[cfg(unix)]
 pub(crate) use unix::serve;
+#[cfg(unix)]
+pub use unix::{Ear, Remote, Voice};
 
 #[cfg(unix)]
 mod unix {
@@ -263,6 +296,12 @@ mod unix {
             Err(io::Error::new(io::ErrorKind::Unsupported, what))
         }
 
+        /// Two halves, for a thread that listens and one that asks.
+        pub fn split(self) -> (Voice, Ear) {
+            let Self { write, lines } = self;
+            (Voice { write }, Ear { lines })
+        }
+
         /// Asks for something.
         pub fn ask(&mut self, request: &Request) -> io::Result<()> {
             self.write.write_all(&line(request))
@@ -274,17 +313,54 @@ mod unix {
         }
 
         fn read<T: serde::de::DeserializeOwned>(&mut self) -> io::Result<T> {
-            let mut text = Vec::new();
-            // A snapshot of many servers is longer than any request may be.
-            let limit = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX).saturating_mul(256);
-            (&mut self.lines).take(limit).read_until(b'\n', &mut text)?;
-            if text.is_empty() {
-                let what = "the keeper has ended";
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
-            }
-            let broken =
-                |_| io::Error::new(io::ErrorKind::InvalidData, "the keeper was not understood");
-            serde_json::from_slice(&text).map_err(broken)
+            read(&mut self.lines)
         }
+    }
+
+    /// The half of a connection that asks. When it is dropped, the connection ends.
+    #[derive(Debug)]
+    pub struct Voice {
+        write: StdStream,
+    }
+
+    impl Voice {
+        /// Asks for something.
+        pub fn ask(&mut self, request: &Request) -> io::Result<()> {
+            self.write.write_all(&line(request))
+        }
+    }
+
+    impl Drop for Voice {
+        fn drop(&mut self) {
+            // The other half may be waiting in a read.
+            let _ = self.write.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
+    /// The half of a connection that hears.
+    #[derive(Debug)]
+    pub struct Ear {
+        lines: BufReader<StdStream>,
+    }
+
+    impl Ear {
+        /// The next thing that the keeper says; an error of kind `UnexpectedEof` when it has ended.
+        pub fn hear(&mut self) -> io::Result<Reply> {
+            read(&mut self.lines)
+        }
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(lines: &mut BufReader<StdStream>) -> io::Result<T> {
+        let mut text = Vec::new();
+        // A snapshot of many servers is longer than any request may be.
+        let limit = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX).saturating_mul(256);
+        lines.take(limit).read_until(b'\n', &mut text)?;
+        if text.is_empty() {
+            let what = "the keeper has ended";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+        }
+        let broken =
+            |_| io::Error::new(io::ErrorKind::InvalidData, "the keeper was not understood");
+        serde_json::from_slice(&text).map_err(broken)
     }
 }

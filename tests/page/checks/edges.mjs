@@ -1,0 +1,174 @@
+// Time that runs, names that are hostile, a shell that is not there.
+
+import assert from "node:assert/strict";
+
+export async function checks({ check, window }) {
+  const { page } = window;
+  const phrase = () => page.$eval('[data-grant="claude-code/slack"] .phrase', (words) => words.textContent);
+
+  await check("times run while somebody looks, by one interval of thirty seconds, and rest when nobody does", async () => {
+    const id = await page.evaluateOnNewDocument(() => {
+      window.ticking = new Map();
+      const { setInterval: set, clearInterval: clear } = window;
+      window.setInterval = (run, every) => {
+        const name = set(() => {}, 1e9);
+        window.ticking.set(name, { run, every });
+        return name;
+      };
+      window.clearInterval = (name) => {
+        window.ticking.delete(name);
+        clear(name);
+      };
+    });
+    await window.open("all-well");
+    await page.removeScriptToEvaluateOnNewDocument(id.identifier);
+    const every = () => page.evaluate(() => Array.from(window.ticking.values(), (one) => one.every));
+    assert.deepEqual(await every(), [30_000]);
+    assert.equal(await phrase(), "Signed in · renews in 3 h");
+    await page.evaluate(() => {
+      window.dev.now += 2 * 3_600_000;
+      for (const { run } of window.ticking.values()) {
+        run();
+      }
+    });
+    assert.equal(await phrase(), "Signed in · renews in 72 min");
+
+    const look = (hidden) =>
+      page.evaluate((value) => {
+        Object.defineProperty(document, "hidden", { value, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+      }, hidden);
+    await look(true);
+    assert.deepEqual(await every(), []);
+    await page.evaluate(() => (window.dev.now += 3_600_000));
+    assert.equal(await phrase(), "Signed in · renews in 72 min");
+    await look(false);
+    assert.deepEqual(await every(), [30_000]);
+    assert.equal(await phrase(), "Signed in · renews in 12 min", "what is shown again is true at once");
+  });
+
+  await check("the bar says in words what it shows", async () => {
+    await window.open("all-well");
+    const bar = (name) => page.$eval(`[data-grant="claude-code/${name}"] life-bar svg`, (svg) => svg.getAttribute("aria-label"));
+    assert.equal(await bar("slack"), "Token: 5 h of 12 h left. Renewal comes at 12:54.");
+    assert.match(await bar("linear"), /The sign-in itself ends at Thu 17:42\.$/);
+    const drawn = await page.$eval('[data-grant="claude-code/slack"] life-bar', (part) => [
+      part.querySelector(".passed").getAttribute("width"),
+      part.querySelector(".renewal").getAttribute("x"),
+      part.querySelector(".ends").getAttribute("display"),
+    ]);
+    assert.deepEqual(drawn, ["533", "796", "none"]);
+  });
+
+  await check("a hint goes when its hour is over", async () => {
+    await window.open("signed-in");
+    assert.equal(await page.$$eval(".hint", (all) => all.length), 1);
+    await page.evaluate(() => {
+      window.dev.now += 3_600_001;
+      document.dispatchEvent(new Event("visibilitychange"));
+    });
+    assert.equal(await page.$$eval(".hint", (all) => all.length), 0);
+  });
+
+  await check("whatever servers call themselves is text", async () => {
+    await window.open("needs-you");
+    const evil = '<img src=x onerror="window.bitten = true"><script>window.bitten = true</script>';
+    await window.push((view, words) => {
+      for (const row of view.rows) {
+        Object.assign(row, { title: words, url: words, reason: words, account: words, issuer: words, scopes: [words], phrase: [words] });
+        row.sign_in = { step: words, client_name: words, host: words, waiting: true, scheme: true, other_way: true };
+        row.approval = { known: words, now: words };
+        view.past[row.id] = [{ at: view.now, what: "renewed", by: "client", words }];
+      }
+      view.activity = [{ at: view.now, grant: null, words }];
+      view.hints = [{ grant: view.rows[0].id, words, command: words, until: view.now + 1 }];
+      Object.assign(view, { sentence: words, notes: [words], elsewhere: words, offered: [words], looked: [words] });
+      view.settings.folders = [words];
+    }, evil);
+    await window.openRows();
+    assert.equal(await page.$("img, main script"), null);
+    assert.equal(await page.evaluate(() => window.bitten), undefined);
+    assert.equal(await page.$eval("h1", (title) => title.textContent), evil);
+    assert.deepEqual(await window.faults(), []);
+  });
+
+  await check("very long names break and push nothing aside", async () => {
+    await window.open("needs-you");
+    await window.push((view) => {
+      const long = "harbour".repeat(30);
+      view.sentence = long;
+      view.rows.forEach((row) => Object.assign(row, { title: long, url: `https://${long}`, phrase: [long] }));
+    });
+    await window.openRows();
+    assert.deepEqual(await window.faults(), []);
+  });
+
+  await check("sixty servers are shown at once, and a push to them is quick", async () => {
+    await window.open("all-well");
+    await window.push((view) => {
+      const [first] = view.rows;
+      view.rows = Array.from({ length: 60 }, (_nothing, index) => ({ ...first, id: `claude-code/s${index}`, title: `Server ${index}` }));
+    });
+    assert.equal(await page.$$eval("server-row", (all) => all.length), 60);
+    const took = await page.evaluate(() => {
+      const next = { ...structuredClone(window.dev.view), seq: window.dev.view.seq + 1 };
+      const from = performance.now();
+      window.dev.push(next);
+      return performance.now() - from;
+    });
+    assert.ok(took < 200, `${took} ms`);
+  });
+
+  await check("the address can ask for the settings, before and after the page is there", async () => {
+    await window.open("all-well", "light", { hash: "#settings" });
+    assert.equal(await page.$eval(".settings", (part) => part.hidden), false);
+    await window.open("all-well");
+    await page.evaluate(() => (location.hash = "#settings"));
+    await page.waitForSelector(".settings:not([hidden])");
+  });
+
+  await check("nothing is half there before the first view", async () => {
+    await window.open("loading");
+    const shown = await page.$$eval("lamp-page > *", (parts) =>
+      parts.filter((part) => part.getClientRects().length > 0 && !part.matches(".unseen, .symbols")).map((part) => part.className),
+    );
+    assert.deepEqual(shown, ["loading"]);
+    assert.deepEqual(await window.sent(), [], "and nothing is ready");
+  });
+
+  await check("the shell's own page says where it belongs when there is no shell", async () => {
+    await page.goto(`${window.origin}/index.html`);
+    await page.waitForSelector(".trouble:not([hidden])");
+    assert.match((await window.focused()).name, /Open this page from Lamplighter/);
+  });
+
+  await check("the shell's commands are called by their names", async () => {
+    const id = await page.evaluateOnNewDocument(() => {
+      window.called = [];
+      class Channel {}
+      window.__TAURI__ = {
+        core: {
+          Channel,
+          async invoke(command, args) {
+            window.called.push([command, args.channel instanceof Channel ? "a channel" : args]);
+            window.channel ??= args.channel;
+            return null;
+          },
+        },
+      };
+    });
+    await page.goto(`${window.origin}/index.html`);
+    await page.waitForFunction(() => window.channel);
+    await page.evaluate(async () => {
+      const { default: view } = await import("/dev/fixtures/needs-you.js");
+      window.channel.onmessage(view);
+    });
+    await page.click('[data-button="reconnect"]');
+    await page.removeScriptToEvaluateOnNewDocument(id.identifier);
+    assert.deepEqual(await page.evaluate(() => window.called), [
+      ["subscribe", "a channel"],
+      ["act", { act: { act: "ready" } }],
+      ["act", { act: { act: "reconnect", grant: "claude-code/slack" } }],
+    ]);
+  });
+}

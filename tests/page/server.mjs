@@ -1,0 +1,31 @@
+// Serves ui/ on loopback under the policy that the shell sets; nothing else, and nothing outside it.
+
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { extname, join, normalize, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const UI = fileURLToPath(new URL("../../ui/", import.meta.url));
+const SHELL = new URL("../../src-tauri/tauri.conf.json", import.meta.url);
+const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css" };
+
+/** @returns {Promise<{ origin: string, close: () => void }>} */
+export async function serve() {
+  const policy = JSON.parse(await readFile(SHELL, "utf8")).app.security.csp;
+  const server = createServer(async (request, response) => {
+    const path = normalize(join(UI, decodeURIComponent(new URL(request.url, "http://ui").pathname)));
+    const type = TYPES[extname(path)];
+    if (!path.startsWith(UI.replace(/\/$/, sep)) || !type) {
+      response.writeHead(path.endsWith("favicon.ico") ? 204 : 404).end();
+      return;
+    }
+    try {
+      const body = await readFile(path);
+      response.writeHead(200, { "content-type": `${type}; charset=utf-8`, "content-security-policy": policy }).end(body);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+  return { origin: `http://127.0.0.1:${server.address().port}`, close: () => server.closeAllConnections() || server.close() };
+}
