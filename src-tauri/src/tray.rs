@@ -194,10 +194,16 @@ fn picture(shape: Shape) -> tauri::Result<Image<'static>> {
         ($name:literal) => {
             if cfg!(target_os = "macos") {
                 include_bytes!(concat!("../../icons/tray/", $name, "-template.png")).as_slice()
-            } else if is_panel_light() {
-                include_bytes!(concat!("../../icons/tray/", $name, "-light.png")).as_slice()
             } else {
-                include_bytes!(concat!("../../icons/tray/", $name, "-dark.png")).as_slice()
+                match panel().as_deref() {
+                    Some("light") => {
+                        include_bytes!(concat!("../../icons/tray/", $name, "-light.png")).as_slice()
+                    }
+                    Some("dark") => {
+                        include_bytes!(concat!("../../icons/tray/", $name, "-dark.png")).as_slice()
+                    }
+                    _ => include_bytes!(concat!("../../icons/tray/", $name, "-any.png")).as_slice(),
+                }
             }
         };
     }
@@ -209,7 +215,7 @@ fn picture(shape: Shape) -> tauri::Result<Image<'static>> {
     })
 }
 
-/// Panels are dark nearly everywhere; where one is light, this says so.
-fn is_panel_light() -> bool {
-    std::env::var_os("LAMPLIGHTER_PANEL").is_some_and(|panel| panel == "light")
+/// No system says how light its panel is; whoever knows may: `light` or `dark`.
+fn panel() -> Option<String> {
+    std::env::var("LAMPLIGHTER_PANEL").ok()
 }

@@ -13,6 +13,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("lamplighter-engine", &["lamplighter-core"]),
     // The demo plays on rehearsal servers; nothing else of the command line knows them.
     ("lamplighter", &["lamplighter-core", "lamplighter-engine", "lamplighter-rehearsal"]),
+    // As the command line: the demo, and nothing else.
+    ("lamplighter-tray", &["lamplighter-core", "lamplighter-engine", "lamplighter-rehearsal"]),
     ("lamplighter-rehearsal", &[]),
     ("lamplighter-tests", &["lamplighter-core", "lamplighter-engine", "lamplighter-rehearsal"]),
     ("xtask", &[]),

@@ -12,10 +12,15 @@ use crate::system::{self, RSVG};
 
 /// The lamp's shapes.
 const SHAPES: [&str; 4] = ["lit", "half", "alert", "hollow"];
-/// What is written where: the colour of the shape, by the panel it stands on. macOS takes a template
+/// What is written where: the style of the shape, by the panel it stands on. macOS takes a template
 /// in black and colours it itself.
-const PANELS: [(&str, &str); 3] =
-    [("light", "#24292f"), ("dark", "#ffffff"), ("template", "#000000")];
+const PANELS: [(&str, &str); 4] = [
+    ("light", "fill: #24292f"),
+    ("dark", "fill: #ffffff"),
+    // Seen on both (4:1 on white, 5:1 on black): where nothing says which of the two a panel is.
+    ("any", "fill: #7a828c"),
+    ("template", "fill: #000000"),
+];
 /// Hosts scale it to the panel; this is enough for the largest.
 const TRAY_SIZE: u32 = 64;
 /// The app's own picture, in the sizes that bundles want.
@@ -32,8 +37,8 @@ pub(crate) fn run(install: bool) -> Result<bool> {
     let icons = root().join("icons");
     for shape in SHAPES {
         let drawing = icons.join("tray").join(format!("{shape}.svg"));
-        for (panel, colour) in PANELS {
-            let picture = render(&drawing, TRAY_SIZE, Some(colour))?;
+        for (panel, style) in PANELS {
+            let picture = render(&drawing, TRAY_SIZE, Some(style))?;
             fs::write(icons.join("tray").join(format!("{shape}-{panel}.png")), picture)?;
         }
     }
@@ -47,13 +52,13 @@ pub(crate) fn run(install: bool) -> Result<bool> {
     Ok(true)
 }
 
-/// One drawing as PNG, in one colour where one is given.
-fn render(drawing: &Path, size: u32, colour: Option<&str>) -> Result<Vec<u8>> {
+/// One drawing as PNG, in one style where one is given.
+fn render(drawing: &Path, size: u32, style: Option<&str>) -> Result<Vec<u8>> {
     let size = size.to_string();
     let mut command = program("rsvg-convert", &["-w", &size, "-h", &size]);
     let styles = tempfile::NamedTempFile::new()?;
-    if let Some(colour) = colour {
-        fs::write(&styles, format!("path {{ fill: {colour}; }}"))?;
+    if let Some(style) = style {
+        fs::write(&styles, format!("path {{ {style}; }}"))?;
         command.arg("--stylesheet").arg(styles.path());
     }
     let output = command.arg(drawing).output().context("cannot start rsvg-convert")?;

@@ -11,7 +11,7 @@ use anyhow::Result;
 use crate::cargo::{self, Programs, cargo};
 use crate::namespace::Namespace;
 use crate::peers::{self, CLAUDE_CODE, OIDC, Peer, SERVERS};
-use crate::system::{self, DBUS, IP, KEYRING, NODE, NPM, PIP, Tool, UNSHARE};
+use crate::system::{self, DBUS, IP, KEYRING, NODE, NPM, PIP, PKG_CONFIG, Tool, UNSHARE, WEBKIT};
 use crate::{conformance, deny};
 
 /// How a part ended.
@@ -63,6 +63,8 @@ const DOC: &[&str] = &["doc", "--workspace", "--no-deps", "--document-private-it
 const DENY_WARNINGS: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
 /// A real keyring, where the system has the one that the tests know.
 const UNIT: &[&Tool] = if cfg!(target_os = "linux") { &[&DBUS, &KEYRING] } else { &[] };
+/// What the tray's window is built with, on systems that do not bring it.
+const WINDOW: &[&Tool] = if cfg!(target_os = "linux") { &[&PKG_CONFIG, &WEBKIT] } else { &[] };
 const NETWORK: &[&Tool] = &[&DBUS, &IP, &UNSHARE];
 const PEERS: &[&Tool] = &[&NODE, &NPM, &IP, &UNSHARE];
 const PYTHON_PEERS: &[&Tool] = &[&NODE, &NPM, &PIP, &IP, &UNSHARE];
@@ -71,8 +73,8 @@ const PYTHON_PEERS: &[&Tool] = &[&NODE, &NPM, &PIP, &IP, &UNSHARE];
 #[rustfmt::skip]
 pub(crate) const PARTS: &[Part] = &[
     part("fmt", "every file is formatted", &[], What::Cargo(&["fmt", "--all", "--check"], &[])),
-    part("clippy", "no lint speaks", &[], What::Cargo(CLIPPY, &[])),
-    part("doc", "the documentation builds, private items too", &[], What::Cargo(DOC, DENY_WARNINGS)),
+    part("clippy", "no lint speaks", WINDOW, What::Cargo(CLIPPY, &[])),
+    part("doc", "the documentation builds, private items too", WINDOW, What::Cargo(DOC, DENY_WARNINGS)),
     part("deny", "licences and sources of all dependencies", &[&PIP], What::Deny),
     part("unit", "the tests inside the crates", UNIT, What::Cargo(&["test"], &[])),
     part("layering", "nothing points up", &[], What::Binary("layering")),

@@ -7,7 +7,7 @@
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     format,
-    string::{String, ToString},
+    string::String,
     vec::Vec,
 };
 
@@ -293,7 +293,7 @@ fn together(number: u32, causes: &[&Cause]) -> Shown {
             number,
             title: one.title.clone(),
             body: one.body.clone(),
-            button: one.button.to_string(),
+            button: String::from(one.button),
             act: one.act.clone(),
             click: Act::Show { grant: one.grant.clone() },
         };

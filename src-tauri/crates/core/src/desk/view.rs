@@ -6,7 +6,7 @@
 use alloc::{
     collections::BTreeMap,
     format,
-    string::{String, ToString},
+    string::String,
     vec::Vec,
 };
 
@@ -212,6 +212,6 @@ fn question(snapshot: &Snapshot) -> String {
 impl Hint {
     /// After a sign-in, or where a verdict was withdrawn.
     pub fn new(grant: GrantId, words: String, server: &str, until: Wall) -> Self {
-        Self { grant, words, command: ["/mcp reconnect ", server].concat().to_string(), until }
+        Self { grant, words, command: ["/mcp reconnect ", server].concat(), until }
     }
 }
