@@ -6,12 +6,11 @@
 
 use std::{
     fs,
-    io::Write as _,
     path::PathBuf,
     process::{Command, Stdio},
 };
 
-use crate::home::{Home, Ran, run};
+use crate::home::{Home, Ran, run, write_program};
 
 /// Notes what it is told in `log`, and runs at most one program, whose number is in `pid`.
 const SYSTEMCTL: &str = r#"
@@ -74,16 +73,7 @@ impl<'a> Desk<'a> {
 
     /// Writes a program of this name into the desk's folder.
     pub fn program(&self, name: &str, text: &str) {
-        // As above.
-        let mut writer = Command::new("/bin/sh");
-        writer.args(["-c", r#"cat > "$0.new" && chmod 755 "$0.new" && mv "$0.new" "$0""#]);
-        let mut writer =
-            writer.arg(self.bin.join(name)).stdin(Stdio::piped()).spawn().expect("started");
-        let text = format!("#!/bin/sh\n{text}\n");
-        let mut stdin = writer.stdin.take().expect("piped");
-        stdin.write_all(text.as_bytes()).expect("taken");
-        drop(stdin);
-        assert!(writer.wait().expect("ended").success());
+        write_program(&self.bin.join(name), &format!("#!/bin/sh\n{text}\n"));
     }
 
     /// Runs the installed `lamplighter ARGS…`.

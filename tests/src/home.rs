@@ -7,6 +7,7 @@
 use std::{
     ffi::OsStr,
     fs,
+    io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -51,7 +52,27 @@ impl Home {
 
     /// Where the system's bus is for programs in this home: nobody listens there unless a test does.
     pub fn system_bus(&self) -> String {
-        format!("unix:path={}", self.root.path().join("run/system_bus").display())
+        format!("unix:path={}", self.run("system_bus").display())
+    }
+
+    /// Where the session's bus is, likewise.
+    pub fn session_bus(&self) -> String {
+        format!("unix:path={}", self.run("bus").display())
+    }
+
+    /// A file in `$XDG_RUNTIME_DIR`.
+    pub fn run(&self, name: &str) -> PathBuf {
+        self.root.path().join("run").join(name)
+    }
+
+    /// A file in `$XDG_CONFIG_HOME`.
+    pub fn config(&self, name: &str) -> PathBuf {
+        self.root.path().join("config").join(name)
+    }
+
+    /// A file in `$XDG_DATA_HOME`.
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.root.path().join("data").join(name)
     }
 
     /// A command that knows this home and nothing else of the machine but where programs are.
@@ -114,6 +135,18 @@ pub fn run(mut command: Command) -> Ran {
     let output = output.unwrap_or_else(|error| not_started(&name, &error));
     let Output { status, stdout, stderr } = output;
     Ran { code: status.code(), out: text(stdout), err: text(stderr), took }
+}
+
+/// Writes a program's text. By another process: a file that this one has open for writing can't be
+/// started, and a child of another test may hold it for a moment longer.
+pub(crate) fn write_program(place: &Path, text: &str) {
+    let mut writer = Command::new("/bin/sh");
+    writer.args(["-c", r#"cat > "$0.new" && chmod 755 "$0.new" && mv "$0.new" "$0""#]);
+    let mut writer = writer.arg(place).stdin(Stdio::piped()).spawn().expect("started");
+    let mut stdin = writer.stdin.take().expect("piped");
+    stdin.write_all(text.as_bytes()).expect("taken");
+    drop(stdin);
+    assert!(writer.wait().expect("ended").success());
 }
 
 /// Ends the test: this program is not there.

@@ -7,8 +7,14 @@
 #![expect(clippy::expect_used, reason = "helpers of tests: a step that fails is a test that fails")]
 
 pub mod browser;
+#[cfg(target_os = "linux")]
+pub mod bus;
+#[cfg(target_os = "linux")]
+pub mod chromium;
 pub mod claude;
 pub mod desk;
+#[cfg(target_os = "linux")]
+pub mod desktop;
 pub mod home;
 pub mod hostile;
 mod http;
@@ -19,6 +25,8 @@ pub mod logind;
 pub mod model_api;
 pub mod oidc;
 pub mod peers;
+#[cfg(target_os = "linux")]
+pub mod process;
 pub mod program;
 pub mod proxy;
 pub mod reconnect;
@@ -28,3 +36,5 @@ pub mod session;
 pub mod sign_in;
 pub mod stage;
 pub mod store;
+#[cfg(target_os = "linux")]
+pub mod webdriver;

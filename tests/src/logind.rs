@@ -4,25 +4,17 @@
 //! It must not touch the machine's real bus. Where to read next: `home`, which says where this one is.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::Read,
     os::fd::OwnedFd,
-    process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use tokio::runtime::Runtime;
-use zbus::{Connection, connection::Builder};
-
-use crate::home::Home;
+use crate::{bus::Bus, home::Home};
 
 const NAME: &str = "org.freedesktop.login1";
 const PATH: &str = "/org/freedesktop/login1";
 const MANAGER: &str = "org.freedesktop.login1.Manager";
-/// A bus on which nothing starts by itself and everybody may do everything.
-const CONFIG: &str = r#"<busconfig><type>session</type><listen>ADDRESS</listen>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>
-<allow own="*"/></policy></busconfig>"#;
 
 /// The readers of the locks that were given out: each ends when its lock is let go.
 type Locks = Arc<Mutex<Vec<std::io::PipeReader>>>;
@@ -30,14 +22,9 @@ type Locks = Arc<Mutex<Vec<std::io::PipeReader>>>;
 /// The daemon and the service; both end when dropped.
 #[derive(Debug)]
 pub struct Logind {
-    _daemon: Daemon,
-    runtime: Runtime,
-    bus: Connection,
+    bus: Bus,
     locks: Locks,
 }
-
-#[derive(Debug)]
-struct Daemon(Child);
 
 struct Manager(Locks);
 
@@ -63,33 +50,23 @@ impl Manager {
 impl Logind {
     /// Starts both for programs in this home. `None`: this machine has no D-Bus daemon.
     pub fn start(home: &Home) -> Option<Self> {
-        let config = home.project().join("bus.conf");
-        std::fs::write(&config, CONFIG.replace("ADDRESS", &home.system_bus())).expect("written");
-        let mut daemon = Command::new("dbus-daemon");
-        daemon.arg(format!("--config-file={}", config.display()));
-        daemon.args(["--nofork", "--nopidfile", "--print-address=1"]);
-        daemon.stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null());
-        let mut daemon = Daemon(daemon.spawn().ok()?);
-        let mut said = String::new();
-        let out = daemon.0.stdout.take().expect("piped");
-        BufReader::new(out).read_line(&mut said).expect("an address");
         let locks = Locks::default();
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(1).enable_all().build().expect("a runtime");
-        let bus = Builder::address(home.system_bus().as_str())
-            .serve_at(PATH, Manager(Arc::clone(&locks)))
-            .name(NAME)
-            .build();
-        let bus = runtime.block_on(bus).expect("on its bus");
-        Some(Self { _daemon: daemon, runtime, bus, locks })
+        let bus = Bus::start(home, &home.run("system_bus"), &[])?;
+        let connection = bus.connection();
+        bus.wait(async {
+            let served = Manager(Arc::clone(&locks));
+            connection.object_server().at(PATH, served).await.expect("served");
+            connection.request_name(NAME).await.expect("its name");
+        });
+        Some(Self { bus, locks })
     }
 
     /// Says that the machine is about to sleep, or that it woke.
     pub fn prepare_for_sleep(&self, before: bool) {
         let signal = "PrepareForSleep";
         let body = (before,);
-        let said = self.bus.emit_signal(None::<&str>, PATH, MANAGER, signal, &body);
-        self.runtime.block_on(said).expect("said");
+        let said = self.bus.connection().emit_signal(None::<&str>, PATH, MANAGER, signal, &body);
+        self.bus.wait(said).expect("said");
     }
 
     /// Waits until somebody asks to be waited for, so often in all.
@@ -107,12 +84,5 @@ impl Logind {
         let mut newest = newest.expect("a lock was given out");
         let end = newest.read(&mut [0]).expect("read");
         assert_eq!(end, 0, "nobody writes to it");
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

@@ -41,6 +41,13 @@ pub fn python(name: &str) -> PathBuf {
     there(folder().join(name).join("bin/python"))
 }
 
+/// Where the screens of tests that fail are left.
+pub fn pictures() -> PathBuf {
+    let folder = folder().with_file_name("pictures");
+    std::fs::create_dir_all(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    folder
+}
+
 fn there(path: PathBuf) -> PathBuf {
     assert!(
         path.exists(),

@@ -11,7 +11,11 @@ use anyhow::Result;
 use crate::cargo::{self, Programs, cargo};
 use crate::namespace::Namespace;
 use crate::peers::{self, CLAUDE_CODE, OIDC, Peer, SERVERS};
-use crate::system::{self, DBUS, IP, KEYRING, NODE, NPM, PIP, PKG_CONFIG, Tool, UNSHARE, WEBKIT};
+use crate::system::{
+    self, CHROMEDRIVER, CHROMIUM, DBUS, DESKTOP_FILES, DUNST, IMAGEMAGICK, IP, KEYRING, NODE,
+    NOTIFY_SEND, NPM, OPENBOX, PANEL, PIP, PKG_CONFIG, Tool, UNSHARE, WEBKIT, WEBKIT_DRIVER, XDG_UTILS, XDOTOOL,
+    XFCONF, XVFB,
+};
 use crate::{conformance, deny};
 
 /// How a part ended.
@@ -69,6 +73,19 @@ const NETWORK: &[&Tool] = &[&DBUS, &IP, &UNSHARE];
 const PEERS: &[&Tool] = &[&NODE, &NPM, &IP, &UNSHARE];
 const PYTHON_PEERS: &[&Tool] = &[&NODE, &NPM, &PIP, &IP, &UNSHARE];
 
+/// A screen, a bus and a window manager, and a browser that a person's program opens.
+#[rustfmt::skip]
+const BROWSER: &[&Tool] = &[
+    &NODE, &NPM, &IP, &UNSHARE, &DBUS, &XVFB, &OPENBOX, &XDOTOOL, &IMAGEMAGICK, &XDG_UTILS,
+    &DESKTOP_FILES, &CHROMIUM, &CHROMEDRIVER,
+];
+/// What a desktop has besides.
+#[rustfmt::skip]
+const DESKTOP: &[&Tool] = &[
+    &IP, &UNSHARE, &DBUS, &XVFB, &OPENBOX, &XDOTOOL, &IMAGEMAGICK, &XDG_UTILS, &DESKTOP_FILES,
+    &PANEL, &XFCONF, &DUNST, &NOTIFY_SEND, &KEYRING, &WEBKIT_DRIVER,
+];
+
 /// Everything, in the order in which it runs.
 #[rustfmt::skip]
 pub(crate) const PARTS: &[Part] = &[
@@ -93,6 +110,8 @@ pub(crate) const PARTS: &[Part] = &[
     part("soak", "several of the real Claude Code, and Lamplighter in their midst", PEERS, What::Isolated("soak", CLAUDE_CODE, 2)),
     part("oidc", "a certified authorization server, without a network", PEERS, What::Isolated("oidc", OIDC, 16)),
     part("servers", "what MCP servers are built on, without a network", PYTHON_PEERS, What::Isolated("servers", SERVERS, 16)),
+    part("browser", "Chromium at a certified authorization server, without a network", BROWSER, What::Isolated("browser", OIDC, 2)),
+    part("desktop", "what the desktop's own tests see and do", DESKTOP, What::Isolated("desktop", &[], 2)),
     part("conformance", "the official suite's sign-ins", PEERS, What::Conformance),
 ];
 

@@ -82,6 +82,111 @@ pub(crate) const KEYRING: Tool = Tool {
     brew: "(Linux only)",
 };
 
+/// A screen that nobody sees.
+pub(crate) const XVFB: Tool = Tool {
+    probe: &["Xvfb", "-help"],
+    debian: "xvfb",
+    fedora: "xorg-x11-server-Xvfb",
+    arch: "xorg-server-xvfb",
+    brew: "(Linux only)",
+};
+/// A window manager.
+pub(crate) const OPENBOX: Tool = Tool {
+    probe: &["openbox", "--version"],
+    debian: "openbox",
+    fedora: "openbox",
+    arch: "openbox",
+    brew: "(Linux only)",
+};
+/// A panel whose system tray is a `StatusNotifier` host.
+pub(crate) const PANEL: Tool = Tool {
+    probe: &["xfce4-panel", "--help"],
+    debian: "xfce4-panel",
+    fedora: "xfce4-panel",
+    arch: "xfce4-panel",
+    brew: "(Linux only)",
+};
+/// Where that panel reads its settings.
+pub(crate) const XFCONF: Tool = Tool {
+    probe: &["xfconf-query", "--version"],
+    debian: "xfconf",
+    fedora: "xfconf",
+    arch: "xfconf",
+    brew: "(Linux only)",
+};
+/// What shows notices.
+pub(crate) const DUNST: Tool = Tool {
+    probe: &["dunst", "--version"],
+    debian: "dunst",
+    fedora: "dunst",
+    arch: "dunst",
+    brew: "(Linux only)",
+};
+/// `notify-send`, which shows one.
+pub(crate) const NOTIFY_SEND: Tool = Tool {
+    probe: &["notify-send", "--version"],
+    debian: "libnotify-bin",
+    fedora: "libnotify",
+    arch: "libnotify",
+    brew: "(Linux only)",
+};
+/// A browser as people use it.
+pub(crate) const CHROMIUM: Tool = Tool {
+    probe: &["chromium", "--version"],
+    debian: "chromium",
+    fedora: "chromium",
+    arch: "chromium",
+    brew: "(Linux only)",
+};
+/// What clicks in it.
+pub(crate) const CHROMEDRIVER: Tool = Tool {
+    probe: &["chromedriver", "--version"],
+    debian: "chromium-driver",
+    fedora: "chromedriver",
+    arch: "chromium",
+    brew: "(Linux only)",
+};
+/// What clicks in the tray's window.
+pub(crate) const WEBKIT_DRIVER: Tool = Tool {
+    probe: &["WebKitWebDriver", "--help"],
+    debian: "webkit2gtk-driver",
+    fedora: "webkit2gtk-driver",
+    arch: "webkit2gtk-4.1",
+    brew: "(Linux only)",
+};
+/// `xdg-open` and `xdg-mime`.
+pub(crate) const XDG_UTILS: Tool = Tool {
+    probe: &["xdg-open", "--version"],
+    debian: "xdg-utils",
+    fedora: "xdg-utils",
+    arch: "xdg-utils",
+    brew: "(Linux only)",
+};
+/// `desktop-file-validate` and the list of who opens what.
+pub(crate) const DESKTOP_FILES: Tool = Tool {
+    probe: &["desktop-file-validate", "--help"],
+    debian: "desktop-file-utils",
+    fedora: "desktop-file-utils",
+    arch: "desktop-file-utils",
+    brew: "(Linux only)",
+};
+/// A hand on the mouse.
+pub(crate) const XDOTOOL: Tool = Tool {
+    probe: &["xdotool", "--help"],
+    debian: "xdotool",
+    fedora: "xdotool",
+    arch: "xdotool",
+    brew: "(Linux only)",
+};
+/// Pictures of the screen, and what they show.
+pub(crate) const IMAGEMAGICK: Tool = Tool {
+    probe: &["import", "-version"],
+    debian: "imagemagick",
+    fedora: "ImageMagick",
+    arch: "imagemagick",
+    brew: "(Linux only)",
+};
+
 /// `rsvg-convert`.
 pub(crate) const RSVG: Tool = Tool {
     probe: &["rsvg-convert", "--version"],
