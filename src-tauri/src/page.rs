@@ -108,16 +108,17 @@ fn make<R: Runtime>(app: &AppHandle<R>) -> tauri::Result<()> {
         .always_on_top(!pinned)
         .build()?;
     let handle = app.clone();
-    window.on_window_event(move |event| match event {
-        WindowEvent::Focused(false) => {
-            let place = handle.state::<Place>();
+    window.on_window_event(move |event| {
+        let place = handle.state::<Place>();
+        if let WindowEvent::Focused(false) = event {
             let stays = place.pinned.load(Ordering::Relaxed) || place.held.load(Ordering::Relaxed);
             if !stays {
                 close(&handle);
             }
         }
-        WindowEvent::Destroyed => handle.state::<Place>().closed(),
-        _ => {}
+        if let WindowEvent::Destroyed = event {
+            place.closed();
+        }
     });
     Ok(())
 }

@@ -19,12 +19,15 @@ use crate::{commands, notices, page, shell::Window, tray};
 
 /// Started without showing anything but the icon: at login.
 const HIDDEN: &str = "--hidden";
+/// Started on servers of its own.
+const DEMO: &str = "--demo";
 const HELP: &str = "\
-lamplighter-tray [--hidden]
+lamplighter-tray [--hidden | --demo]
 
 Keeps MCP servers signed in, with an icon in the panel. Started again it opens its window.
 
   --hidden   open no window; for the start at login
+  --demo     try it on servers of its own; nothing of yours is read or written
 
 `lamplighter` is the same without a desktop: `lamplighter keep`, `lamplighter status`.";
 
@@ -46,6 +49,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         bail!("there is no display here; `lamplighter keep` does the same without one");
     }
     let hidden = words.iter().any(|word| word == HIDDEN);
+    let demo = words.iter().any(|word| word == DEMO);
     let (bell, ticks) = desk::bell();
     let (for_second, for_setup) = (bell.clone(), bell.clone());
     let app = tauri::Builder::default()
@@ -81,6 +85,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
                 ended.exit(0);
             })?;
             tray::appear(&handle, &for_setup, !hidden);
+            if demo {
+                for_setup.ring(Tick::Act(lamplighter_core::desk::Act::Demo, None));
+            }
             if !hidden {
                 for_setup.ring(Tick::Act(lamplighter_core::desk::Act::Open, None));
             }

@@ -6,7 +6,7 @@
 pub(crate) const ALL: &str = "\
 cargo xtask COMMAND
 
-  run     build lamplighter and try it on this machine; without sign-ins, the demo
+  run     build Lamplighter and start its tray; without sign-ins, the demo
   demo    the keeper at work on servers of its own, on loopback, in a temporary home
   test    everything that CI runs
   lint    formatting, clippy, documentation, licences
@@ -17,12 +17,15 @@ cargo xtask COMMAND
 `cargo xtask COMMAND --help` says more.";
 
 pub(crate) const RUN: &str = "\
-cargo xtask run [--no-install]
+cargo xtask run [--no-install] [--yes]
 
-Builds `lamplighter` and keeps the MCP sign-ins of this machine alive, in the foreground.
-Where there is none, it says so and starts the demo, which touches nothing of yours.
+Builds Lamplighter and starts its tray, which asks before it does anything to your sign-ins. What the
+window is built with is installed where that can be done, with a word before. Without a display, or
+without those packages, the same in the foreground of this terminal. Where nothing is signed in on
+this machine, it says so and starts the demo, which touches nothing of yours.
 
-  --no-install   never install system packages; name what is missing and stop
+  --no-install   never install system packages; name what is missing and go on without the tray
+  --yes          don't ask before packages are installed with sudo
 
 Examples:
   cargo xtask run

@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
 
 mod bench;
+mod bundle;
 mod cargo;
 mod conformance;
 mod demo;
@@ -75,7 +76,7 @@ fn command(parser: &mut Parser) -> Result<bool> {
         Some(other @ (Arg::Short(_) | Arg::Long(_))) => return Err(other.unexpected().into()),
     };
     let (help, allowed): (&str, &[&str]) = match name.as_str() {
-        "run" => (help::RUN, &["no-install"]),
+        "run" => (help::RUN, &["no-install", "yes"]),
         "test" => (help::TEST, &["no-install", "list", "long"]),
         "bench" => (help::BENCH, &[]),
         "lint" => (help::LINT, &["fix", "no-install"]),
@@ -112,6 +113,9 @@ fn command(parser: &mut Parser) -> Result<bool> {
         }
         _ => {
             words.no_names()?;
+            if words.has("yes") {
+                system::agree();
+            }
             run::run(install)
         }
     }

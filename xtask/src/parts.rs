@@ -4,6 +4,7 @@
 //! Where to read next: `test`, which runs them and counts.
 
 use std::cell::OnceCell;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -13,8 +14,8 @@ use crate::namespace::Namespace;
 use crate::peers::{self, CLAUDE_CODE, OIDC, Peer, SERVERS};
 use crate::system::{
     self, CHROMEDRIVER, CHROMIUM, DBUS, DESKTOP_FILES, DUNST, IMAGEMAGICK, IP, KEYRING, NODE,
-    NOTIFY_SEND, NPM, OPENBOX, PANEL, PIP, PKG_CONFIG, Tool, UNSHARE, WEBKIT, WEBKIT_DRIVER, XDG_UTILS, XDOTOOL,
-    XFCONF, XVFB,
+    NOTIFY_SEND, NPM, OPENBOX, PANEL, PIP, PKG_CONFIG, Tool, UNSHARE, WEBKIT, WEBKIT_DRIVER,
+    XDG_UTILS, XDOTOOL, XFCONF, XVFB,
 };
 use crate::{conformance, deny};
 
@@ -49,6 +50,10 @@ enum What {
     /// A test binary that runs these peers, and therefore without any network; so many of its tests
     /// run at once.
     Isolated(&'static str, &'static [Peer], u8),
+    /// The page in a real browser, by the Node program beside its tests.
+    Page,
+    /// A test binary that runs the tray on a desktop of its own, with these peers.
+    Tray(&'static str, &'static [Peer], u8),
     /// The official conformance suite, with our client.
     Conformance,
 }
@@ -68,7 +73,8 @@ const DENY_WARNINGS: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
 /// A real keyring, where the system has the one that the tests know.
 const UNIT: &[&Tool] = if cfg!(target_os = "linux") { &[&DBUS, &KEYRING] } else { &[] };
 /// What the tray's window is built with, on systems that do not bring it.
-const WINDOW: &[&Tool] = if cfg!(target_os = "linux") { &[&PKG_CONFIG, &WEBKIT] } else { &[] };
+pub(crate) const WINDOW: &[&Tool] =
+    if cfg!(target_os = "linux") { &[&PKG_CONFIG, &WEBKIT] } else { &[] };
 const NETWORK: &[&Tool] = &[&DBUS, &IP, &UNSHARE];
 const PEERS: &[&Tool] = &[&NODE, &NPM, &IP, &UNSHARE];
 const PYTHON_PEERS: &[&Tool] = &[&NODE, &NPM, &PIP, &IP, &UNSHARE];
@@ -84,6 +90,15 @@ const BROWSER: &[&Tool] = &[
 const DESKTOP: &[&Tool] = &[
     &IP, &UNSHARE, &DBUS, &XVFB, &OPENBOX, &XDOTOOL, &IMAGEMAGICK, &XDG_UTILS, &DESKTOP_FILES,
     &PANEL, &XFCONF, &DUNST, &NOTIFY_SEND, &KEYRING, &WEBKIT_DRIVER,
+];
+
+const PAGE: &[&Tool] = &[&NODE, &NPM, &CHROMIUM];
+/// All that a person's whole desktop has.
+#[rustfmt::skip]
+const TRAY: &[&Tool] = &[
+    &NODE, &NPM, &IP, &UNSHARE, &DBUS, &XVFB, &OPENBOX, &XDOTOOL, &IMAGEMAGICK, &XDG_UTILS,
+    &DESKTOP_FILES, &CHROMIUM, &CHROMEDRIVER, &PANEL, &XFCONF, &DUNST, &NOTIFY_SEND, &KEYRING,
+    &WEBKIT_DRIVER, &PKG_CONFIG, &WEBKIT,
 ];
 
 /// Everything, in the order in which it runs.
@@ -112,6 +127,8 @@ pub(crate) const PARTS: &[Part] = &[
     part("servers", "what MCP servers are built on, without a network", PYTHON_PEERS, What::Isolated("servers", SERVERS, 16)),
     part("browser", "Chromium at a certified authorization server, without a network", BROWSER, What::Isolated("browser", OIDC, 2)),
     part("desktop", "what the desktop's own tests see and do", DESKTOP, What::Isolated("desktop", &[], 2)),
+    part("page", "the tray's page: types, every state, keyboard, contrast", PAGE, What::Page),
+    part("tray", "the tray on a real desktop, without a network", TRAY, What::Tray("tray", OIDC, 1)),
     part("conformance", "the official suite's sign-ins", PEERS, What::Conformance),
 ];
 
@@ -183,7 +200,14 @@ impl Part {
                 cargo::succeeds(&mut command)
             }
             What::Isolated(file, peers, at_once) => {
-                return isolated(file, self.tools, peers, at_once, shared);
+                return isolated(file, self.tools, peers, at_once, shared, None);
+            }
+            What::Page => page(self.tools, shared),
+            What::Tray(file, peers, at_once) => {
+                system::ensure(self.tools, shared.install)?;
+                let built = cargo::build(&["build", "-p", "lamplighter-tray"])?;
+                let tray = cargo::pick(&built, "lamplighter-tray")?;
+                return isolated(file, self.tools, peers, at_once, shared, Some(&tray));
             }
             What::Conformance => return conformance(shared),
         };
@@ -193,8 +217,8 @@ impl Part {
     /// Why it can't run here whatever is installed, if so.
     fn cannot(&self) -> Option<String> {
         match self.what {
-            What::Binary(_) | What::Cargo(..) | What::Deny => return None,
-            What::Isolated(..) | What::Conformance => {}
+            What::Binary(_) | What::Cargo(..) | What::Deny | What::Page => return None,
+            What::Isolated(..) | What::Tray(..) | What::Conformance => {}
         }
         if !cfg!(target_os = "linux") {
             return Some("network namespaces need Linux".to_owned());
@@ -211,6 +235,7 @@ fn isolated(
     peers: &[Peer],
     at_once: u8,
     shared: &Shared,
+    tray: Option<&Path>,
 ) -> Result<Outcome> {
     system::ensure(tools, shared.install)?;
     let namespace = match Namespace::find() {
@@ -223,11 +248,34 @@ fn isolated(
     // Most of their time they wait, so more of them than there are cores may run at once.
     command.args([&format!("--test-threads={at_once}"), "--nocapture"]);
     shared.tell(&mut command)?;
+    if let Some(tray) = tray {
+        command.env("LAMPLIGHTER_TRAY_BIN", tray);
+    }
     // As cargo would start it.
     command.current_dir(cargo::root().join("tests"));
     command.env("CARGO_MANIFEST_DIR", cargo::root().join("tests"));
     let passed = cargo::succeeds(&mut command)?;
     Ok(if passed { Outcome::Passed } else { Outcome::Failed })
+}
+
+/// Runs the page's tests, whose packages are put beside them first.
+fn page(tools: &[&Tool], shared: &Shared) -> Result<bool> {
+    system::ensure(tools, shared.install)?;
+    let folder = "tests/page";
+    let there = cargo::root().join(folder).join("node_modules/typescript").exists();
+    if !there {
+        anyhow::ensure!(
+            shared.install,
+            "missing: the packages of {folder}; npm ci --prefix {folder}"
+        );
+        println!("Installing the packages of {folder}");
+        cargo::must(&mut cargo::program(
+            "npm",
+            &["ci", "--no-fund", "--no-audit", "--prefix", folder],
+        ))?;
+    }
+    let mut command = cargo::program("node", &["tests/page/run.mjs", "--pictures"]);
+    cargo::succeeds(command.arg(cargo::target().join("pictures/page")))
 }
 
 /// Runs the official suite where there is only loopback; each of its runs has to pass.

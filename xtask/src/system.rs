@@ -6,8 +6,10 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::io::{IsTerminal as _, Write as _, stdin, stdout};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 
@@ -243,7 +245,7 @@ pub(crate) fn ensure(tools: &[&Tool], install: bool) -> Result<()> {
     if !install {
         bail!("missing system packages: {commands}\n{advice}");
     }
-    let Some(prefix) = apt() else {
+    let Some(prefix) = apt(&commands) else {
         bail!("missing system packages: {commands}\n{advice}");
     };
     println!("Installing system packages: {commands}");
@@ -256,8 +258,17 @@ pub(crate) fn ensure(tools: &[&Tool], install: bool) -> Result<()> {
     }
 }
 
-/// How packages are installed here without a question: the words before `apt-get`.
-fn apt() -> Option<&'static [&'static str]> {
+/// Whether a person has said yes to everything beforehand.
+static AGREED: AtomicBool = AtomicBool::new(false);
+
+/// From now on nobody is asked.
+pub(crate) fn agree() {
+    AGREED.store(true, Ordering::Relaxed);
+}
+
+/// How these packages are installed here: the words before `apt-get`. Where sudo needs a password, a
+/// person at a terminal is asked first.
+fn apt(packages: &str) -> Option<&'static [&'static str]> {
     if !found("apt-get") {
         return None;
     }
@@ -265,8 +276,22 @@ fn apt() -> Option<&'static [&'static str]> {
     if id.is_ok_and(|id| id.stdout.trim_ascii() == b"0") {
         return Some(&[]);
     }
-    let sudo = found("sudo") && quiet(Command::new("sudo").args(["-n", "true"]));
-    sudo.then_some(&["sudo", "-n"])
+    if !found("sudo") {
+        return None;
+    }
+    if quiet(Command::new("sudo").args(["-n", "true"])) {
+        return Some(&["sudo", "-n"]);
+    }
+    let asked = stdin().is_terminal() && env::var_os("CI").is_none();
+    (asked && (AGREED.load(Ordering::Relaxed) || says_yes(packages))).then_some(&["sudo"])
+}
+
+fn says_yes(packages: &str) -> bool {
+    print!("Install {packages} with sudo? [Y/n] ");
+    let mut answer = String::new();
+    let read = stdout().flush().and_then(|()| stdin().read_line(&mut answer));
+    read.is_ok_and(|count| count > 0)
+        && ["", "y", "yes"].contains(&answer.trim().to_lowercase().as_str())
 }
 
 fn apt_get(prefix: &[&str], args: &[&str], packages: &[&str]) -> Result<()> {

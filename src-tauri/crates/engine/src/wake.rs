@@ -119,6 +119,12 @@ pub fn has_route() -> bool {
         .any(|(here, there)| UdpSocket::bind(here).and_then(|socket| socket.connect(there)).is_ok())
 }
 
+/// Where the system's bus is.
+#[cfg(all(unix, not(target_os = "macos")))]
+pub(crate) fn system_bus(env: &Env) -> String {
+    logind::address(env)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -141,10 +147,4 @@ mod tests {
         assert_eq!(drift.passed(at(3_611_000 - 60_000, 3_611_000)), Some(WokeWhy::ClockStepped));
         assert_eq!(drift.passed(at(3_551_500, 3_611_000)), None);
     }
-}
-
-/// Where the system's bus is.
-#[cfg(all(unix, not(target_os = "macos")))]
-pub(crate) fn system_bus(env: &Env) -> String {
-    logind::address(env)
 }

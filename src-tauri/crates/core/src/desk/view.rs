@@ -3,12 +3,7 @@
 //! Times are absolute, in milliseconds since 1970. The page has no rule of its own: it offers what
 //! [`Row::buttons`] says and sends an [`Act`](super::Act) back.
 
-use alloc::{
-    collections::BTreeMap,
-    format,
-    string::String,
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
