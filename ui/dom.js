@@ -49,13 +49,29 @@ export function text(element, words) {
   }
 }
 
+/** @type {WeakMap<Element, string>} */
+const written = new WeakMap();
+
 /**
- * Sets a text and shows the element only if there is one.
+ * Sets a sentence in which commands stand between backticks; these become code, all else stays text.
+ * @param {Element} element
+ * @param {string} words
+ */
+export function prose(element, words) {
+  if (written.get(element) !== words) {
+    written.set(element, words);
+    const parts = words.split(/`([^`]+)`/).map((part, index) => (index % 2 ? h("code", {}, part) : part));
+    element.replaceChildren(...parts.filter((part) => part !== ""));
+  }
+}
+
+/**
+ * Sets a sentence and shows the element only if there is one.
  * @param {HTMLElement} element
  * @param {string | null} words
  */
 export function optional(element, words) {
-  text(element, words ?? "");
+  prose(element, words ?? "");
   hide(element, !words);
 }
 

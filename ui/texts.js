@@ -23,11 +23,11 @@ export const texts = {
     moment: "under a minute",
     now: "now",
     /** @param {string} count */
-    minute: (count) => `${count} min`,
+    minute: (count) => `${count}\u00a0min`,
     /** @param {string} count */
-    hour: (count) => `${count} h`,
+    hour: (count) => `${count}\u00a0h`,
     /** @param {string} count */
-    day: (count) => `${count} days`,
+    day: (count) => `${count}\u00a0days`,
   },
   /** @param {string} day @param {string} time */
   dayAndTime: (day, time) => `${day} ${time}`,
@@ -169,7 +169,7 @@ export const texts = {
     looked: "Where it looked",
     absent: "claude.ai connectors and servers with API keys don't appear: there is nothing to renew.",
     demo: "Try the demo",
-    demoWords: "Five minutes with servers of its own. It touches nothing of yours.",
+    demoWords: "Or see it at work first: the demo has servers of its own and touches nothing of yours.",
   },
 
   folder: {

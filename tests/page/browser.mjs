@@ -86,10 +86,10 @@ export class Window {
     }
     await this.devtools.send("Emulation.setEmulatedMedia", { features });
     await this.page.setViewport({ ...size, deviceScaleFactor: scale });
-    // Another fragment alone would not load the page again.
-    await this.page.goto("about:blank");
     this.complaints.length = 0;
-    await this.page.goto(`${this.origin}/dev/index.html?state=${state}${hash}`, { waitUntil: "load" });
+    // A number of its own, since another fragment alone would not load the page again.
+    this.opened = (this.opened ?? 0) + 1;
+    await this.page.goto(`${this.origin}/dev/index.html?state=${state}&opened=${this.opened}${hash}`, { waitUntil: "load" });
     await this.page.waitForFunction(() => document.querySelector("lamp-page main") && (window.dev.view === null || document.documentElement.dataset.state === "shown"));
   }
 
@@ -112,7 +112,9 @@ export class Window {
 
   /** Everything that is wrong with what is shown now, one line each. */
   async faults() {
-    await this.page.evaluate(this.axe);
+    if (!(await this.page.evaluate(() => "axe" in window))) {
+      await this.page.evaluate(this.axe);
+    }
     const found = await this.page.evaluate(async () => {
       const { violations } = await window.axe.run(document, { resultTypes: ["violations"] });
       const told = violations.flatMap(({ id, nodes }) =>

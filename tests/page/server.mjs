@@ -21,7 +21,7 @@ export async function serve() {
     }
     try {
       const body = await readFile(path);
-      response.writeHead(200, { "content-type": `${type}; charset=utf-8`, "content-security-policy": policy }).end(body);
+      response.writeHead(200, { "content-type": `${type}; charset=utf-8`, "content-security-policy": policy, "cache-control": "max-age=3600" }).end(body);
     } catch {
       response.writeHead(404).end();
     }

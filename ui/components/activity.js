@@ -2,7 +2,7 @@
 //
 // It only tells; the shell's words are shown as they came.
 
-import { h, hide, text, unique } from "../dom.js";
+import { h, hide, prose, text, unique } from "../dom.js";
 import { reconcile } from "../reconcile.js";
 import { texts } from "../texts.js";
 
@@ -36,7 +36,7 @@ export function activity() {
           if (time && who && words) {
             text(time, reader.clock(line.at));
             text(who, line.grant === null ? "" : (titles.get(line.grant) ?? line.grant));
-            text(words, line.words);
+            prose(words, line.words);
           }
         });
       }

@@ -3,7 +3,7 @@
 //
 // Each is shown where the view has something for it; none remembers anything.
 
-import { actButton, attribute, button, copyButton, h, hide, optional, text, unique } from "../dom.js";
+import { actButton, attribute, button, copyButton, h, hide, optional, prose, text, unique } from "../dom.js";
 import { reconcile } from "../reconcile.js";
 import { texts } from "../texts.js";
 import { folderAdder } from "./folders.js";
@@ -30,7 +30,7 @@ export function notes() {
     const watching = view.consent === "watch" && !view.demo ? [texts.watching] : [];
     const all = [...(view.elsewhere === null ? [] : [view.elsewhere]), ...watching, ...view.notes];
     hide(root, all.length === 0);
-    reconcile(root, all, (words) => words, (words) => h("p", { class: "note" }, words), () => {});
+    reconcile(root, all, (words) => words, () => h("p", { class: "note" }), prose);
   };
   return { root, show };
 }
@@ -46,12 +46,18 @@ export function hints() {
     reconcile(list, fresh, (hint) => `${hint.grant} ${hint.command}`, makeHint, (card, hint) => {
       const [words, line] = Array.from(card.children);
       if (words && line?.firstElementChild) {
-        text(words, hint.words);
+        prose(words, hint.words);
         text(line.firstElementChild, hint.command);
       }
     });
   };
-  return { root, show };
+  /** Puts the focus on the hint for a server; whether there is one. @param {string} grant */
+  const begin = (grant) => {
+    const copy = /** @type {HTMLElement | null} */ (list.querySelector(`[data-hint="${CSS.escape(grant)}"] button`));
+    copy?.focus();
+    return copy !== null;
+  };
+  return { root, show, begin };
 }
 
 /** @param {Hint} hint */
@@ -59,7 +65,7 @@ function makeHint(hint) {
   const words = h("p", { id: unique("hint") });
   const copy = copyButton(texts.copy, () => hint.command);
   attribute(copy, "aria-label", texts.buttonFor(texts.copy, hint.command));
-  return h("div", { class: "card hint" }, words, h("div", { class: "command" }, h("code"), copy));
+  return h("div", { class: "card hint", "data-hint": hint.grant }, words, h("div", { class: "command" }, h("code"), copy));
 }
 
 /** The question that is asked once. */
@@ -96,7 +102,7 @@ export function faults() {
     reconcile(root, broken, (store) => store.id, makeFault, (card, store) => {
       const words = card.querySelector("p");
       if (words) {
-        text(words, store.fault ?? "");
+        prose(words, store.fault ?? "");
       }
     });
   };
@@ -132,7 +138,8 @@ export function nothing() {
   );
   /** @param {View} view */
   const show = (view) => {
-    hide(root, view.rows.length > 0);
+    // What can't be read is not nothing.
+    hide(root, view.rows.length > 0 || view.stores.some((store) => store.fault !== null));
     hide(lookedAt, view.looked.length === 0);
     hide(tried, view.demo);
     reconcile(looked, view.looked, (place) => place, (place) => h("li", {}, place), () => {});

@@ -33,15 +33,15 @@ const LINES = {
   done: ["M3.8 8.4l2.8 2.8 5.6-6"],
 };
 
-/** Marks of the strip, in 8 by 16, at the foot. @type {Record<string, string[]>} */
+/** Marks of the strip, in 10 by 24, standing at the foot. @type {Record<string, string[]>} */
 const MARKS = {
-  "mark-renewed": ["M2 3h4v12H2z"],
-  "mark-client": ["M2 3h4v12H2zM3.1 4.1v9.8h1.8V4.1z"],
-  "mark-failed": ["M1.2 10.1l.9-.9L4 11.1l1.9-1.9.9.9L4.9 12l1.9 1.9-.9.9L4 12.9l-1.9 1.9-.9-.9L3.1 12z"],
-  "mark-signed_in": ["M4 9a3 3 0 1 1 0 6 3 3 0 0 1 0-6z"],
-  "mark-sign_in_failed": ["M4 8.6 7.3 15H.7zM4 11l-1.3 2.8h2.6z"],
-  "mark-restored": ["M4 8.6 7.3 15H.7z"],
-  "mark-signed_out": ["M4 9a3 3 0 1 1 0 6 3 3 0 0 1 0-6zM4 10.2a1.8 1.8 0 1 0 0 3.6 1.8 1.8 0 0 0 0-3.6z"],
+  "mark-renewed": ["M2 2h6v20H2z"],
+  "mark-client": ["M2 2h6v20H2zM3.4 3.4v17.2h3.2V3.4z"],
+  "mark-failed": ["M1 14.4 2.4 13 5 15.6 7.6 13 9 14.4 6.4 17.5 9 20.6 7.6 22 5 19.4 2.4 22 1 20.6 3.6 17.5z"],
+  "mark-signed_in": ["M5 13.6a4.2 4.2 0 1 1 0 8.4 4.2 4.2 0 0 1 0-8.4z"],
+  "mark-sign_in_failed": ["M5 13.2 9.8 22H.2zM5 16.2 2.6 20.6h4.8z"],
+  "mark-restored": ["M5 13.2 9.8 22H.2z"],
+  "mark-signed_out": ["M5 13.6a4.2 4.2 0 1 1 0 8.4 4.2 4.2 0 0 1 0-8.4zM5 15.1a2.7 2.7 0 1 0 0 5.4 2.7 2.7 0 0 0 0-5.4z"],
 };
 
 /** All symbols, to be put into the document once. */
@@ -62,7 +62,7 @@ export function symbols() {
   };
   Object.entries(FILLED).forEach(([name, paths]) => symbol(name, "0 0 16 16", paths, filled));
   Object.entries(LINES).forEach(([name, paths]) => symbol(name, "0 0 16 16", paths, lines));
-  Object.entries(MARKS).forEach(([name, paths]) => symbol(name, "0 0 8 16", paths, filled));
+  Object.entries(MARKS).forEach(([name, paths]) => symbol(name, "0 0 10 24", paths, filled));
   return defs;
 }
 

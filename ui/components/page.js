@@ -38,7 +38,7 @@ class LampPage extends HTMLElement {
   #activity = activity();
   #settings = settings();
   #main = h("main", { tabindex: "-1" });
-  #loading = h("p", { class: "loading" }, texts.loading);
+  #loading = h("h1", { class: "loading" }, texts.loading);
   #spoken = h("p", { class: "unseen", role: "status", "aria-live": "polite" });
   #ways = PAGES.map((name) => ({ name, way: this.#way(name) }));
 
@@ -49,14 +49,17 @@ class LampPage extends HTMLElement {
       send(this.#pin, { act: "pin", on });
     });
     this.addEventListener("keydown", (event) => this.#key(event));
+    this.#main.addEventListener("scroll", () => {
+      attribute(this, "data-scrolled", this.#main.scrollTop > 0 ? "" : null);
+    });
   }
 
   connectedCallback() {
     if (!this.#main.isConnected) {
       const head = h("header", {}, this.#lamp, h("div", { class: "words" }, this.#sentence, this.#next), this.#pin);
       const ways = h("nav", { "aria-label": texts.pages.label }, ...this.#ways.map(({ way }) => way));
-      this.#main.append(this.#trouble.root, this.#servers, this.#activity.root, this.#settings.root);
-      this.append(symbols(), head, this.#main, this.#loading, ways, this.#spoken);
+      this.#main.append(this.#loading, this.#trouble.root, this.#servers, this.#activity.root, this.#settings.root);
+      this.append(symbols(), head, this.#main, ways, this.#spoken);
       this.go("servers");
     }
   }
@@ -65,7 +68,7 @@ class LampPage extends HTMLElement {
   show(shown) {
     const first = this.#shown === null;
     this.#shown = shown;
-    const { view, reader } = shown;
+    const { view } = shown;
     this.#keepingFocus(() => {
       this.#lamp.show(view.shape);
       text(this.#sentence, view.sentence);
@@ -73,8 +76,7 @@ class LampPage extends HTMLElement {
       if (document.title !== title) {
         document.title = title;
       }
-      const next = view.rows.map((row) => row.next_renewal_at ?? 0).filter((at) => at > reader.now);
-      text(this.#next, next.length > 0 ? texts.next(reader.length(Math.min(...next) - reader.now)) : texts.name);
+      text(this.#next, next(shown));
       attribute(this.#pin, "aria-pressed", String(view.pinned));
       this.#servers.show(shown);
       this.#activity.show(shown);
@@ -120,15 +122,11 @@ class LampPage extends HTMLElement {
 
   /** Opens a row and brings it forward; whether it is there. @param {string} id */
   #bring(id) {
-    const row = this.#servers.find(id);
-    if (!row) {
+    if (!this.#servers.find(id)) {
       return false;
     }
     this.go("servers");
-    row.open(true);
-    row.scrollIntoView({ block: "nearest" });
-    row.first.focus();
-    return true;
+    return this.#servers.bring(id);
   }
 
   /** Where the focus is when the page opens: on what needs a person first, else in the list. */
@@ -170,6 +168,13 @@ class LampPage extends HTMLElement {
     const to = visible(had) ? had : (this.#servers.find(grant)?.toggle ?? this.#main);
     to.focus({ preventScroll: true });
   }
+}
+
+/** The line below the sentence: when something happens next, if Lamplighter is to do it. @param {Shown} shown */
+function next({ view, reader }) {
+  const times = view.rows.map((row) => row.next_renewal_at ?? 0).filter((at) => at > reader.now);
+  const kept = view.consent === "keep" || view.demo;
+  return kept && times.length > 0 ? texts.next(reader.length(Math.min(...times) - reader.now)) : texts.name;
 }
 
 customElements.define("lamp-page", LampPage);

@@ -71,7 +71,7 @@ class PastStrip extends HTMLElement {
     );
     reconcile(
       this.#legend,
-      [...new Set(past.map(mark))],
+      Object.keys(texts.mark).filter((name) => past.some((one) => mark(one) === name)),
       (name) => name,
       (name) => h("span", { class: "key" }, drawing(`mark-${name}`, "drawn"), texts.mark[name] ?? name),
       () => {},

@@ -21,7 +21,7 @@ class ServerRow extends HTMLElement {
   #reviewing = false;
   #lamp = lamp();
   #name = h("span", { class: "name" });
-  #phrase = h("span", { class: "phrase" });
+  #phrase = h("p", { class: "phrase", id: unique("phrase") });
   #toggle = h("button", { type: "button", class: "toggle", "aria-expanded": "false" });
   #likeliest = h("div", { class: "likeliest" });
   #life = lifeBar();
@@ -31,7 +31,7 @@ class ServerRow extends HTMLElement {
 
   constructor() {
     super();
-    this.#toggle.append(this.#lamp, h("span", { class: "words" }, this.#name, this.#phrase));
+    this.#toggle.append(this.#lamp, this.#name);
     this.#toggle.addEventListener("click", () => this.open(!this.#open));
     this.addEventListener("review", () => {
       this.review();
@@ -47,8 +47,9 @@ class ServerRow extends HTMLElement {
     if (!this.#toggle.isConnected) {
       attribute(this, "role", "listitem");
       attribute(this.#toggle, "aria-controls", this.#details.id);
+      attribute(this.#toggle, "aria-describedby", this.#phrase.id);
       const head = h("div", { class: "head" }, this.#toggle, this.#likeliest, drawing("open", "icon chevron"));
-      this.append(head, this.#life, this.#signIn, this.#review, this.#details);
+      this.append(h("div", { class: "top" }, head, this.#phrase), this.#life, this.#signIn, this.#review, this.#details);
     }
   }
 
@@ -57,9 +58,9 @@ class ServerRow extends HTMLElement {
     return this.#toggle;
   }
 
-  /** What a person most likely came for. */
+  /** What a person most likely came for: the button if it stands out, so that Enter can't cancel or renew by mistake. */
   get first() {
-    return /** @type {HTMLElement} */ (this.#likeliest.firstElementChild ?? this.#toggle);
+    return /** @type {HTMLElement} */ (this.#likeliest.querySelector(".primary") ?? this.#toggle);
   }
 
   /** @param {Row} row @param {Shown} shown */
@@ -117,9 +118,12 @@ class ServerRow extends HTMLElement {
   }
 }
 
-/** A button that a person is waited for stands out. @param {Row} row */
+/** A button that a person is waited for stands out; one that is only there stands back. @param {Row} row */
 function look(row) {
-  return row.shape === "alert" || row.shape === "hollow" || row.exit === 12 ? "primary" : "plain";
+  if (row.shape === "alert") {
+    return "primary";
+  }
+  return row.shape === "lit" ? "quiet" : "plain";
 }
 
 customElements.define("server-row", ServerRow);

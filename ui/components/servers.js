@@ -74,6 +74,17 @@ class ServerList extends HTMLElement {
     hide(this.#all, [this.#checkAll, this.#pauseAll, this.#resumeAll].every((one) => one.hidden));
   }
 
+  /** Opens a row and brings it forward, with what open sessions need first; whether it is there. @param {string} id */
+  bring(id) {
+    const row = this.#rows.get(id);
+    row?.open(true);
+    row?.scrollIntoView({ block: "nearest" });
+    if (row && !this.#hints.begin(id)) {
+      row.first.focus();
+    }
+    return row !== undefined;
+  }
+
   /** The row of a server, where there is one. @param {string} id */
   find(id) {
     return this.#rows.get(id);

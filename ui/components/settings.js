@@ -3,7 +3,7 @@
 // A switch shows what the shell says is set; what a person chose counts when the next view says so.
 // Removing Lamplighter asks once more, the safe answer first.
 
-import { actButton, attribute, button, h, hide, optional, send, text, unique } from "../dom.js";
+import { actButton, attribute, button, h, hide, optional, prose, send, text, unique } from "../dom.js";
 import { reconcile } from "../reconcile.js";
 import { texts } from "../texts.js";
 import { addedFolder, folderAdder } from "./folders.js";
@@ -120,7 +120,7 @@ function fillStore(item, store) {
     text(place, store.place);
     optional(fault, store.fault);
     hide(advice, store.advice.length === 0);
-    reconcile(advice, store.advice, (words) => words, (words) => h("li", {}, words), () => {});
+    reconcile(advice, store.advice, (words) => words, () => h("li"), prose);
   }
 }
 

@@ -2,7 +2,7 @@
 //
 // It must not know the page's address: that goes to the clipboard when asked for, and nowhere else.
 
-import { actButton, attribute, h, hide, optional, text } from "../dom.js";
+import { actButton, attribute, h, hide, optional } from "../dom.js";
 import { reconcile } from "../reconcile.js";
 import { texts } from "../texts.js";
 import { drawing } from "./lamp.js";
@@ -44,7 +44,8 @@ class SignInProgress extends HTMLElement {
         attribute(item, "aria-current", index === at ? "step" : null);
       },
     );
-    text(this.#step, texts.signIn.step(now.step));
+    // While it waits, the row says so already.
+    optional(this.#step, now.waiting ? null : texts.signIn.step(now.step));
     optional(this.#named, asks(now));
     optional(this.#comes, now.waiting ? (now.scheme ? texts.signIn.scheme : texts.signIn.loopback) : null);
     hide(this.#copy, !now.waiting);

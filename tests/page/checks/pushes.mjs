@@ -44,7 +44,7 @@ export async function checks({ check, window }) {
     assert.deepEqual(await window.focused(), {
       tag: "button",
       row: "claude-code/slack",
-      name: "SlackRenewing…",
+      name: "Slack",
       button: null,
       toggle: true,
     });
@@ -99,7 +99,7 @@ export async function checks({ check, window }) {
     await window.open("all-well");
     await page.evaluate(() => window.dev.push({ ...window.dev.view, seq: 0, sentence: "Old" }));
     await page.evaluate(() => window.dev.push({ ...window.dev.view, sentence: "Same age" }));
-    assert.equal(await page.$eval("h1", (title) => title.textContent), "All 5 servers are signed in");
+    assert.equal(await page.$eval("header h1", (title) => title.textContent), "All 5 servers are signed in");
   });
 
   await check("a change of health is said once, and nothing else ever", async () => {

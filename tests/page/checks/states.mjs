@@ -16,6 +16,7 @@ export async function checks({ check, window, pictures }) {
   /** @param {string} name */
   const picture = async (name) => {
     if (pictures) {
+      await page.mouse.move(1, 1);
       await page.screenshot({ path: join(pictures, `${name}.png`) });
     }
   };

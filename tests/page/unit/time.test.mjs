@@ -15,7 +15,7 @@ const utc = reader(NOW, "en-GB", "UTC");
 
 test("a length is told in its largest unit of which there are two", () => {
   const told = [0, 59_000, MINUTE, 119 * MINUTE, 2 * HOUR, 47 * HOUR, 2 * DAY, 400 * DAY].map(utc.length);
-  assert.deepEqual(told, ["under a minute", "under a minute", "1 min", "119 min", "2 h", "47 h", "2 days", "400 days"]);
+  assert.deepEqual(told, ["under a minute", "under a minute", "1\u00a0min", "119\u00a0min", "2\u00a0h", "47\u00a0h", "2\u00a0days", "400\u00a0days"]);
 });
 
 test("a moment today is a time of day, another day has its day, another year its year", () => {
@@ -49,7 +49,7 @@ test("a heading names the day", () => {
 });
 
 test("a phrase puts words to its times, and a time gone by is no length at all", () => {
-  assert.equal(utc.phrase(["Signed in · renews in ", { in: NOW + 3 * HOUR }]), "Signed in · renews in 3 h");
+  assert.equal(utc.phrase(["Signed in · renews in ", { in: NOW + 3 * HOUR }]), "Signed in · renews in 3\u00a0h");
   assert.equal(utc.phrase(["next try ", { at: NOW + HOUR }]), "next try 10:42");
   assert.equal(utc.phrase(["renews in ", { in: NOW - HOUR }]), "renews in under a minute");
 });
