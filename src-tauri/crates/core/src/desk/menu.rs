@@ -169,32 +169,30 @@ mod tests {
     use super::*;
     use crate::desk::notices::tests::{row, snapshot};
 
-    fn text(items: &[Item], depth: usize, out: &mut String) {
-        for item in items {
-            let indent = "  ".repeat(depth);
-            match item {
-                Item::Line { label, act: Some(act) } => {
-                    let act = serde_json::to_string(act).unwrap();
-                    out.push_str(&format!("{indent}{label}   {act}\n"));
-                }
-                Item::Line { label, act: None } => out.push_str(&format!("{indent}({label})\n")),
-                Item::Tick { label, on, .. } => {
-                    out.push_str(&format!("{indent}[{}] {label}\n", if *on { 'x' } else { ' ' }));
-                }
-                Item::Sub { label, items } => {
-                    out.push_str(&format!("{indent}{label} >\n"));
-                    text(items, depth + 1, out);
-                }
-                Item::Separator => out.push_str(&format!("{indent}---\n")),
+    fn lines(items: &[Item], depth: usize) -> Vec<String> {
+        let indent = "  ".repeat(depth);
+        let one = |item: &Item| match item {
+            Item::Line { label, act: Some(act) } => {
+                let act = serde_json::to_string(act).unwrap();
+                vec![format!("{indent}{label}   {act}")]
             }
-        }
+            Item::Line { label, act: None } => vec![format!("{indent}({label})")],
+            Item::Tick { label, on, .. } => {
+                vec![format!("{indent}[{}] {label}", if *on { 'x' } else { ' ' })]
+            }
+            Item::Sub { label, items } => {
+                let below = lines(items, depth + 1);
+                [format!("{indent}{label} >")].into_iter().chain(below).collect()
+            }
+            Item::Separator => vec![format!("{indent}---")],
+        };
+        items.iter().flat_map(one).collect()
     }
 
     fn shown(snapshot: &Snapshot, consent: view::Consent) -> String {
         let around = Around { consent, demo: false, start_at_login: Some(false) };
-        let mut out = String::new();
-        text(&menu(snapshot, around, |at| format!("@{}", at.0)), 0, &mut out);
-        out
+        let menu = menu(snapshot, around, |at| format!("@{}", at.0));
+        lines(&menu, 0).into_iter().map(|line| line + "\n").collect()
     }
 
     #[test]

@@ -330,7 +330,18 @@ pub(super) mod tests {
             Health::RetryingEnded => Situation::RetryingEnded { since: Wall(0), next: None },
             Health::Refreshing => Situation::Refreshing,
             Health::StoreBroken => Situation::Saving { why: "the disk is full".into(), next: None },
-            _ => Situation::Healthy { ends, next: ends, due: None },
+            Health::Healthy
+            | Health::Retrying
+            | Health::Offline
+            | Health::SigningIn
+            | Health::Refused
+            | Health::ApprovalRequired
+            | Health::NotSignedIn
+            | Health::NoRefreshToken
+            | Health::StandingBy
+            | Health::Paused
+            | Health::StoreLocked
+            | Health::Unknown => Situation::Healthy { ends, next: ends, due: None },
         };
         let shown = show(&situation, name, "Claude Code");
         Row {
