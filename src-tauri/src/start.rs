@@ -48,6 +48,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     if !has_display() {
         bail!("there is no display here; `lamplighter keep` does the same without one");
     }
+    start_lean(&words)?;
     let hidden = words.iter().any(|word| word == HIDDEN);
     let demo = words.iter().any(|word| word == DEMO);
     let (bell, ticks) = desk::bell();
@@ -147,6 +148,26 @@ fn may_register() -> bool {
 
 fn is_link(word: &str) -> bool {
     word.get(..16).is_some_and(|start| start.eq_ignore_ascii_case("dev.lamplighter:"))
+}
+
+/// WebKit's faster way to the screen costs some 55 MB that a page of rows does not need. It is chosen
+/// by the environment, which a running program cannot change safely: it starts itself once more.
+#[cfg(target_os = "linux")]
+fn start_lean(words: &[String]) -> anyhow::Result<()> {
+    use std::os::unix::process::CommandExt;
+    const LEAN: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
+    if std::env::var_os(LEAN).is_some() {
+        return Ok(());
+    }
+    let mut again = std::process::Command::new(std::env::current_exe()?);
+    let fault = again.args(words).env(LEAN, "1").exec();
+    Err(anyhow::Error::new(fault).context("starting again"))
+}
+
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+const fn start_lean(_words: &[String]) -> anyhow::Result<()> {
+    Ok(())
 }
 
 /// On Linux a window system must be named; elsewhere it is there.
