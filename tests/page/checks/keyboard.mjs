@@ -158,8 +158,10 @@ async function reached(page) {
     window.unseen = [];
     document.addEventListener("focusin", ({ target }) => {
       window.reached.add(target);
-      const { outlineStyle, outlineWidth } = getComputedStyle(target);
-      if (window.stops.includes(target) && (outlineStyle === "none" || parseFloat(outlineWidth) < 2)) {
+      // A row's ring is drawn around all that opens it.
+      const rings = [getComputedStyle(target), getComputedStyle(target, "::after")];
+      const seen = rings.some((ring) => ring.outlineStyle !== "none" && parseFloat(ring.outlineWidth) >= 2);
+      if (window.stops.includes(target) && !seen) {
         window.unseen.push(target.outerHTML.slice(0, 90));
       }
     });
