@@ -48,7 +48,8 @@ class LampPage extends HTMLElement {
       const on = !this.#shown?.view.pinned;
       send(this.#pin, { act: "pin", on });
     });
-    this.addEventListener("keydown", (event) => this.#key(event));
+    // Also where nothing on the page has the focus yet.
+    document.addEventListener("keydown", (event) => this.#key(event));
     this.#main.addEventListener("scroll", () => {
       attribute(this, "data-scrolled", this.#main.scrollTop > 0 ? "" : null);
     });
