@@ -28,3 +28,5 @@ pub mod session;
 pub mod sign_in;
 pub mod stage;
 pub mod store;
+#[cfg(target_os = "linux")]
+pub mod terminal;

@@ -91,6 +91,16 @@ Examples:
 
 The old sign-in stays until the new one is saved. Exit code 0: signed in; 10: not.")]
     Reconnect(Reconnect),
+    /// Sign out: the entry leaves the client's store, and the server is asked to end the sign-in.
+    #[command(after_help = "\
+Examples:
+  lamplighter sign-out slack               says what will happen, and asks
+  lamplighter sign-out slack --yes --json
+  lamplighter sign-out slack --no-revoke   the sign-in stays valid at its server
+
+The server is asked (RFC 7009) only once the store has let the entry go, and only at the address that
+the sign-in is pinned to. A configured server can be signed in to again at any time.")]
+    SignOut(SignOut),
     /// Accept that a server now signs in at another address.
     #[command(after_help = "\
 Examples:
@@ -259,6 +269,23 @@ pub(crate) enum Redirect {
     Scheme,
     /// A port on this machine.
     Loopback,
+}
+
+/// `sign-out`.
+#[derive(Debug, Args)]
+pub(crate) struct SignOut {
+    /// Which server.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Leave the sign-in valid at its server.
+    #[arg(long)]
+    pub no_revoke: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// One JSON event a line, then the status document; needs --yes.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `trust`.

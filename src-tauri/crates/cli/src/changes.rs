@@ -71,6 +71,8 @@ impl Changes {
             | Event::Checked { .. }
             | Event::VerdictWithdrawn { .. }
             | Event::Restored { .. }
+            | Event::Revocation { .. }
+            | Event::SignOutFailed { .. }
             | Event::NoticeWithdrawn { .. } => return,
         };
         self.tell(name, id, None, notice, snapshot);

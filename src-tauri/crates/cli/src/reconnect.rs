@@ -233,6 +233,8 @@ impl Teller {
             | Event::VerdictWithdrawn { .. }
             | Event::Restored { .. }
             | Event::SignedOut { .. }
+            | Event::Revocation { .. }
+            | Event::SignOutFailed { .. }
             | Event::Notice(_)
             | Event::NoticeWithdrawn { .. } => {}
         }

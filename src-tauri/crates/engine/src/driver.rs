@@ -504,6 +504,7 @@ impl Driver {
                 | Effect::Send { .. }
                 | Effect::Journal { .. }
                 | Effect::Write { .. }
+                | Effect::Remove { .. }
                 | Effect::ReadBack { .. }
                 | Effect::Unlock { .. }
                 | Effect::Fetch { .. }

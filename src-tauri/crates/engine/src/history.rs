@@ -116,6 +116,8 @@ impl Happening {
             | Event::SigningIn { .. }
             | Event::Unchanged { .. }
             | Event::Checked { .. }
+            | Event::Revocation { .. }
+            | Event::SignOutFailed { .. }
             | Event::Notice(_)
             | Event::NoticeWithdrawn { .. } => None,
         }

@@ -9,7 +9,7 @@ use crate::{
     http,
     ids::{Door, GrantId, MarkKey, StoreId, Ticket},
     journal::{JournalFault, Record},
-    keeper::ProbeFinding,
+    keeper::{AtServer, ProbeFinding},
     oauth::authorize::Entropy,
     profile::Profiles,
     secret::Secret,
@@ -117,7 +117,7 @@ pub enum Outcome {
     Kept(Result<(), JournalFault>),
     /// Of Send.
     Answered(Result<http::Answer, SendFault>),
-    /// Of Write.
+    /// Of Write and Remove.
     Wrote(Result<Written, StoreFault>),
     /// Of Unlock.
     Unlocked,
@@ -162,6 +162,22 @@ pub enum Action {
     Reconnect(Reconnect),
     /// Give a sign-in up that waits for the browser.
     CancelSignIn(GrantId),
+    /// Sign out: the entry leaves its store, and its server is asked to end the grant.
+    SignOut(SignOut),
+}
+
+/// A wish to sign out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SignOut {
+    /// The grant.
+    pub grant: GrantId,
+    /// Whether its server is asked to end it (RFC 7009).
+    #[serde(default = "yes")]
+    pub revoke: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// A wish to sign in.
@@ -212,6 +228,7 @@ impl Action {
             | Self::Trust(id)
             | Self::CancelSignIn(id) => Some(id),
             Self::Reconnect(wish) => Some(&wish.grant),
+            Self::SignOut(wish) => Some(&wish.grant),
             Self::RenewDue => None,
         }
     }
@@ -318,6 +335,23 @@ pub enum Event {
     SignedOut {
         /// The grant.
         grant: GrantId,
+    },
+    /// A person signed out, the store has let the entry go, and this came of asking the server to
+    /// end the grant.
+    Revocation {
+        /// The grant.
+        grant: GrantId,
+        /// What came of it.
+        outcome: AtServer,
+    },
+    /// A sign-out did not succeed.
+    SignOutFailed {
+        /// The grant.
+        grant: GrantId,
+        /// A stable code.
+        code: String,
+        /// In words, without content.
+        why: String,
     },
     /// A person should know, once.
     Notice(crate::keeper::Notice),

@@ -16,7 +16,7 @@
 //!
 //! Read next: `see` (what a look at a store means), `plan` (what starts when), `flight` (one
 //! refresh), `spare` (what the journal holds afterwards), `verdict` (the client's own cache),
-//! `stand_by` (when renewing would do harm).
+//! `stand_by` (when renewing would do harm), `signing` and `signing_out`.
 
 mod effect;
 mod failure;
@@ -30,6 +30,7 @@ mod probing;
 mod schedule;
 mod see;
 mod signing;
+mod signing_out;
 mod spare;
 mod stand_by;
 #[cfg(test)]
@@ -46,9 +47,11 @@ pub use effect::Effect;
 pub use failure::Failure;
 pub use grant::ProbeFinding;
 pub use input::{
-    Action, Event, Input, Mode, Opening, Outcome, Reconnect, SendFault, SignInMeans, WokeWhy,
+    Action, Event, Input, Mode, Opening, Outcome, Reconnect, SendFault, SignInMeans, SignOut,
+    WokeWhy,
 };
 pub use notice::{Notice, NoticeAction, NoticeCode, Severity};
+pub use signing_out::AtServer;
 
 use crate::{
     facts::{Facts, GrantFacts},
@@ -60,6 +63,7 @@ use crate::{
 use flight::Flight;
 use grant::Grant;
 use signing::Running;
+use signing_out::Leaving;
 use spare::Spare;
 
 /// A sleep that was announced and never ended is over after this.
@@ -91,6 +95,8 @@ enum Pending {
     Rewrite(RecordId),
     /// A revocation: its answer changes nothing.
     Revoke,
+    /// A revocation that somebody waits for.
+    SignOut(Target),
     /// A verdict being withdrawn.
     Withdraw(StoreId, String),
     /// A step of a sign-in.
@@ -125,6 +131,7 @@ pub struct Keeper {
     spares: BTreeMap<RecordId, Spare>,
     sign_ins: BTreeMap<SignInId, Running>,
     sign_in_means: SignInMeans,
+    sign_outs: BTreeMap<Target, Leaving>,
     relooks: BTreeMap<StoreId, Boot>,
     notices: BTreeMap<String, Notice>,
     pending: BTreeMap<Ticket, Pending>,
@@ -157,6 +164,7 @@ impl Keeper {
             spares: BTreeMap::new(),
             sign_ins: BTreeMap::new(),
             sign_in_means: opening.sign_in_means,
+            sign_outs: BTreeMap::new(),
             relooks: BTreeMap::new(),
             notices: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -187,6 +195,7 @@ impl Keeper {
             Input::RememberFailed(_) => self.remembered = Facts::default(),
         }
         self.end_sign_ins();
+        self.plan_sign_outs();
         self.plan();
         self.plan_verdicts();
         self.tell_notices();
@@ -207,12 +216,15 @@ impl Keeper {
             || self.grants.values().any(|grant| grant.asked != grant::Asked::No)
             || self.spares.values().any(Spare::is_owed)
             || !self.sign_ins.is_empty()
+            || !self.sign_outs.is_empty()
     }
 
     /// Whether nothing that was asked for this grant is still open.
     pub fn is_settled(&self, id: &GrantId) -> bool {
         let signing_in = self.sign_ins.values().any(|running| running.is_for(id));
+        let signing_out = self.sign_outs.values().any(|leaving| leaving.is_for(id));
         !signing_in
+            && !signing_out
             && self.target_of(id).is_none_or(|target| {
                 let asked = self.grants.get(&target).is_some_and(|g| g.asked != grant::Asked::No);
                 !asked && !self.is_weighing(&target)
@@ -251,6 +263,7 @@ impl Keeper {
             Pending::ProbeSpare(record) => self.spare_probed(&record, &outcome),
             Pending::Withdraw(store, server) => self.withdrawn(store, server, outcome),
             Pending::SignIn(id) => self.sign_in_done(id, outcome),
+            Pending::SignOut(target) => self.revoked(&target, &outcome),
             Pending::Probe(target, verdict) => self.probed(&target, verdict, outcome),
         }
     }
@@ -274,6 +287,7 @@ impl Keeper {
             Action::Trust(id) => self.approve(&id),
             Action::Reconnect(wish) => self.reconnect(&wish),
             Action::CancelSignIn(id) => self.cancel_sign_in(&id),
+            Action::SignOut(wish) => self.sign_out(&wish),
         }
     }
 

@@ -26,8 +26,8 @@ use crate::{
         discovery::SignInFault,
     },
     secret::Secret,
-    snapshot::SigningIn,
     signin::{Gained, Next, Page, PortFault, SignIn, SignInFailure, Stored, Subject},
+    snapshot::SigningIn,
     store::{Entry, LeftAlone, NewTokens, SignInConfig},
     time::{Boot, Millis},
 };
@@ -82,6 +82,10 @@ impl Keeper {
                 return self.tell_failed(grant, &failure);
             }
         };
+        if self.sign_outs.contains_key(&target) {
+            let failure = SignInFailure::Impossible("it is being signed out".into());
+            return self.tell_failed(grant, &failure);
+        }
         let older: Vec<SignInId> = self.sign_ins_of(&target);
         for id in older {
             self.fail_sign_in(id, &SignInFailure::Cancelled);
@@ -110,6 +114,11 @@ impl Keeper {
     pub(super) fn cancel_sign_in(&mut self, grant: &GrantId) {
         let ids: Vec<SignInId> =
             self.sign_ins.iter().filter(|(_, r)| r.grant == *grant).map(|(id, _)| *id).collect();
+        self.cancel_sign_ins(ids);
+    }
+
+    /// Ends those of them that wait for the browser.
+    pub(super) fn cancel_sign_ins(&mut self, ids: Vec<SignInId>) {
         for id in ids {
             if self.sign_ins.get(&id).is_some_and(Running::can_end) {
                 self.fail_sign_in(id, &SignInFailure::Cancelled);
@@ -136,10 +145,14 @@ impl Keeper {
         };
         let facts = self.facts.grants.get(&target);
         let kept = facts.and_then(|facts| facts.registration.clone());
-        // Its secret is in the entry alone; without the entry the registration is not ours any more.
-        let kept = kept.zip(entry.and_then(|e| e.client.clone())).and_then(|(mut kept, client)| {
-            kept.secret = client.secret;
-            (kept.client_id == client.id).then_some(kept)
+        // A secret is in the entry alone: without the entry only a client that has none is left.
+        let kept = kept.and_then(|mut kept| match entry {
+            Some(entry) => {
+                let client = entry.client.clone()?;
+                kept.secret = client.secret;
+                (kept.client_id == client.id).then_some(kept)
+            }
+            None => kept.is_public().then_some(kept),
         });
         let issuer_redirects = self.facts.grants.values().find_map(|f| f.redirect.clone());
         let subject = Subject {
@@ -186,7 +199,7 @@ impl Keeper {
         Ok((target, server.name.clone(), server.url.clone(), server.sign_in.clone(), None))
     }
 
-    fn sign_ins_of(&self, target: &Target) -> Vec<SignInId> {
+    pub(super) fn sign_ins_of(&self, target: &Target) -> Vec<SignInId> {
         self.sign_ins.iter().filter(|(_, r)| r.target == *target).map(|(id, _)| *id).collect()
     }
 

@@ -14,6 +14,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod asking;
 mod signing;
+mod signing_out;
 mod waking;
 
 use proptest::prelude::*;
@@ -25,7 +26,10 @@ use crate::{
     ids::EntryKey,
     journal::Record,
     secret::Secret,
-    store::{AuthVerdict, ClientCredentials, Entry, SignInConfig, TokenPair, Wiper, Written},
+    store::{
+        AuthVerdict, ClientCredentials, ConfiguredServer, Entry, SignInConfig, TokenPair, Wiper,
+        Written,
+    },
     time::{Millis, Wall},
 };
 
@@ -66,6 +70,7 @@ struct Server {
     weather: VecDeque<Weather>,
     presented: Vec<(Boot, String)>,
     revoked: Vec<String>,
+    revokes_at: &'static str,
     moved_to: Option<&'static str>,
 }
 
@@ -90,12 +95,19 @@ struct World {
     knows_own_scopes_only: bool,
     /// Ports that somebody else has.
     taken: BTreeSet<u16>,
+    /// How many clients were registered.
+    registrations: usize,
     invitations: Vec<crate::signin::Invitation>,
     pages: Vec<crate::signin::Page>,
     /// Performed before the process ends, if it does.
     steps_left: Option<usize>,
     /// The user or the client acts while a request is out.
     during_send: Option<fn(&mut World)>,
+    /// The same while an entry is being removed.
+    during_remove: Option<fn(&mut World)>,
+    /// Flights that hold locks.
+    locked: BTreeSet<FlightId>,
+    revoked_under_a_lock: bool,
     /// Refresh tokens whose success was written down: never to be presented again.
     known_spent: BTreeSet<String>,
     /// The newest refresh token that reached the keeper, until somebody newer stands in the store.
@@ -148,6 +160,7 @@ impl World {
                 weather: VecDeque::new(),
                 presented: vec![],
                 revoked: vec![],
+                revokes_at: "https://as.example/revoke",
                 moved_to: None,
             },
             journal: BTreeMap::new(),
@@ -162,10 +175,14 @@ impl World {
             scheme_served: false,
             knows_own_scopes_only: false,
             taken: BTreeSet::new(),
+            registrations: 0,
             invitations: vec![],
             pages: vec![],
             steps_left: None,
             during_send: None,
+            during_remove: None,
+            locked: BTreeSet::new(),
+            revoked_under_a_lock: false,
             known_spent: BTreeSet::new(),
             received: None,
             wiper: None,
@@ -269,8 +286,10 @@ impl World {
 
     fn perform(&mut self, effect: Effect) -> Option<(Ticket, Outcome)> {
         Some(match effect {
-            Effect::Lock { ticket, .. } => {
-                (ticket, Outcome::Locked(self.lock_faults.pop_front().map_or(Ok(()), Err)))
+            Effect::Lock { ticket, flight, .. } => {
+                let locked = self.lock_faults.pop_front().map_or(Ok(()), Err);
+                self.locked.extend(locked.is_ok().then_some(flight));
+                (ticket, Outcome::Locked(locked))
             }
             Effect::Read { ticket, stores, .. } | Effect::ReadBack { ticket, stores, .. } => {
                 let views = stores.into_iter().map(|store| (store, Ok(self.view()))).collect();
@@ -296,7 +315,14 @@ impl World {
                 let fault = self.write_faults.pop_front();
                 (ticket, Outcome::Wrote(fault.map_or_else(|| Ok(self.write(&change)), Err)))
             }
-            Effect::Unlock { ticket, .. } => (ticket, Outcome::Unlocked),
+            Effect::Remove { ticket, key, expect, .. } => {
+                let fault = self.write_faults.pop_front();
+                (ticket, Outcome::Wrote(fault.map_or_else(|| Ok(self.remove(&key, &expect)), Err)))
+            }
+            Effect::Unlock { ticket, flight } => {
+                self.locked.remove(&flight);
+                (ticket, Outcome::Unlocked)
+            }
             Effect::Fetch { ticket, request } => {
                 (ticket, Outcome::Fetched(Ok(self.metadata(&request))))
             }
@@ -387,8 +413,22 @@ impl World {
         Written::Saved
     }
 
+    fn remove(&mut self, key: &EntryKey, expect: &TokenPair) -> Written {
+        if let Some(act) = self.during_remove.take() {
+            act(self);
+        }
+        match self.entries.get(key) {
+            None => return Written::Gone,
+            Some(entry) if entry.pair != *expect => return Written::Conflict(entry.pair.clone()),
+            Some(_) => {}
+        }
+        self.entries.remove(key);
+        Written::Saved
+    }
+
     fn metadata(&mut self, request: &crate::http::Request) -> Answer {
         if request.url.ends_with("/revoke") {
+            self.revoked_under_a_lock |= !self.locked.is_empty();
             let form: BTreeMap<_, _> =
                 url::form_urlencoded::parse(&request.body).into_owned().collect();
             self.server.revoked.push(form["token"].clone());
@@ -406,10 +446,11 @@ impl World {
             200,
             format!(
                 r#"{{"issuer":"https://as.example","token_endpoint":"{origin}/token",
-                    "revocation_endpoint":"https://as.example/revoke",
+                    "revocation_endpoint":"{}",
                     "registration_endpoint":"https://as.example/register",
                     "authorization_endpoint":"https://as.example/authorize",
-                    "code_challenge_methods_supported":["S256"]}}"#
+                    "code_challenge_methods_supported":["S256"]}}"#,
+                self.server.revokes_at
             ),
         )
     }

@@ -121,6 +121,7 @@ impl Keeper {
             | Pending::Forget
             | Pending::Rewrite(_)
             | Pending::SignIn(_)
+            | Pending::SignOut(_)
             | Pending::Revoke
             | Pending::ProbeSpare(_) => false,
         });

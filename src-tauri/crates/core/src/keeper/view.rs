@@ -197,7 +197,7 @@ impl Keeper {
             let next = spare.next_at().map(|at| self.now.wall + self.now.boot.until(at));
             return Situation::Saving { why, next };
         }
-        if grant.flight.is_some() {
+        if grant.flight.is_some() && !self.sign_outs.contains_key(target) {
             return Situation::Refreshing;
         }
         let ended = grant.has_ended(self.now);

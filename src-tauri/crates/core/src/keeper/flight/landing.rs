@@ -67,6 +67,9 @@ impl Keeper {
         let Some(ending) = flight.ending.clone() else {
             return;
         };
+        if let Work::SignOut(_) = &flight.work {
+            return self.sign_out_landed(flight, &ending);
+        }
         for target in &flight.targets {
             match &ending {
                 Ending::Saved => self.landed_saved(target, &flight),

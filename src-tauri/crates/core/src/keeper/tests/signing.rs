@@ -4,7 +4,6 @@ use super::*;
 use crate::{
     ids::Door,
     signin::{Page, RedirectWish},
-    store::{ConfiguredServer, SignInConfig},
 };
 
 impl World {
@@ -17,6 +16,7 @@ impl World {
             if self.knows_own_scopes_only && body.get("scope").is_some() {
                 return Some(answer(400, r#"{"error":"invalid_client_metadata"}"#.into()));
             }
+            self.registrations += 1;
             let made = format!(r#"{{"client_id":"cl-new","redirect_uris":{uris}}}"#);
             return Some(answer(201, made));
         }
@@ -46,7 +46,7 @@ impl World {
     }
 
     /// The browser comes back to the newest invitation.
-    fn come_back(&mut self, keeper: &mut Keeper, what: &str) {
+    pub(super) fn come_back(&mut self, keeper: &mut Keeper, what: &str) {
         let url = url::Url::parse(self.invitations.last().unwrap().url.expose()).unwrap();
         let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
         let query = Secret::new(format!("{what}&state={state}"));
