@@ -166,3 +166,84 @@ fn a_callback_may_be_handed_in_by_the_command_line() {
     assert_eq!(ran.code, Some(10));
     assert!(ran.out.contains("no longer waiting"), "{}", ran.out);
 }
+
+/// A home where Claude Code is used, and nobody is signed in to anything.
+fn nobody() -> Stage {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let stage = Stage::new(builder);
+    let used = std::fs::create_dir(stage.home.claude(""));
+    assert!(used.is_ok());
+    stage
+}
+
+#[test]
+fn a_server_that_nobody_knows_is_signed_in_to_by_its_address() {
+    for by_keeper in [false, true] {
+        let stage = nobody();
+        let keeper = by_keeper.then(|| Keeper::start(&stage.home));
+        if let Some(keeper) = &keeper {
+            keeper.until_reachable(&stage.home);
+        }
+        let url = stage.town.mcp_url();
+        let mut flow = Reconnect::first(&stage.home, &url, "rig", &[]);
+        let tab = flow.consent();
+        assert!(tab.body.contains("Signed in to rig"), "{}", tab.body);
+        let (last, code) = flow.end();
+        assert_eq!((last["event"].as_str(), code), (Some("signed_in"), Some(0)));
+        let command = format!("claude mcp add --transport http --scope user rig {url}");
+        assert_eq!(last["then"].as_str(), Some(command.as_str()));
+        // Under the key that Claude Code itself would use.
+        assert!(stage.holds_live_pair("rig"));
+        assert_eq!(stage.entry("rig")["serverName"], "rig");
+        stage.run(&["renew", "rig"]).succeeded();
+        stage.nothing_was_broken();
+        drop(keeper);
+    }
+}
+
+#[test]
+fn a_server_that_is_configured_is_signed_in_to_as_it_is_configured() {
+    let stage = nobody();
+    let url = stage.town.mcp_url();
+    let servers = json!({"mcpServers": {"rig": {"type": "http", "url": url}}});
+    let written = std::fs::write(stage.home.path().join(".claude.json"), servers.to_string());
+    assert!(written.is_ok());
+    let mut flow = Reconnect::first(&stage.home, &url, "rig", &[]);
+    flow.consent();
+    let (last, code) = flow.end();
+    assert_eq!((last["event"].as_str(), code), (Some("signed_in"), Some(0)));
+    assert!(last["then"].is_null(), "{last}");
+    assert!(stage.holds_live_pair("rig"));
+}
+
+#[test]
+fn an_address_that_protects_nothing_or_a_name_that_is_taken_is_refused() {
+    let mut stage = nobody();
+    stage.sign_in("rig", 3600);
+    let before = store::read(&stage.home, CREDENTIALS);
+    let other = format!("{}/other", stage.town.origin());
+    for (url, name, why) in [
+        ("http://mcp.example/mcp", "new", "only https addresses"),
+        ("https://me@mcp.example/mcp", "new", "only https addresses"),
+        (other.as_str(), "rig", "name of another server"),
+    ] {
+        let ran = stage.run(&["sign-in", url, "--name", name, "--no-browser"]);
+        assert_eq!(ran.code, Some(10), "{}{}", ran.out, ran.err);
+        assert!(ran.out.contains(why), "{}", ran.out);
+    }
+    let ran = stage.run(&["sign-in", "https://mcp.example/", "--name", "a b"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.err);
+    let ran = stage.run(&["sign-in", "https://mcp.example/", "--name", "a", "--client", "other"]);
+    assert!(ran.code == Some(1) && ran.err.contains("known: claude-code"), "{}", ran.err);
+    assert_eq!(store::read(&stage.home, CREDENTIALS), before);
+}
+
+#[test]
+fn where_nobody_uses_the_client_no_store_is_made() {
+    let builder = Rehearsal::builder().life_seconds(3600);
+    let stage = Stage::new(builder);
+    let ran = stage.run(&["sign-in", &stage.town.mcp_url(), "--name", "rig", "--no-browser"]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("does not exist"), "{}", ran.err);
+    assert!(!stage.home.claude("").exists());
+}

@@ -91,6 +91,16 @@ Examples:
 
 The old sign-in stays until the new one is saved. Exit code 0: signed in; 10: not.")]
     Reconnect(Reconnect),
+    /// Sign in to a server that was never signed in to, whether or not the client knows it yet.
+    #[command(after_help = "\
+Examples:
+  lamplighter sign-in https://mcp.notion.com/mcp --name notion
+  lamplighter sign-in https://mcp.slack.com/mcp --client claude-code --name slack --no-browser
+
+The entry is written under the key that the client itself would use. A client whose configuration
+lacks the server has to be told of it too: the command for that is printed at the end. Only https
+addresses are signed in to, and http ones on this machine.")]
+    SignIn(SignIn),
     /// Sign out: the entry leaves the client's store, and the server is asked to end the sign-in.
     #[command(after_help = "\
 Examples:
@@ -243,6 +253,39 @@ pub(crate) struct Reconnect {
     /// Which server.
     #[arg(value_name = "NAME")]
     pub name: String,
+    #[command(flatten)]
+    pub way: Way,
+}
+
+/// `sign-in`.
+#[derive(Debug, Args)]
+pub(crate) struct SignIn {
+    /// The server's URL.
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// The client that is to hold the sign-in, as `status` shows it in front of each name.
+    #[arg(long, value_name = "CLIENT", default_value = "claude-code")]
+    pub client: String,
+    /// What the client calls the server: letters, digits, `-` and `_`.
+    #[arg(long, value_name = "NAME", value_parser = server_name)]
+    pub name: String,
+    #[command(flatten)]
+    pub way: Way,
+}
+
+/// A name as clients take it.
+fn server_name(name: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !name.is_empty() && name.chars().all(fits) {
+        Ok(name.into())
+    } else {
+        Err("a name is made of letters, digits, - and _".into())
+    }
+}
+
+/// How to sign in.
+#[derive(Debug, Args)]
+pub(crate) struct Way {
     /// Where the browser comes back to.
     #[arg(long, value_enum, default_value_t = Redirect::Automatic)]
     pub redirect: Redirect,

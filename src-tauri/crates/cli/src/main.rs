@@ -19,6 +19,7 @@ mod reconnect;
 mod remote;
 mod service;
 mod shell;
+mod sign_in;
 mod sign_out;
 mod status;
 mod trust;
@@ -67,7 +68,8 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Check(args) => ask::run(place()?, Action::Check, &args.names, args.json),
         Command::Pause(args) => ask::run(place()?, Action::Pause, &args.names, args.json),
         Command::Resume(args) => ask::run(place()?, Action::Resume, &args.names, args.json),
-        Command::Reconnect(args) => reconnect::run(place()?, &args),
+        Command::Reconnect(args) => reconnect::run(place()?, &args.name, &args.way),
+        Command::SignIn(args) => sign_in::run(place()?, &args),
         Command::SignOut(args) => sign_out::run(place()?, &args),
         Command::Trust(args) => trust::run(place()?, &args),
         Command::Callback(args) => reconnect::callback(&place()?, &args.url),

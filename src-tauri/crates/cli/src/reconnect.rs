@@ -34,31 +34,43 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
 /// On top of the browser's time: discovery before it, saving and a last question after it.
 const BESIDES: Duration = Duration::from_secs(180);
 
-/// Signs in; the exit code says whether that worked.
-pub(crate) fn run(place: Place, args: &args::Reconnect) -> anyhow::Result<u8> {
-    let teller = Arc::new(Mutex::new(Teller::new(args)));
-    let wish = |grant: GrantId| Reconnect {
-        grant,
-        redirect: match args.redirect {
-            args::Redirect::Automatic => RedirectWish::Automatic,
-            args::Redirect::Scheme => RedirectWish::Scheme,
-            args::Redirect::Loopback => RedirectWish::Loopback,
-        },
-        port: args.port,
-        more_scopes: Vec::new(),
-        patience: Millis::seconds(args.timeout),
+/// Signs in to a server by its name; the exit code says whether that worked.
+pub(crate) fn run(place: Place, name: &str, way: &args::Way) -> anyhow::Result<u8> {
+    sign_in(place, &|snapshot| one(snapshot, name).map(Reconnect::of), way, None)
+}
+
+/// Signs in to what is meant, this way. `unknown`: what the client still has to be told afterwards.
+pub(crate) fn sign_in(
+    place: Place,
+    meant: &dyn Fn(&Snapshot) -> anyhow::Result<Reconnect>,
+    way: &args::Way,
+    unknown: Option<String>,
+) -> anyhow::Result<u8> {
+    let teller = Arc::new(Mutex::new(Teller::new(way, unknown)));
+    let wish = |snapshot: &Snapshot| -> anyhow::Result<Reconnect> {
+        Ok(Reconnect {
+            redirect: match way.redirect {
+                args::Redirect::Automatic => RedirectWish::Automatic,
+                args::Redirect::Scheme => RedirectWish::Scheme,
+                args::Redirect::Loopback => RedirectWish::Loopback,
+            },
+            port: way.port,
+            patience: Millis::seconds(way.timeout),
+            ..meant(snapshot)?
+        })
     };
-    if let Some(remote) = remote::join(&place)? {
-        return beside(remote, &wish, &teller, &args.name);
+    if let Some(mut remote) = remote::join(&place)? {
+        let wish = wish(&remote.snapshot()?)?;
+        return beside(remote, wish, &teller);
     }
     let for_events = Arc::clone(&teller);
     let listener = Box::new(move |event: &Event, _: &Snapshot| lock(&for_events).heard(event));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let what = "lamplighter reconnect";
+        let what = "a lamplighter sign-in";
         let mut driver = place.open(Mode::OnRequest, what, ENGINE_PATIENCE, listener)?;
         driver.look().await;
-        let grant = one(&driver.snapshot(), &args.name)?;
+        let wish = wish(&driver.snapshot())?;
         let for_invitation = Arc::clone(&teller);
         driver.invite_by(Box::new(move |grant, invitation| {
             lock(&for_invitation).invited(&Invited::of(grant, invitation));
@@ -70,22 +82,16 @@ pub(crate) fn run(place: Place, args: &args::Reconnect) -> anyhow::Result<u8> {
                 knocker.send(Knock { query: Secret::new(query_of(line)), answer }).is_ok()
             });
         }
-        driver.act(Action::Reconnect(wish(grant)));
-        let patience = Duration::from_secs(args.timeout) + BESIDES;
+        driver.act(Action::Reconnect(wish));
+        let patience = Duration::from_secs(way.timeout) + BESIDES;
         driver.settle(stopped(), patience).await;
         Ok(lock(&teller).code())
     })
 }
 
 /// The same by the keeper that runs. Ctrl-C ends the connection, and with it the sign-in.
-fn beside(
-    mut remote: Remote,
-    wish: &dyn Fn(GrantId) -> Reconnect,
-    teller: &Mutex<Teller>,
-    name: &str,
-) -> anyhow::Result<u8> {
-    let grant = one(&remote.snapshot()?, name)?;
-    let action = Action::Reconnect(wish(grant));
+fn beside(mut remote: Remote, wish: Reconnect, teller: &Mutex<Teller>) -> anyhow::Result<u8> {
+    let action = Action::Reconnect(wish);
     remote.sign_in(action, |event| lock(teller).heard(event), |i| lock(teller).invited(i))?;
     Ok(lock(teller).code())
 }
@@ -132,14 +138,17 @@ struct Teller {
     json: bool,
     browser: bool,
     timeout: u64,
+    /// What the client has to be told, where its configuration lacks the server.
+    unknown: Option<String>,
     invited: bool,
     worked: Option<bool>,
 }
 
 impl Teller {
-    fn new(args: &args::Reconnect) -> Self {
-        let browser = !args.no_browser && !args.json && !is_remote();
-        Self { json: args.json, browser, timeout: args.timeout, invited: false, worked: None }
+    fn new(way: &args::Way, unknown: Option<String>) -> Self {
+        let browser = !way.no_browser && !way.json && !is_remote();
+        let (json, timeout) = (way.json, way.timeout);
+        Self { json, browser, timeout, unknown, invited: false, worked: None }
     }
 
     /// Whether a pasted address is waited for: on a terminal where no browser was opened.
@@ -197,7 +206,7 @@ impl Teller {
                         "{}",
                         json!({"event": "signed_in", "grant": grant, "tools": tools,
                                "refused": refused, "account": account,
-                               "other_account": other_account})
+                               "other_account": other_account, "then": self.unknown})
                     );
                     return;
                 }
@@ -211,7 +220,12 @@ impl Teller {
                 if *other_account {
                     println!("This is another account than before.");
                 }
-                println!("Open Claude Code sessions: /mcp reconnect {server}");
+                match &self.unknown {
+                    Some(command) => {
+                        println!("Claude Code does not know this server yet: {command}");
+                    }
+                    None => println!("Open Claude Code sessions: /mcp reconnect {server}"),
+                }
             }
             Event::SignInFailed { grant, code, why } => {
                 self.worked = Some(false);

@@ -51,6 +51,7 @@ pub fn diagnostics(snapshot: &Snapshot, row: &Row, time: impl Fn(Wall) -> String
         sign_in_ends = moment(row.sign_in_ends_at),
         refresh = yes(row.has_refresh_token),
         issuer = row.issuer.as_deref().unwrap_or("unknown"),
-        scopes = if row.scopes.is_empty() { String::from("none named") } else { row.scopes.join(" ") },
+        scopes =
+            if row.scopes.is_empty() { String::from("none named") } else { row.scopes.join(" ") },
     )
 }

@@ -257,7 +257,8 @@ impl Notices {
             Health::Healthy | Health::NoRefreshToken | Health::Retrying | Health::StandingBy => {
                 let end = row.sign_in_ends_at.filter(|end| *end > now)?;
                 let words = format!("{title}'s sign-in ends soon");
-                let body = format!("Sign in to {title} for {client} now and it won't interrupt you.");
+                let body =
+                    format!("Sign in to {title} for {client} now and it won't interrupt you.");
                 ("sign_in_ends", end - SIGN_IN_ENDS, words, body, "Sign in", reconnect())
             }
             Health::Refreshing

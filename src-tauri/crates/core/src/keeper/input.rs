@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     facts::{Facts, Renewer},
     http,
-    ids::{Door, GrantId, MarkKey, StoreId, Ticket},
+    ids::{Door, EntryKey, GrantId, MarkKey, StoreId, Ticket},
     journal::{JournalFault, Record},
     keeper::{AtServer, ProbeFinding},
     oauth::authorize::Entropy,
@@ -185,6 +185,9 @@ const fn yes() -> bool {
 pub struct Reconnect {
     /// The grant, or a server that only the configuration names.
     pub grant: GrantId,
+    /// The server, where the store and the configuration may not know it yet.
+    #[serde(default)]
+    pub server: Option<NamedServer>,
     /// Where the browser is to come back to.
     #[serde(default)]
     pub redirect: RedirectWish,
@@ -200,11 +203,25 @@ pub struct Reconnect {
     pub patience: Millis,
 }
 
+/// A server as a person names it for a first sign-in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NamedServer {
+    /// The store that is to hold it.
+    pub store: StoreId,
+    /// The key that the client would give its entry.
+    pub key: EntryKey,
+    /// What it is to be called there.
+    pub name: String,
+    /// Its URL.
+    pub url: String,
+}
+
 impl Reconnect {
     /// The usual way.
     pub const fn of(grant: GrantId) -> Self {
         Self {
             grant,
+            server: None,
             redirect: RedirectWish::Automatic,
             port: None,
             more_scopes: Vec::new(),

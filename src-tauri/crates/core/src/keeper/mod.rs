@@ -47,8 +47,8 @@ pub use effect::Effect;
 pub use failure::Failure;
 pub use grant::ProbeFinding;
 pub use input::{
-    Action, Event, Input, Mode, Opening, Outcome, Reconnect, SendFault, SignInMeans, SignOut,
-    WokeWhy,
+    Action, Event, Input, Mode, NamedServer, Opening, Outcome, Reconnect, SendFault, SignInMeans,
+    SignOut, WokeWhy,
 };
 pub use notice::{Notice, NoticeAction, NoticeCode, Severity};
 pub use signing_out::AtServer;

@@ -13,8 +13,9 @@ use alloc::{
 };
 
 use super::{
-    Effect, Event, Keeper, Mode, Outcome, Pending, ProbeFinding, Reconnect,
+    Effect, Event, Keeper, Mode, NamedServer, Outcome, Pending, ProbeFinding, Reconnect,
     flight::{Ending, Flight, Work},
+    grant::Grant,
 };
 use crate::{
     health::Situation,
@@ -24,11 +25,12 @@ use crate::{
     oauth::{
         authorize::{Callback, Entropy, SCHEME_REDIRECT},
         discovery::SignInFault,
+        metadata::{host, may_lead_to},
     },
     secret::Secret,
     signin::{Gained, Next, Page, PortFault, SignIn, SignInFailure, Stored, Subject},
     snapshot::SigningIn,
-    store::{Entry, LeftAlone, NewTokens, SignInConfig},
+    store::{ConfiguredServer, Entry, LeftAlone, NewTokens, SignInConfig, StoreFault},
     time::{Boot, Millis},
 };
 
@@ -128,7 +130,10 @@ impl Keeper {
 
     /// What is known of the server that is meant.
     fn subject(&self, wish: &Reconnect) -> Result<(Target, String, Subject), String> {
-        let entry = self.grants.iter().find(|(_, grant)| grant.id == wish.grant);
+        let entry = match &wish.server {
+            Some(server) => self.entry_named(server)?,
+            None => self.grants.iter().find(|(_, grant)| grant.id == wish.grant),
+        };
         let entry = entry.map(|(target, grant)| (target.clone(), &grant.entry));
         let (target, name, url, config, entry) = match entry {
             Some((_, entry)) if entry.left_alone == Some(LeftAlone::EnterpriseManaged) => {
@@ -141,7 +146,10 @@ impl Keeper {
                 let (name, url) = (entry.server_name.clone(), entry.server_url.clone());
                 (target, name, url, entry.sign_in.clone(), Some(entry))
             }
-            None => self.configured_subject(&wish.grant)?,
+            None => match &wish.server {
+                Some(server) => self.named_subject(server)?,
+                None => self.configured_subject(&wish.grant)?,
+            },
         };
         let facts = self.facts.grants.get(&target);
         let kept = facts.and_then(|facts| facts.registration.clone());
@@ -177,26 +185,59 @@ impl Keeper {
         Ok((target, name, subject))
     }
 
+    /// The entry that a person means by name and URL. A name that another server has is refused: the
+    /// client tells its servers apart by name.
+    fn entry_named(&self, server: &NamedServer) -> Result<Option<(&Target, &Grant)>, String> {
+        let NamedServer { store, name, url, .. } = server;
+        match self.stores.get(store) {
+            Some(Ok(_) | Err(StoreFault::Absent { .. })) => {}
+            Some(Err(fault)) => return Err(fault.to_string()),
+            None => return Err(format!("no client by the name of {store} is looked after here")),
+        }
+        if !may_lead_to(url, url) {
+            return Err(
+                "only https addresses without a user can be signed in to, and http ones on \
+                        this machine"
+                    .into(),
+            );
+        }
+        let named = |(target, grant): &(&Target, &Grant)| {
+            target.store == *store && grant.entry.server_name == *name
+        };
+        let entry =
+            self.grants.iter().filter(named).find(|(_, grant)| grant.entry.server_url == *url);
+        let other = self.grants.iter().find(named).filter(|_| entry.is_none());
+        match other {
+            Some((_, grant)) => Err(name_taken(name, &grant.entry.server_url)),
+            None => Ok(entry),
+        }
+    }
+
+    /// A server that has no entry, by name and URL: the configuration's, where it names it.
+    fn named_subject(&self, server: &NamedServer) -> Result<Known<'_>, String> {
+        let NamedServer { store, key, name, url } = server;
+        let views = self.stores.get(store).and_then(|seen| seen.as_ref().ok());
+        let configured =
+            views.and_then(|view| view.servers.iter().find(|known| known.name == *name));
+        match configured {
+            Some(known) if known.url == *url => known_by_configuration(store, known),
+            Some(known) => Err(name_taken(name, &known.url)),
+            None => {
+                let target = Target { store: store.clone(), key: key.clone() };
+                Ok((target, name.clone(), url.clone(), SignInConfig::default(), None))
+            }
+        }
+    }
+
     /// A server that only the configuration names.
-    fn configured_subject(
-        &self,
-        grant: &GrantId,
-    ) -> Result<(Target, String, String, SignInConfig, Option<&Entry>), String> {
+    fn configured_subject(&self, grant: &GrantId) -> Result<Known<'_>, String> {
         let views = self.stores.iter().filter_map(|(id, seen)| Some((id, seen.as_ref().ok()?)));
         let mut servers = views.flat_map(|(id, view)| view.servers.iter().map(move |s| (id, s)));
         let found = servers.find(|(store, server)| configured_id(store, &server.name) == *grant);
         let Some((store, server)) = found else {
             return Err("no server by this name was found".into());
         };
-        let Some(key) = server.key.clone() else {
-            return Err(format!(
-                "its address depends on variables that only the client knows; sign in with \
-                 `claude mcp login {}`",
-                server.name
-            ));
-        };
-        let target = Target { store: store.clone(), key };
-        Ok((target, server.name.clone(), server.url.clone(), server.sign_in.clone(), None))
+        known_by_configuration(store, server)
     }
 
     pub(super) fn sign_ins_of(&self, target: &Target) -> Vec<SignInId> {
@@ -538,6 +579,28 @@ impl Running {
     fn is_waiting(&self) -> bool {
         matches!(&self.phase, Phase::Asking(flow) if flow.is_waiting())
     }
+}
+
+/// A server's entry to be, its name and URL, how a sign-in to it is configured, and what stands there.
+type Known<'a> = (Target, String, String, SignInConfig, Option<&'a Entry>);
+
+fn known_by_configuration<'a>(
+    store: &StoreId,
+    server: &ConfiguredServer,
+) -> Result<Known<'a>, String> {
+    let Some(key) = server.key.clone() else {
+        return Err(format!(
+            "its address depends on variables that only the client knows; sign in with \
+             `claude mcp login {}`",
+            server.name
+        ));
+    };
+    let target = Target { store: store.clone(), key };
+    Ok((target, server.name.clone(), server.url.clone(), server.sign_in.clone(), None))
+}
+
+fn name_taken(name: &str, url: &str) -> String {
+    format!("{name} is the name of another server here, at {}; choose another name", host(url))
 }
 
 /// The id of a server that only the configuration names.

@@ -134,6 +134,85 @@ fn a_server_that_was_only_configured_gets_an_entry() {
     assert_eq!(world.entries[&EntryKey::from("notion|1")].server_name, "notion");
 }
 
+/// What a person says who signs in to a server that nobody here knows.
+fn named(name: &str, url: &str) -> Reconnect {
+    let (store, key) = (STORE.into(), EntryKey(format!("{name}|new")));
+    let server = NamedServer { store, key, name: name.into(), url: url.into() };
+    let grant = format!("{STORE}/{name}");
+    Reconnect { server: Some(server), ..wish(&grant) }
+}
+
+#[test]
+fn a_server_that_nobody_knows_gets_an_entry_under_the_clients_own_key() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let mut keeper = world.start();
+    let wish = named("notion", "https://mcp.example/mcp");
+    keeper.handle(Input::Act(Action::Reconnect(wish)), world.now);
+    world.settle(&mut keeper);
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!(world.ended(), ["signed in, Some(3)"]);
+    let entry = &world.entries[&EntryKey::from("notion|new")];
+    assert_eq!(
+        (entry.server_name.as_str(), entry.pair.refresh.clone()),
+        ("notion", secret("rt-signed"))
+    );
+    assert_eq!(world.pair().1, "rt-0", "the neighbour is as it was");
+    assert_eq!(keeper.snapshot().rows.len(), 2);
+}
+
+#[test]
+fn a_name_leads_to_what_is_known_by_it_and_never_to_another_server() {
+    let mut world = dead();
+    let mut keeper = world.start();
+    // The same server: its own entry is signed in to.
+    let wish = named("slack", "https://mcp.example/mcp");
+    keeper.handle(Input::Act(Action::Reconnect(wish)), world.now);
+    world.settle(&mut keeper);
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!((world.ended(), world.entries.len()), (vec!["signed in, Some(3)".to_owned()], 1));
+    // Another one by the same name, in the store and in the configuration.
+    let notion = ConfiguredServer {
+        name: "notion".into(),
+        url: "https://mcp.notion.example/mcp".into(),
+        key: Some(EntryKey::from("notion|1")),
+        sign_in: SignInConfig::default(),
+    };
+    let view = StoreView { servers: vec![notion], ..world.view() };
+    keeper.handle(Input::StoreSeen { store: STORE.into(), seen: Ok(view) }, world.now);
+    for name in ["slack", "notion"] {
+        let wish = named(name, "https://mcp.other.example/mcp");
+        keeper.handle(Input::Act(Action::Reconnect(wish)), world.now);
+        world.settle(&mut keeper);
+        let last = world.events.last().cloned();
+        let Some(Event::SignInFailed { code, why, .. }) = last else { panic!("{last:?}") };
+        assert_eq!(code, "not_possible");
+        assert!(why.contains("name of another server"), "{why}");
+    }
+    // The configuration's own key, where it has one.
+    let wish = named("notion", "https://mcp.notion.example/mcp");
+    keeper.handle(Input::Act(Action::Reconnect(wish)), world.now);
+    world.settle(&mut keeper);
+    world.come_back(&mut keeper, "code=good");
+    assert!(world.entries.contains_key(&EntryKey::from("notion|1")));
+}
+
+#[test]
+fn only_addresses_that_protect_a_sign_in_are_signed_in_to() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let mut keeper = world.start();
+    let bad =
+        ["http://mcp.example/mcp", "https://me:pw@mcp.example/", "file:///etc", "mcp.example", ""];
+    for url in bad {
+        keeper.handle(Input::Act(Action::Reconnect(named("new", url))), world.now);
+        world.settle(&mut keeper);
+    }
+    assert_eq!(world.ended(), ["not_possible"; 5]);
+    keeper.handle(Input::Act(Action::Reconnect(named("new", "http://127.0.0.1:1/mcp"))), world.now);
+    assert!(!keeper.is_settled(&format!("{STORE}/new").as_str().into()));
+}
+
 #[test]
 fn what_does_not_belong_here_is_dropped_and_the_right_answer_still_counts() {
     let mut world = dead();
