@@ -247,3 +247,68 @@ fn where_nobody_uses_the_client_no_store_is_made() {
     assert!(ran.err.contains("does not exist"), "{}", ran.err);
     assert!(!stage.home.claude("").exists());
 }
+
+/// A person at a terminal, with a browser whose every page is noted, and a program that serves the
+/// scheme.
+#[cfg(target_os = "linux")]
+fn at_a_terminal(
+    stage: &Stage,
+    keeper: bool,
+) -> (lamplighter_tests::terminal::Terminal, Option<Keeper>, std::path::PathBuf) {
+    use lamplighter_tests::{desk::Desk, terminal::Terminal};
+
+    let desk = Desk::new(&stage.home);
+    desk.program("xdg-mime", "echo dev.lamplighter.desktop");
+    desk.program("xdg-open", r#"echo "$1" >> "${0%/*}/opened""#);
+    let opened = desk.bin.join("opened");
+    let keeper = keeper.then(|| {
+        let keeper = Keeper::run(desk.command(&["keep", "--json"]));
+        keeper.until_reachable(&stage.home);
+        keeper
+    });
+    let mut command = desk.command(&["reconnect", "rig"]);
+    command.env("DISPLAY", ":0");
+    (Terminal::start(command), keeper, opened)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_page_that_shows_an_error_is_opened_another_way_by_enter() {
+    let pages = |opened: &std::path::Path| -> Vec<String> {
+        let text = std::fs::read_to_string(opened).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    };
+    for (by_keeper, first_answers) in [(false, false), (false, true), (true, false)] {
+        let stage = dead();
+        let (mut terminal, keeper, opened) = at_a_terminal(&stage, by_keeper);
+        terminal.until("Press Enter for another way");
+        terminal.types("\n");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while pages(&opened).len() < 2 {
+            assert!(std::time::Instant::now() < deadline, "{}", terminal.shown());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        // There is no third.
+        terminal.types("\n");
+        let pages = pages(&opened);
+        assert!(pages[0].contains("redirect_uri=dev.lamplighter%3A"), "{}", pages[0]);
+        assert!(pages[1].contains("redirect_uri=http%3A%2F%2Flocalhost%3A"), "{}", pages[1]);
+        if first_answers {
+            let back = visit(&pages[0]).location.unwrap_or_default();
+            let ran = stage.run(&["callback", &back]).succeeded();
+            assert!(ran.out.contains("Signed in to rig"), "{}", ran.out);
+        } else {
+            let back = visit(&pages[1]).location.unwrap_or_default();
+            assert!(visit(&back).body.contains("Signed in to rig"));
+        }
+        let (shown, code) = terminal.end();
+        assert_eq!(code, Some(0), "{shown}");
+        assert_eq!(shown.matches("Press Enter").count(), 1, "{shown}");
+        assert!(shown.contains("Signed in, 2 tools"), "{shown}");
+        assert!(stage.holds_live_pair("rig"));
+        let redirect = stage.entry("rig")["redirectUri"].clone();
+        assert!(redirect.as_str().is_some_and(|uri| uri.starts_with("http://localhost:")));
+        stage.nothing_was_broken();
+        drop(keeper);
+    }
+}

@@ -6,6 +6,7 @@
 
 use std::{
     io::{BufRead, IsTerminal},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -61,7 +62,7 @@ pub(crate) fn sign_in(
     };
     if let Some(mut remote) = remote::join(&place)? {
         let wish = wish(&remote.snapshot()?)?;
-        return beside(remote, wish, &teller);
+        return beside(remote, wish, &teller, place.paths.socket_file());
     }
     let for_events = Arc::clone(&teller);
     let listener = Box::new(move |event: &Event, _: &Snapshot| lock(&for_events).heard(event));
@@ -75,13 +76,15 @@ pub(crate) fn sign_in(
         driver.invite_by(Box::new(move |grant, invitation| {
             lock(&for_invitation).invited(&Invited::of(grant, invitation));
         }));
-        if lock(&teller).takes_pasted() {
-            let knocker = driver.knocker();
-            each_line(move |line| {
+        let (knocker, wisher) = (driver.knocker(), driver.wisher());
+        let grant = wish.grant.clone();
+        listen_to_keys(&teller, move |key| match key {
+            Key::Enter => wisher.send(Action::AnotherWay(grant.clone())).is_ok(),
+            Key::Pasted(query) => {
                 let (answer, _) = tokio::sync::oneshot::channel();
-                knocker.send(Knock { query: Secret::new(query_of(line)), answer }).is_ok()
-            });
-        }
+                knocker.send(Knock { query: Secret::new(query), answer }).is_ok()
+            }
+        });
         driver.act(Action::Reconnect(wish));
         let patience = Duration::from_secs(way.timeout) + BESIDES;
         driver.settle(stopped(), patience).await;
@@ -90,7 +93,21 @@ pub(crate) fn sign_in(
 }
 
 /// The same by the keeper that runs. Ctrl-C ends the connection, and with it the sign-in.
-fn beside(mut remote: Remote, wish: Reconnect, teller: &Mutex<Teller>) -> anyhow::Result<u8> {
+fn beside(
+    mut remote: Remote,
+    wish: Reconnect,
+    teller: &Arc<Mutex<Teller>>,
+    socket: PathBuf,
+) -> anyhow::Result<u8> {
+    let grant = wish.grant.clone();
+    listen_to_keys(teller, move |key| {
+        // The first connection belongs to the sign-in, and is being read.
+        let Ok(Some(remote)) = remote::join_at(&socket) else { return false };
+        match key {
+            Key::Enter => remote.ask_for(Action::AnotherWay(grant.clone())).is_ok(),
+            Key::Pasted(query) => remote.callback(query).is_ok(),
+        }
+    });
     let action = Action::Reconnect(wish);
     remote.sign_in(action, |event| lock(teller).heard(event), |i| lock(teller).invited(i))?;
     Ok(lock(teller).code())
@@ -122,11 +139,27 @@ fn query_of(line: &str) -> String {
     line.split_once('?').map_or(line, |(_, query)| query).to_owned()
 }
 
-/// Reads lines in a thread of its own, for as long as they are wanted.
-fn each_line(mut wanted: impl FnMut(&str) -> bool + Send + 'static) {
+/// What a person may do at the terminal while the browser is waited for.
+enum Key {
+    /// The page shows an error.
+    Enter,
+    /// What the browser's address line shows at the end.
+    Pasted(String),
+}
+
+/// Takes what is typed, in a thread of its own, for as long as `pressed` wants it.
+fn listen_to_keys(
+    teller: &Arc<Mutex<Teller>>,
+    mut pressed: impl FnMut(Key) -> bool + Send + 'static,
+) {
+    if !lock(teller).is_on_a_terminal() {
+        return;
+    }
+    let teller = Arc::clone(teller);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if !line.trim().is_empty() && !wanted(&line) {
+            let key = lock(&teller).key(&line);
+            if key.is_some_and(|key| !pressed(key)) {
                 return;
             }
         }
@@ -140,6 +173,8 @@ struct Teller {
     timeout: u64,
     /// What the client has to be told, where its configuration lacks the server.
     unknown: Option<String>,
+    /// A browser was opened, and Enter opens it another way.
+    other_way: bool,
     invited: bool,
     worked: Option<bool>,
 }
@@ -148,12 +183,26 @@ impl Teller {
     fn new(way: &args::Way, unknown: Option<String>) -> Self {
         let browser = !way.no_browser && !way.json && !is_remote();
         let (json, timeout) = (way.json, way.timeout);
-        Self { json, browser, timeout, unknown, invited: false, worked: None }
+        let (other_way, invited, worked) = (false, false, None);
+        Self { json, browser, timeout, unknown, other_way, invited, worked }
+    }
+
+    fn is_on_a_terminal(&self) -> bool {
+        !self.json && std::io::stdin().is_terminal()
     }
 
     /// Whether a pasted address is waited for: on a terminal where no browser was opened.
     fn takes_pasted(&self) -> bool {
-        !self.browser && !self.json && std::io::stdin().is_terminal()
+        !self.browser && self.is_on_a_terminal()
+    }
+
+    /// What a line that was typed means; `None`: nothing.
+    fn key(&mut self, line: &str) -> Option<Key> {
+        if line.trim().is_empty() {
+            // Once: there are two ways and no more.
+            return std::mem::take(&mut self.other_way).then_some(Key::Enter);
+        }
+        self.takes_pasted().then(|| Key::Pasted(query_of(line)))
     }
 
     fn code(&self) -> u8 {
@@ -172,8 +221,9 @@ impl Teller {
             return;
         }
         println!("The page at {} will show the name: {}", invited.host, invited.client_name);
-        let opened = self.browser && open(&invited.url);
-        if !opened {
+        self.browser = self.browser && open(&invited.url);
+        self.other_way = self.browser && invited.other_way && self.is_on_a_terminal();
+        if !self.browser {
             println!("Open this page in your browser:\n\n  {}\n", invited.url);
             if let Some(line) = tunnel(&invited.redirect_uri) {
                 println!("If that browser is on another machine, first run there:\n\n  {line}\n");
@@ -186,6 +236,9 @@ impl Teller {
             "Waiting for your browser, {} s at most; Ctrl-C leaves all as it is.",
             self.timeout
         );
+        if self.other_way {
+            println!("Page shows an error? Press Enter for another way.");
+        }
     }
 
     fn heard(&mut self, event: &Event) {

@@ -160,6 +160,9 @@ pub enum Action {
     Trust(GrantId),
     /// Sign in, again or for the first time.
     Reconnect(Reconnect),
+    /// The sign-in page shows an error: let the browser come back by the other way, where there is
+    /// one. The first page stays good until one of the two answers.
+    AnotherWay(GrantId),
     /// Give a sign-in up that waits for the browser.
     CancelSignIn(GrantId),
     /// Sign out: the entry leaves its store, and its server is asked to end the grant.
@@ -243,6 +246,7 @@ impl Action {
             | Self::Pause(id)
             | Self::Resume(id)
             | Self::Trust(id)
+            | Self::AnotherWay(id)
             | Self::CancelSignIn(id) => Some(id),
             Self::Reconnect(wish) => Some(&wish.grant),
             Self::SignOut(wish) => Some(&wish.grant),

@@ -286,6 +286,7 @@ impl Keeper {
             Action::Resume(id) => self.set_paused(&id, false),
             Action::Trust(id) => self.approve(&id),
             Action::Reconnect(wish) => self.reconnect(&wish),
+            Action::AnotherWay(id) => self.another_way(&id),
             Action::CancelSignIn(id) => self.cancel_sign_in(&id),
             Action::SignOut(wish) => self.sign_out(&wish),
         }

@@ -18,6 +18,7 @@ use super::{
     grant::Grant,
 };
 use crate::{
+    facts::GrantFacts,
     health::Situation,
     http::{Answer, Fault},
     ids::{Door, GrantId, SignInId, StoreId, Target, TokenMark},
@@ -26,6 +27,7 @@ use crate::{
         authorize::{Callback, Entropy, SCHEME_REDIRECT},
         discovery::SignInFault,
         metadata::{host, may_lead_to},
+        preflight::Redirect,
     },
     secret::Secret,
     signin::{Gained, Next, Page, PortFault, SignIn, SignInFailure, Stored, Subject},
@@ -119,6 +121,16 @@ impl Keeper {
         self.cancel_sign_ins(ids);
     }
 
+    /// The page shows an error: the other way is begun, and the first stays open until one answers.
+    pub(super) fn another_way(&mut self, grant: &GrantId) {
+        let ids = self.sign_ins.iter().filter(|(_, running)| running.grant == *grant);
+        let ids: Vec<SignInId> = ids.map(|(id, _)| *id).collect();
+        for id in ids {
+            let next = self.flow(id, SignIn::another_way);
+            self.sign_in_goes_on(id, next);
+        }
+    }
+
     /// Ends those of them that wait for the browser.
     pub(super) fn cancel_sign_ins(&mut self, ids: Vec<SignInId>) {
         for id in ids {
@@ -162,7 +174,7 @@ impl Keeper {
             }
             None => kept.is_public().then_some(kept),
         });
-        let issuer_redirects = self.facts.grants.values().find_map(|f| f.redirect.clone());
+        let redirects = self.facts.grants.values().filter_map(|facts| facts.redirect.clone());
         let subject = Subject {
             profile: self.profiles.of(&url).1.clone(),
             server_url: url,
@@ -179,7 +191,7 @@ impl Keeper {
             wish: wish.redirect,
             port: wish.port,
             scheme_served: self.sign_in_means.scheme_served,
-            redirect_known: issuer_redirects,
+            redirects_known: redirects.collect(),
             metadata_document: self.sign_in_means.metadata_document.clone(),
         };
         Ok((target, name, subject))
@@ -353,6 +365,7 @@ impl Keeper {
         let sign_in_days = self.profiles.of(&gained.enrolment.server_url).1.sign_in_life_days;
         let by_profile = sign_in_days.map(|days| Millis::hours(days.saturating_mul(24)));
         let account = gained.account.map(|account| account.label);
+        self.remember_redirect(&gained.server.issuer, gained.redirect);
         let facts = self.facts_mut(&target);
         facts.life = gained.granted.life.or_else(|| tokens.expires_at.map(|end| now.until(end)));
         facts.issued_at = Some(now);
@@ -385,6 +398,16 @@ impl Keeper {
         self.tell(Event::SigningIn { grant, step: SAVING.into() });
         let ticket = self.ticket(Pending::SignIn(id));
         self.effects.push_back(Effect::Journal { ticket, record });
+    }
+
+    /// Which way the browser came back is known per issuer, whichever server it was for.
+    fn remember_redirect(&mut self, issuer: &str, redirect: Redirect) {
+        let same = |facts: &GrantFacts| facts.redirect.as_ref().is_some_and(|(of, _)| of == issuer);
+        let others = self.facts.grants.iter().filter(|(_, facts)| same(facts));
+        let others: Vec<Target> = others.map(|(target, _)| target.clone()).collect();
+        for target in others {
+            self.facts_mut(&target).redirect = Some((issuer.into(), redirect));
+        }
     }
 
     /// The tokens are written down, or could not be: the store is next in any case.
@@ -528,7 +551,7 @@ impl Keeper {
             host,
             waiting: running.is_waiting(),
             scheme,
-            other_way: false,
+            other_way: matches!(&running.phase, Phase::Asking(flow) if flow.has_another_way()),
         })
     }
 

@@ -95,6 +95,8 @@ struct World {
     knows_own_scopes_only: bool,
     /// Ports that somebody else has.
     taken: BTreeSet<u16>,
+    /// The redirect URIs that codes were exchanged with.
+    exchanged_with: Vec<String>,
     /// How many clients were registered.
     registrations: usize,
     invitations: Vec<crate::signin::Invitation>,
@@ -175,6 +177,7 @@ impl World {
             scheme_served: false,
             knows_own_scopes_only: false,
             taken: BTreeSet::new(),
+            exchanged_with: vec![],
             registrations: 0,
             invitations: vec![],
             pages: vec![],

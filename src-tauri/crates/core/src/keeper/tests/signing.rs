@@ -37,6 +37,7 @@ impl World {
             url::form_urlencoded::parse(&request.body).into_owned().collect();
         assert_eq!(form["grant_type"], "authorization_code");
         assert!(form["code_verifier"].len() >= 43);
+        self.exchanged_with.push(form["redirect_uri"].clone());
         if form["code"] != "good" {
             return Some(answer(400, r#"{"error":"invalid_grant"}"#.into()));
         }
@@ -307,6 +308,83 @@ fn the_scheme_is_used_where_it_is_served_and_the_server_shows_that_it_takes_it()
     keeper.handle(Input::Act(Action::Reconnect(loopback)), world.now);
     world.settle(&mut keeper);
     assert_eq!(world.invitations[1].redirect_uri, "http://localhost:50000/callback");
+}
+
+/// `state` of the invitation of this number.
+fn state(world: &World, number: usize) -> String {
+    let url = url::Url::parse(world.invitations[number].url.expose()).unwrap();
+    url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned()
+}
+
+#[test]
+fn another_way_is_opened_beside_the_first_and_whichever_answers_counts() {
+    for answers in [0, 1] {
+        let mut world = dead();
+        world.scheme_served = true;
+        let mut keeper = world.start();
+        let grant = GrantId::from("claude-code/slack");
+        keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+        world.settle(&mut keeper);
+        let shown = |keeper: &Keeper| keeper.snapshot().rows[0].sign_in.clone().unwrap();
+        assert!(world.invitations[0].other_way && shown(&keeper).other_way);
+        assert!(shown(&keeper).scheme && shown(&keeper).waiting);
+        for _ in 0..2 {
+            keeper.handle(Input::Act(Action::AnotherWay(grant.clone())), world.now);
+            world.settle(&mut keeper);
+        }
+        let uris: Vec<String> = world.invitations.iter().map(|i| i.redirect_uri.clone()).collect();
+        let loopback = "http://localhost:50000/callback";
+        assert_eq!(uris, ["dev.lamplighter:/oauth/callback", loopback], "there are only two ways");
+        assert!(!world.invitations[1].other_way && !shown(&keeper).other_way);
+        assert!(!shown(&keeper).scheme && shown(&keeper).waiting);
+        let states = [state(&world, 0), state(&world, 1)];
+        assert_ne!(states[0], states[1]);
+        let query = Secret::new(format!("code=good&state={}", states[answers]));
+        keeper.handle(Input::CalledBack(Door(1), query), world.now);
+        world.settle(&mut keeper);
+        assert_eq!(world.ended(), ["signed in, Some(3)"]);
+        assert_eq!(world.exchanged_with, uris[answers..=answers]);
+        // The other page comes too late.
+        let query = Secret::new(format!("code=good&state={}", states[1 - answers]));
+        keeper.handle(Input::CalledBack(Door(2), query), world.now);
+        world.settle(&mut keeper);
+        assert_eq!((world.pages.last(), world.ended().len()), (Some(&Page::NotWaiting), 1));
+        // What worked is begun with the next time, for every server of that issuer.
+        let other = Entry { scope: None, ..entry("other", "", "", 0) };
+        world.put(other);
+        keeper.handle(world.seen(), world.now);
+        keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/other"))), world.now);
+        world.settle(&mut keeper);
+        assert_eq!(world.invitations[2].redirect_uri, world.invitations[answers].redirect_uri);
+    }
+}
+
+#[test]
+fn there_is_no_other_way_where_the_client_has_one_redirect_or_nobody_serves_the_scheme() {
+    let mut world = dead();
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    assert!(!world.invitations[0].other_way);
+    keeper.handle(Input::Act(Action::AnotherWay("claude-code/slack".into())), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.invitations.len(), 1);
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!(world.ended(), ["signed in, Some(3)"]);
+    // Nobody signs in: nothing happens.
+    keeper.handle(Input::Act(Action::AnotherWay("claude-code/slack".into())), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.invitations.len(), 1);
+    let mut world = dead();
+    world.scheme_served = true;
+    let mut fixed = world.entries.values().next().cloned().unwrap();
+    fixed.sign_in.callback_port = Some(3118);
+    fixed.sign_in.client = Some(ClientCredentials { id: "by-hand".into(), secret: None });
+    world.put(fixed);
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    assert!(!world.invitations[0].other_way);
 }
 
 #[test]
