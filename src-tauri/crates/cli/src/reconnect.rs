@@ -166,6 +166,15 @@ fn listen_to_keys(
     });
 }
 
+/// What a person was shown of the sign-in page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Page {
+    NotYet,
+    Shown,
+    /// A browser was opened, and Enter opens it another way.
+    ShownWithAnotherWay,
+}
+
 /// What is said, to a person or to a script.
 struct Teller {
     json: bool,
@@ -173,9 +182,7 @@ struct Teller {
     timeout: u64,
     /// What the client has to be told, where its configuration lacks the server.
     unknown: Option<String>,
-    /// A browser was opened, and Enter opens it another way.
-    other_way: bool,
-    invited: bool,
+    page: Page,
     worked: Option<bool>,
 }
 
@@ -183,8 +190,7 @@ impl Teller {
     fn new(way: &args::Way, unknown: Option<String>) -> Self {
         let browser = !way.no_browser && !way.json && !is_remote();
         let (json, timeout) = (way.json, way.timeout);
-        let (other_way, invited, worked) = (false, false, None);
-        Self { json, browser, timeout, unknown, other_way, invited, worked }
+        Self { json, browser, timeout, unknown, page: Page::NotYet, worked: None }
     }
 
     fn is_on_a_terminal(&self) -> bool {
@@ -200,7 +206,8 @@ impl Teller {
     fn key(&mut self, line: &str) -> Option<Key> {
         if line.trim().is_empty() {
             // Once: there are two ways and no more.
-            return std::mem::take(&mut self.other_way).then_some(Key::Enter);
+            let offered = std::mem::replace(&mut self.page, Page::Shown);
+            return (offered == Page::ShownWithAnotherWay).then_some(Key::Enter);
         }
         self.takes_pasted().then(|| Key::Pasted(query_of(line)))
     }
@@ -210,7 +217,7 @@ impl Teller {
     }
 
     fn invited(&mut self, invited: &Invited) {
-        self.invited = true;
+        self.page = Page::Shown;
         if self.json {
             let (url, redirect_uri) = (&invited.url, &invited.redirect_uri);
             println!(
@@ -222,7 +229,6 @@ impl Teller {
         }
         println!("The page at {} will show the name: {}", invited.host, invited.client_name);
         self.browser = self.browser && open(&invited.url);
-        self.other_way = self.browser && invited.other_way && self.is_on_a_terminal();
         if !self.browser {
             println!("Open this page in your browser:\n\n  {}\n", invited.url);
             if let Some(line) = tunnel(&invited.redirect_uri) {
@@ -236,7 +242,8 @@ impl Teller {
             "Waiting for your browser, {} s at most; Ctrl-C leaves all as it is.",
             self.timeout
         );
-        if self.other_way {
+        if self.browser && invited.other_way && self.is_on_a_terminal() {
+            self.page = Page::ShownWithAnotherWay;
             println!("Page shows an error? Press Enter for another way.");
         }
     }
@@ -245,7 +252,7 @@ impl Teller {
         match event {
             Event::SigningIn { grant, step } => {
                 // A script's first line is the page's address.
-                if self.json && self.invited {
+                if self.json && self.page != Page::NotYet {
                     println!("{}", json!({"event": "signing_in", "grant": grant, "step": step}));
                 } else if !self.json {
                     eprintln!("{grant}: {step}…");

@@ -746,6 +746,64 @@ fn an_answer_lost_twice_waits_until_little_is_left_to_lose() {
 }
 
 #[test]
+fn when_it_is_tried_again_is_the_same_moment_wherever_it_is_told() {
+    let faults = [Weather::CutAfter, Weather::CutAfter];
+    for (mode, weather, code) in [
+        (Mode::Keep, faults, "answer_lost"),
+        (Mode::OnRequest, faults, "answer_lost"),
+        (Mode::Keep, [Weather::Busy, Weather::Busy], "server_busy"),
+        (Mode::Keep, [Weather::Unreachable, Weather::Unreachable], "server_unreachable"),
+    ] {
+        let mut world = World::new();
+        world.mode = mode;
+        world.put(entry("slack", "at-0", "rt-0", world.now.wall.0 + 14 * 60_000));
+        world.server.weather = VecDeque::from(weather);
+        let mut keeper = world.start();
+        if mode == Mode::OnRequest {
+            keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
+            world.settle(&mut keeper);
+        }
+        let told = world.events.iter().find_map(|event| match event {
+            Event::Failed { code, next, .. } => Some((code.clone(), next.unwrap())),
+            _ => None,
+        });
+        let shown = keeper.snapshot().rows[0].next_renewal_at.unwrap();
+        assert_eq!(told, Some((code.into(), shown)), "{mode:?}");
+        if code == "answer_lost" {
+            let end = world.entries.values().next().unwrap().pair.expires_at.unwrap();
+            assert_eq!(shown, end - Millis::minutes(7), "shortly before the client would renew");
+        }
+    }
+}
+
+#[test]
+fn who_asks_by_name_after_a_lost_answer_is_told_why_it_waits_and_until_when() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    world.put(entry("slack", "at-0", "rt-0", world.now.wall.0 + 14 * 60_000));
+    world.server.weather = VecDeque::from([Weather::CutAfter, Weather::CutAfter]);
+    let renew = || Input::Act(Action::Renew("claude-code/slack".into()));
+    let mut keeper = world.start();
+    keeper.handle(renew(), world.now);
+    world.settle(&mut keeper);
+    // Another run, which knows nothing but facts.
+    drop(keeper);
+    world.events.clear();
+    let mut keeper = world.start();
+    keeper.handle(renew(), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.server.presented.len(), 2, "nothing was presented again");
+    let row = keeper.snapshot().rows[0].clone();
+    let Some(Event::Failed { code, why, next, .. }) = world.events.last() else {
+        panic!("{:?}", world.events)
+    };
+    assert_eq!((code.as_str(), *next), ("answer_lost", row.next_renewal_at));
+    assert!(why.contains("may be spent") && why.contains("shortly before the token ends"), "{why}");
+    assert_eq!(row.reason.as_ref(), Some(why));
+    assert!(!keeper.is_busy());
+}
+
+#[test]
 fn a_server_that_is_busy_is_left_alone_and_then_asked_again() {
     let mut world = World::new();
     world.server.weather = VecDeque::from([Weather::Busy, Weather::Unreachable, Weather::Busy]);

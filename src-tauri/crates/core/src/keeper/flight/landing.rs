@@ -135,7 +135,7 @@ impl Keeper {
         if failure.verdict() == Verdict::Confirm || (busy && attempts < BUSY_TRIES) {
             return;
         }
-        let next = (failure.verdict() != Verdict::Person).then(|| now + wait);
+        let next = self.planned(target);
         let event = Event::Failed {
             grant: id,
             code: failure.code().into(),
