@@ -115,7 +115,10 @@ the sign-in is pinned to. A configured server can be signed in to again at any t
     #[command(after_help = "\
 Examples:
   lamplighter trust notion           shows both addresses and asks
-  lamplighter trust notion --yes")]
+  lamplighter trust notion --yes
+
+It looks first where the server signs in now, which sends nothing but requests for metadata. Where
+that is as it was, there is nothing to trust.")]
     Trust(Trust),
     /// Hand a callback's URL to the sign-in that waits for it.
     #[command(hide = true)]

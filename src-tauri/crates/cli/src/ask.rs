@@ -27,10 +27,10 @@ use crate::{
 };
 
 /// How long another Lamplighter is waited for.
-const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
 /// Longer than any wait core plans for somebody who asked: a refusal confirmed a minute later, and
 /// the first write to a store looked at for as long, one after the other.
-const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Asks `ask` for each server named; without names, for all that is due. The exit code is the worst
 /// of what was asked for.
@@ -107,6 +107,7 @@ fn code_of_event(event: &Event) -> u8 {
         | Event::Unchanged { .. }
         | Event::Failed { .. }
         | Event::Checked { .. }
+        | Event::Reviewed { .. }
         | Event::VerdictWithdrawn { .. }
         | Event::Restored { .. }
         | Event::SigningIn { .. }
@@ -128,7 +129,12 @@ fn code_of(snapshot: &Snapshot, asked: &BTreeSet<GrantId>) -> u8 {
     rows.fold(EXIT_FINE, |code, row| worse(code, row.exit))
 }
 
-fn finish(snapshot: &Snapshot, asked: &BTreeSet<GrantId>, json: bool) -> anyhow::Result<()> {
+/// Ends with the picture of what was asked for.
+pub(crate) fn finish(
+    snapshot: &Snapshot,
+    asked: &BTreeSet<GrantId>,
+    json: bool,
+) -> anyhow::Result<()> {
     let reader = reader();
     if json {
         println!("{}", serde_json::to_string(&Document::of(snapshot, &reader))?);

@@ -69,6 +69,7 @@ impl Changes {
             | Event::Unchanged { .. }
             | Event::Failed { .. }
             | Event::Checked { .. }
+            | Event::Reviewed { .. }
             | Event::VerdictWithdrawn { .. }
             | Event::Restored { .. }
             | Event::Revocation { .. }

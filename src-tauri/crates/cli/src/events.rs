@@ -96,6 +96,11 @@ pub(crate) fn line(event: &Event, reader: &Reader) -> Option<String> {
             };
             format!("{grant}: {found}")
         }
+        Event::Reviewed { grant, moved: None } => format!("{grant}: it signs in where it did"),
+        Event::Reviewed { grant, moved: Some(moved) } => format!(
+            "{grant}: signed in at {} so far; it names {} now. Nothing was sent there",
+            moved.known, moved.now
+        ),
         Event::VerdictWithdrawn { server, .. } => format!(
             "{server}: stale \"needs auth\" withdrawn; open sessions: /mcp reconnect {server}"
         ),

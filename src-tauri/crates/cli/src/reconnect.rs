@@ -304,6 +304,7 @@ impl Teller {
             | Event::Unchanged { .. }
             | Event::Failed { .. }
             | Event::Checked { .. }
+            | Event::Reviewed { .. }
             | Event::VerdictWithdrawn { .. }
             | Event::Restored { .. }
             | Event::SignedOut { .. }

@@ -116,6 +116,7 @@ impl Happening {
             | Event::SigningIn { .. }
             | Event::Unchanged { .. }
             | Event::Checked { .. }
+            | Event::Reviewed { .. }
             | Event::Revocation { .. }
             | Event::SignOutFailed { .. }
             | Event::Notice(_)

@@ -14,6 +14,7 @@ use crate::{
     profile::Profiles,
     secret::Secret,
     signin::{PortFault, RedirectWish},
+    snapshot::NewAddress,
     store::{StoreFault, StoreInfo, StoreView, Written},
     time::Millis,
 };
@@ -156,6 +157,8 @@ pub enum Action {
     Pause(GrantId),
     /// Take it up again.
     Resume(GrantId),
+    /// Look where this grant's server signs in now: asks for metadata and sends nothing else.
+    Review(GrantId),
     /// Accept that this grant's server now signs in elsewhere.
     Trust(GrantId),
     /// Sign in, again or for the first time.
@@ -245,6 +248,7 @@ impl Action {
             | Self::Check(id)
             | Self::Pause(id)
             | Self::Resume(id)
+            | Self::Review(id)
             | Self::Trust(id)
             | Self::AnotherWay(id)
             | Self::CancelSignIn(id) => Some(id),
@@ -322,6 +326,13 @@ pub enum Event {
     Restored {
         /// The grant.
         grant: GrantId,
+    },
+    /// Somebody looked where a server signs in now.
+    Reviewed {
+        /// The grant.
+        grant: GrantId,
+        /// Both hosts, where that is another address or name than was trusted.
+        moved: Option<NewAddress>,
     },
     /// A sign-in goes on.
     SigningIn {

@@ -16,7 +16,8 @@
 //!
 //! Read next: `see` (what a look at a store means), `plan` (what starts when), `flight` (one
 //! refresh), `spare` (what the journal holds afterwards), `verdict` (the client's own cache),
-//! `stand_by` (when renewing would do harm), `signing` and `signing_out`.
+//! `stand_by` (when renewing would do harm), `signing`, `signing_out` and `reviewing`
+//! (what a person asks for).
 
 mod effect;
 mod failure;
@@ -27,6 +28,7 @@ mod naming;
 mod notice;
 mod plan;
 mod probing;
+mod reviewing;
 mod schedule;
 mod see;
 mod signing;
@@ -56,6 +58,7 @@ pub use signing_out::AtServer;
 use crate::{
     facts::{Facts, GrantFacts},
     ids::{FlightId, GrantId, MarkKey, RecordId, SignInId, StoreId, Target, Ticket},
+    oauth::discovery::Discovery,
     profile::Profiles,
     store::{StoreFault, StoreInfo, StoreView},
     time::{Boot, Millis, Now, Wall},
@@ -97,6 +100,8 @@ enum Pending {
     Revoke,
     /// A revocation that somebody waits for.
     SignOut(Target),
+    /// A look at where a server signs in now.
+    Review(Target),
     /// A verdict being withdrawn.
     Withdraw(StoreId, String),
     /// A step of a sign-in.
@@ -132,6 +137,7 @@ pub struct Keeper {
     sign_ins: BTreeMap<SignInId, Running>,
     sign_in_means: SignInMeans,
     sign_outs: BTreeMap<Target, Leaving>,
+    reviews: BTreeMap<Target, Discovery>,
     relooks: BTreeMap<StoreId, Boot>,
     notices: BTreeMap<String, Notice>,
     pending: BTreeMap<Ticket, Pending>,
@@ -165,6 +171,7 @@ impl Keeper {
             sign_ins: BTreeMap::new(),
             sign_in_means: opening.sign_in_means,
             sign_outs: BTreeMap::new(),
+            reviews: BTreeMap::new(),
             relooks: BTreeMap::new(),
             notices: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -227,7 +234,8 @@ impl Keeper {
             && !signing_out
             && self.target_of(id).is_none_or(|target| {
                 let asked = self.grants.get(&target).is_some_and(|g| g.asked != grant::Asked::No);
-                !asked && !self.is_weighing(&target)
+                let reviewed = self.reviews.contains_key(&target);
+                !asked && !reviewed && !self.is_weighing(&target)
             })
     }
 
@@ -264,6 +272,7 @@ impl Keeper {
             Pending::Withdraw(store, server) => self.withdrawn(store, server, outcome),
             Pending::SignIn(id) => self.sign_in_done(id, outcome),
             Pending::SignOut(target) => self.revoked(&target, &outcome),
+            Pending::Review(target) => self.reviewed(target, &outcome),
             Pending::Probe(target, verdict) => self.probed(&target, verdict, outcome),
         }
     }
@@ -284,6 +293,7 @@ impl Keeper {
             }
             Action::Pause(id) => self.set_paused(&id, true),
             Action::Resume(id) => self.set_paused(&id, false),
+            Action::Review(id) => self.review(&id),
             Action::Trust(id) => self.approve(&id),
             Action::Reconnect(wish) => self.reconnect(&wish),
             Action::AnotherWay(id) => self.another_way(&id),
@@ -314,7 +324,7 @@ impl Keeper {
 
     /// Forgets the pin, so that the next search pins what it finds: the person has seen both hosts.
     fn approve(&mut self, id: &GrantId) {
-        let Some(target) = self.target_of(id) else {
+        let Some(target) = self.target_of(id).or_else(|| self.configured_target(id)) else {
             return;
         };
         let facts = self.facts_mut(&target);

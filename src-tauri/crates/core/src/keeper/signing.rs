@@ -242,7 +242,7 @@ impl Keeper {
     }
 
     /// A server that only the configuration names.
-    fn configured_subject(&self, grant: &GrantId) -> Result<Known<'_>, String> {
+    pub(super) fn configured_subject(&self, grant: &GrantId) -> Result<Known<'_>, String> {
         let views = self.stores.iter().filter_map(|(id, seen)| Some((id, seen.as_ref().ok()?)));
         let mut servers = views.flat_map(|(id, view)| view.servers.iter().map(move |s| (id, s)));
         let found = servers.find(|(store, server)| configured_id(store, &server.name) == *grant);
@@ -375,6 +375,7 @@ impl Keeper {
         facts.lost = None;
         facts.failing_since = None;
         facts.approved = false;
+        facts.seen_issuer = None;
         facts.pin = Some(gained.server.pin());
         facts.metadata = Some((gained.server.for_refresh(), now));
         facts.sign_in_ends = gained.granted.sign_in_life.or(by_profile).map(|life| now + life);
@@ -605,7 +606,7 @@ impl Running {
 }
 
 /// A server's entry to be, its name and URL, how a sign-in to it is configured, and what stands there.
-type Known<'a> = (Target, String, String, SignInConfig, Option<&'a Entry>);
+pub(super) type Known<'a> = (Target, String, String, SignInConfig, Option<&'a Entry>);
 
 fn known_by_configuration<'a>(
     store: &StoreId,

@@ -13,6 +13,7 @@ mod stand_by;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod asking;
+mod reviewing;
 mod signing;
 mod signing_out;
 mod waking;

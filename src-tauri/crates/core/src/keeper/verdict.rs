@@ -122,6 +122,7 @@ impl Keeper {
             | Pending::Rewrite(_)
             | Pending::SignIn(_)
             | Pending::SignOut(_)
+            | Pending::Review(_)
             | Pending::Revoke
             | Pending::ProbeSpare(_) => false,
         });
