@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::{
+    pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
+    termios::{Winsize, tcsetwinsize},
+};
 
 /// Longer than anything that is waited for takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -30,6 +33,9 @@ impl Terminal {
         let name = command.get_program().to_owned();
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
         let ours = openpt(flags).expect("a terminal");
+        // Wide enough for a sign-in page's address on one line.
+        let size = Winsize { ws_row: 50, ws_col: 4000, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&ours, size).expect("a size");
         grantpt(&ours).expect("a terminal of ours");
         unlockpt(&ours).expect("an open terminal");
         let theirs = File::from(ioctl_tiocgptpeer(&ours, flags).expect("its other end"));

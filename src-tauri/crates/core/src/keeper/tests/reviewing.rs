@@ -3,16 +3,17 @@
 use super::*;
 use crate::{facts::Pin, snapshot::NewAddress};
 
-fn reviewed(world: &mut World, keeper: &mut Keeper) -> Option<Option<NewAddress>> {
+fn reviewed(world: &mut World, keeper: &mut Keeper) -> Option<NewAddress> {
     world.events.clear();
     keeper.handle(Input::Act(Action::Review("claude-code/slack".into())), world.now);
     assert!(!keeper.is_settled(&"claude-code/slack".into()));
     world.settle(keeper);
     assert!(keeper.is_settled(&"claude-code/slack".into()) && !keeper.is_busy());
-    world.events.iter().find_map(|event| match event {
+    let told = world.events.iter().find_map(|event| match event {
         Event::Reviewed { moved, .. } => Some(moved.clone()),
         _ => None,
-    })
+    });
+    told.expect("it is told what a look found")
 }
 
 fn pinned() -> World {
@@ -33,7 +34,7 @@ fn a_look_sends_nothing_and_shows_both_hosts() {
     let facts = world.facts.clone();
     let moved = reviewed(&mut world, &mut keeper);
     let hosts = NewAddress { known: "as.example".into(), now: "new.example".into() };
-    assert_eq!(moved, Some(Some(hosts.clone())));
+    assert_eq!(moved, Some(hosts.clone()));
     assert_eq!(keeper.snapshot().rows[0].approval, Some(hosts));
     assert_eq!(world.health(&keeper), Health::ApprovalRequired);
     assert!(world.server.presented.is_empty());
@@ -43,7 +44,7 @@ fn a_look_sends_nothing_and_shows_both_hosts() {
     keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
     world.settle(&mut keeper);
     assert_eq!(world.server.presented.len(), 1);
-    assert_eq!(reviewed(&mut world, &mut keeper), Some(None));
+    assert_eq!(reviewed(&mut world, &mut keeper), None);
 }
 
 #[test]
@@ -53,7 +54,7 @@ fn a_move_that_was_taken_back_heals() {
     let mut keeper = world.start();
     reviewed(&mut world, &mut keeper);
     world.server.moved_to = None;
-    assert_eq!(reviewed(&mut world, &mut keeper), Some(None));
+    assert_eq!(reviewed(&mut world, &mut keeper), None);
     assert_eq!(world.health(&keeper), Health::Healthy);
     assert!(world.server.presented.is_empty());
 }
