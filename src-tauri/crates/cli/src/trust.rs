@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lamplighter_core::{
     health::{EXIT_FINE, EXIT_WAITING},
-    keeper::{Action, Event, Mode},
+    keeper::{Action, Event, Keeper, Mode},
     snapshot::{NewAddress, Snapshot},
 };
 use lamplighter_engine::{open::Place, paths::Env};
@@ -102,7 +102,7 @@ fn look(place: Place, names: &[String], json: bool) -> anyhow::Result<(Snapshot,
     }
     let found = Arc::new(Mutex::new(None));
     let for_events = Arc::clone(&found);
-    let listener = Box::new(move |event: &Event, _: &Snapshot| {
+    let listener = Box::new(move |event: &Event, _: &Keeper| {
         tell(event, json);
         if let Some(new) = Found::of(event) {
             *for_events.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);

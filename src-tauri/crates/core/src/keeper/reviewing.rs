@@ -67,7 +67,7 @@ impl Keeper {
             Trust::Approval { known, now } => self.moved(&target, known, now),
             Trust::Fine(_) => {
                 let url = entry.authorization_server.as_ref().unwrap_or(&entry.server_url).clone();
-                self.stayed(&target, met(&url, &facts));
+                self.stayed(&target, met(&url, facts));
             }
         }
     }

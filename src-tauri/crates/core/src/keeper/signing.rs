@@ -145,15 +145,14 @@ impl Keeper {
 
     /// What is known of the server that is meant.
     fn subject(&self, wish: &Reconnect) -> Result<(Target, String, Subject), String> {
-        let entry = match &wish.server {
-            Some(server) => self.entry_named(server)?,
-            None => {
-                let target = self.target_of(&wish.grant);
-                target.and_then(|t| {
-                    let entry = &self.grants.get(&t)?.entry;
-                    Some((Target::clone(&t), entry))
-                })
-            }
+        let entry = if let Some(server) = &wish.server {
+            self.entry_named(server)?
+        } else {
+            let target = self.target_of(&wish.grant);
+            target.and_then(|target| {
+                let entry = &self.grants.get(&target)?.entry;
+                Some((Target::clone(&target), entry))
+            })
         };
         let (target, name, url, config, entry) = match entry {
             Some((_, entry)) if entry.left_alone == Some(LeftAlone::EnterpriseManaged) => {
