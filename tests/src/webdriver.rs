@@ -125,7 +125,8 @@ impl WebDriver {
         });
     }
 
-    /// A picture of the page.
+    /// A picture of the page. Measured: `WebKit` never answers where `WEBKIT_DISABLE_DMABUF_RENDERER`
+    /// is set; there `Desktop::screenshot` still shows all.
     pub fn screenshot(&self, file: &Path) {
         let picture = self.must("GET", "/screenshot", None);
         let bytes = STANDARD.decode(picture.as_str().unwrap_or_default()).expect("base64");

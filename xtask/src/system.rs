@@ -92,9 +92,9 @@ pub(crate) const XVFB: Tool = Tool {
     arch: "xorg-server-xvfb",
     brew: "(Linux only)",
 };
-/// A window manager.
+/// A window manager. It is not run: it would leave a log in the home of whoever asks.
 pub(crate) const OPENBOX: Tool = Tool {
-    probe: &["openbox", "--version"],
+    probe: &["sh", "-c", "command -v openbox"],
     debian: "openbox",
     fedora: "openbox",
     arch: "openbox",

@@ -7,7 +7,10 @@ use std::{fs, sync::PoisonError};
 
 use serde_json::Value;
 
-use super::{Desktop, screen::SIZE};
+use super::{
+    Desktop,
+    screen::{EMPTY, Part, SIZE},
+};
 use crate::{
     bus::{Heard, body_of},
     home::write_program,
@@ -81,9 +84,19 @@ impl Desktop<'_> {
         self.until_owned(DAEMON);
     }
 
-    /// Clicks on the notice on the screen; there must be one, not more.
+    /// Clicks on the notice on the screen, once it is seen; there must be one, not more.
     pub fn click_on_the_notice(&self) {
-        self.click((SIZE.0 - 10 - 200, SIZE.1 - 10 - 15), 1);
+        let place = (SIZE.0 - 10 - 200, SIZE.1 - 10 - 15);
+        let there = Part { at: place, size: (1, 1) };
+        until("a notice is seen", || (self.look(there).find(EMPTY).is_none()).then_some(()));
+        self.click(place, 1);
+    }
+
+    /// Closes a notice, as whoever sent it may.
+    pub fn close_notice(&self, id: u64) {
+        let id = u32::try_from(id).expect("a notice's number");
+        let asked = self.bus().call(DAEMON, PLACE, DAEMON, "CloseNotification", &(id,));
+        assert!(asked.is_ok(), "{asked:?}");
     }
 
     /// Presses the button with these words on any notice that is shown.

@@ -10,6 +10,9 @@ use crate::peers;
 /// In pixels: the screen's width and height.
 pub const SIZE: (usize, usize) = (1280, 800);
 
+/// The colour of a screen with nothing on it.
+pub const EMPTY: [u8; 3] = [0, 0, 0];
+
 /// A part of the screen, in pixels from its left upper corner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
