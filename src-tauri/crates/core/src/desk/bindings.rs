@@ -1,7 +1,8 @@
 //! Holds the page's types to these: what is committed in `ui/bindings` is what the types say.
 
-use std::{fs, path::Path, string::String};
+use alloc::string::String;
 
+use expect_test::expect_file;
 use ts_rs::{Config, TS};
 
 use super::{Act, View, view};
@@ -48,13 +49,5 @@ fn bindings() -> String {
 
 #[test]
 fn the_pages_types_are_these() {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../ui/bindings/index.ts");
-    let made = bindings();
-    let committed = fs::read_to_string(&place).unwrap_or_default();
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
-        fs::write(&place, &made).expect("written");
-        return;
-    }
-    assert_eq!(committed, made, "run this test with UPDATE_EXPECT=1 and commit the difference");
+    expect_file!["../../../../../ui/bindings/index.ts"].assert_eq(&bindings());
 }
