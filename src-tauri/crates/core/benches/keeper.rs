@@ -174,7 +174,8 @@ impl World {
             | Effect::Listen { .. }
             | Effect::Invite { .. }
             | Effect::Show { .. }
-            | Effect::Hush { .. } => unreachable!("nobody signs in"),
+            | Effect::Hush { .. }
+            | Effect::Remove { .. } => unreachable!("nobody signs in or out"),
             Effect::Remember { .. } => return None,
             Effect::Tell { event } => {
                 let renewed = matches!(event, Event::Renewed { by: Renewer::Lamplighter, .. });

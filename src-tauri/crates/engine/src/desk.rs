@@ -336,8 +336,11 @@ impl<S: Shell> Desk<S> {
             | Event::Failed { .. }
             | Event::Checked { .. }
             | Event::Restored { .. }
+            | Event::Reviewed { .. }
             | Event::SigningIn { .. }
             | Event::SignedOut { .. }
+            | Event::Revocation { .. }
+            | Event::SignOutFailed { .. }
             | Event::Notice(_)
             | Event::NoticeWithdrawn { .. } => {}
         }

@@ -40,8 +40,8 @@ impl Memory {
     }
 
     /// What is remembered of every grant, in order.
-    pub(super) fn of_all(&self) -> impl Iterator<Item = &GrantFacts> {
-        self.facts.grants.values()
+    pub(super) fn of_all(&self) -> impl Iterator<Item = (&Target, &GrantFacts)> {
+        self.facts.grants.iter()
     }
 
     /// [`Keeper::facts_mut`](super::Keeper::facts_mut) also touches the grant.
