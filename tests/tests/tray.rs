@@ -102,7 +102,9 @@ fn is_open(desktop: &Desktop) -> bool {
 }
 
 fn until_open(desktop: &Desktop, open: bool) {
-    until(&format!("the window's being open is {open}"), || (is_open(desktop) == open).then_some(()));
+    until(&format!("the window's being open is {open}"), || {
+        (is_open(desktop) == open).then_some(())
+    });
 }
 
 fn labels(item: &Item) -> Vec<String> {
@@ -128,7 +130,8 @@ struct Dead {
 
 impl Dead {
     fn new() -> Self {
-        let provider = OidcProvider::start(Choices { asks: true, life_seconds: LIFE, ..Choices::default() });
+        let provider =
+            OidcProvider::start(Choices { asks: true, life_seconds: LIFE, ..Choices::default() });
         let home = Home::new();
         let sign_in = provider.sign_in();
         sign_in.write(&home, NAME);

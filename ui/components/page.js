@@ -110,6 +110,8 @@ class LampPage extends HTMLElement {
     for (const { name, way } of this.#ways) {
       attribute(way, "aria-current", name === page ? "page" : null);
     }
+    // Where nothing can be pressed, keys must still be able to scroll.
+    attribute(this.#main, "tabindex", page === "activity" ? "0" : "-1");
     this.#main.scrollTop = 0;
   }
 

@@ -82,6 +82,17 @@ export async function checks({ check, window }) {
     }
   });
 
+  await check("what happened can be scrolled by keys alone", async () => {
+    await window.open("all-well", "light", { size: { width: 400, height: 420 } });
+    await page.focus('nav [data-page="activity"]');
+    await page.keyboard.press("Enter");
+    await page.focus("header .pin");
+    await page.keyboard.press("Tab");
+    assert.equal((await window.focused()).tag, "main");
+    await page.keyboard.press("End");
+    await page.waitForFunction(() => document.querySelector("main").scrollTop > 0);
+  });
+
   await check("Esc closes, from wherever one is", async () => {
     for (const name of ["servers", "activity", "settings"]) {
       await window.open("all-well");

@@ -172,10 +172,10 @@ impl World {
             }
             Effect::Draw { .. }
             | Effect::Listen { .. }
+            | Effect::Remove { .. }
             | Effect::Invite { .. }
             | Effect::Show { .. }
-            | Effect::Hush { .. }
-            | Effect::Remove { .. } => unreachable!("nobody signs in or out"),
+            | Effect::Hush { .. } => unreachable!("nobody signs in or out"),
             Effect::Remember { .. } => return None,
             Effect::Tell { event } => {
                 let renewed = matches!(event, Event::Renewed { by: Renewer::Lamplighter, .. });

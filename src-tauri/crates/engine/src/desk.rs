@@ -336,9 +336,9 @@ impl<S: Shell> Desk<S> {
             | Event::Failed { .. }
             | Event::Checked { .. }
             | Event::Restored { .. }
-            | Event::Reviewed { .. }
             | Event::SigningIn { .. }
             | Event::SignedOut { .. }
+            | Event::Reviewed { .. }
             | Event::Revocation { .. }
             | Event::SignOutFailed { .. }
             | Event::Notice(_)

@@ -40,7 +40,12 @@ impl Memory {
     }
 
     /// What is remembered of every grant, in order.
-    pub(super) fn of_all(&self) -> impl Iterator<Item = (&Target, &GrantFacts)> {
+    pub(super) fn of_all(&self) -> impl Iterator<Item = &GrantFacts> {
+        self.facts.grants.values()
+    }
+
+    /// The same, each with its grant.
+    pub(super) fn each(&self) -> impl Iterator<Item = (&Target, &GrantFacts)> {
         self.facts.grants.iter()
     }
 

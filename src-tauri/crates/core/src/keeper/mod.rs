@@ -16,8 +16,8 @@
 //!
 //! Read next: `see` (what a look at a store means), `plan` (what starts when), `flight` (one
 //! refresh), `spare` (what the journal holds afterwards), `verdict` (the client's own cache),
-//! `stand_by` (when renewing would do harm), `signing`, `signing_out` and `reviewing` (what a person
-//! asks for), `touch` (why an input costs what it changes and no more).
+//! `stand_by` (when renewing would do harm), `signing`, `signing_out` and `reviewing`
+//! (what a person asks for), `touch` (why an input costs what it changes and no more).
 
 mod air;
 mod effect;

@@ -25,8 +25,9 @@ impl Keeper {
         let (Some(target), Some(entry)) = (target.clone(), entry) else {
             // Nothing was ever sent for it, so only a sign-in can have met another name.
             let target = self.configured_target(id);
-            let moved = target
-                .and_then(|target| met(&self.configured_url(&target)?, self.facts_of(&target)));
+            let facts = target.as_ref().map(|target| self.facts.of(target));
+            let known = target.as_ref().zip(facts);
+            let moved = known.and_then(|(target, facts)| met(&self.configured_url(target)?, facts));
             return self.tell(Event::Reviewed { grant: id.clone(), moved });
         };
         let anchor = Anchor {

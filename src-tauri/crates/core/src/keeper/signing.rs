@@ -9,13 +9,13 @@ use alloc::{
     boxed::Box,
     format,
     string::{String, ToString},
-    sync::Arc,
     vec::Vec,
 };
 
 use super::{
     Effect, Event, Keeper, Mode, NamedServer, Outcome, Pending, ProbeFinding, Reconnect,
     flight::{Ending, Flight, Work},
+    grant::Grant,
 };
 use crate::{
     facts::GrantFacts,
@@ -144,11 +144,15 @@ impl Keeper {
 
     /// What is known of the server that is meant.
     fn subject(&self, wish: &Reconnect) -> Result<(Target, String, Subject), String> {
-        let entry = match &wish.server {
-            Some(server) => self.entry_named(server)?,
-            None => self.grants.named(&wish.grant).cloned(),
+        let entry = if let Some(server) = &wish.server {
+            self.entry_named(server)?
+        } else {
+            let target = self.target_of(&wish.grant);
+            target.and_then(|target| {
+                let entry = &self.grants.get(&target)?.entry;
+                Some((Target::clone(&target), entry))
+            })
         };
-        let entry = entry.and_then(|t| Some((Target::clone(&t), &self.grants.get(&t)?.entry)));
         let (target, name, url, config, entry) = match entry {
             Some((_, entry)) if entry.left_alone == Some(LeftAlone::EnterpriseManaged) => {
                 return Err("this sign-in is managed by the organisation".into());
@@ -166,8 +170,9 @@ impl Keeper {
             },
         };
         let facts = self.facts_of(&target);
+        let kept = facts.registration.clone();
         // A secret is in the entry alone: without the entry only a client that has none is left.
-        let kept = facts.registration.clone().and_then(|mut kept| match entry {
+        let kept = kept.and_then(|mut kept| match entry {
             Some(entry) => {
                 let client = entry.client.clone()?;
                 kept.secret = client.secret;
@@ -175,7 +180,7 @@ impl Keeper {
             }
             None => kept.is_public().then_some(kept),
         });
-        let redirects = self.facts.of_all().filter_map(|(_, facts)| facts.redirect.clone());
+        let redirects = self.facts.of_all().filter_map(|facts| facts.redirect.clone());
         let subject = Subject {
             profile: self.profiles.of(&url).1.clone(),
             server_url: url,
@@ -200,7 +205,7 @@ impl Keeper {
 
     /// The entry that a person means by name and URL. A name that another server has is refused: the
     /// client tells its servers apart by name.
-    fn entry_named(&self, server: &NamedServer) -> Result<Option<Arc<Target>>, String> {
+    fn entry_named(&self, server: &NamedServer) -> Result<Option<(Target, &Entry)>, String> {
         let NamedServer { store, name, url, .. } = server;
         match self.stores.get(store) {
             Some(Ok(_) | Err(StoreFault::Absent { .. })) => {}
@@ -214,13 +219,15 @@ impl Keeper {
                     .into(),
             );
         }
-        let named = self.grants.of_server(store, name);
-        let url_of = |target: &Arc<Target>| Some(&self.grants.get(target)?.entry.server_url);
-        let entry = named.iter().find(|target| url_of(target) == Some(url));
-        match (entry, named.first().and_then(url_of)) {
-            (None, Some(other)) => Err(name_taken(name, other)),
-            (entry, _) => Ok(entry.cloned()),
+        let mut other = None;
+        for target in self.grants.of_server(store, name) {
+            let Some(Grant { entry, .. }) = self.grants.get(&target) else { continue };
+            if entry.server_url == *url {
+                return Ok(Some((Target::clone(&target), entry)));
+            }
+            other.get_or_insert(entry);
         }
+        other.map_or(Ok(None), |other| Err(name_taken(name, &other.server_url)))
     }
 
     /// A server that has no entry, by name and URL: the configuration's, where it names it.
@@ -402,7 +409,7 @@ impl Keeper {
     /// Which way the browser came back is known per issuer, whichever server it was for.
     fn remember_redirect(&mut self, issuer: &str, redirect: Redirect) {
         let same = |facts: &GrantFacts| facts.redirect.as_ref().is_some_and(|(of, _)| of == issuer);
-        let others = self.facts.of_all().filter(|(_, facts)| same(facts));
+        let others = self.facts.each().filter(|(_, facts)| same(facts));
         let others: Vec<Target> = others.map(|(target, _)| target.clone()).collect();
         for target in others {
             self.facts_mut(&target).redirect = Some((issuer.into(), redirect));

@@ -303,8 +303,8 @@ impl Keeper {
             Standing::Yielding(wiper) => Some(self.standing_words(target, &wiper)),
             Standing::Renewable if grant.failure.is_none() => {
                 let mark = grant.refresh_mark;
-                let lost = &self.facts_of(target).lost;
-                lost.as_ref().filter(|lost| Some(lost.mark) == mark).map(|_| LOST.into())
+                let lost = self.facts_of(target).lost.as_ref();
+                lost.filter(|lost| Some(lost.mark) == mark).map(|_| LOST.into())
             }
             Standing::NotSignedIn
             | Standing::Paused

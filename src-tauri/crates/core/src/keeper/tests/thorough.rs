@@ -234,6 +234,23 @@ impl Crowd {
         })
     }
 
+    fn remove(
+        &mut self,
+        store: &StoreId,
+        key: &EntryKey,
+        expect: &TokenPair,
+    ) -> Result<Written, StoreFault> {
+        let view = self.stores.get_mut(store).expect("a store").as_mut().map_err(|f| f.clone())?;
+        let Some(place) = view.entries.iter().position(|entry| entry.key == *key) else {
+            return Ok(Written::Gone);
+        };
+        if view.entries[place].pair != *expect {
+            return Ok(Written::Conflict(view.entries[place].pair.clone()));
+        }
+        view.entries.remove(place);
+        Ok(Written::Saved)
+    }
+
     fn token(&mut self) -> Result<Answer, Fault> {
         let refused = |code: &str| Ok(answer(400, format!(r#"{{"error":"{code}"}}"#)));
         match self.weather.pop_front().unwrap_or(Weather::Fine) {
@@ -277,23 +294,6 @@ impl Crowd {
         if let Some(enrolment) = change.enrolment {
             entry.client = Some(enrolment.client);
         }
-        Ok(Written::Saved)
-    }
-
-    fn remove(
-        &mut self,
-        store: &StoreId,
-        key: &EntryKey,
-        expect: &TokenPair,
-    ) -> Result<Written, StoreFault> {
-        let view = self.stores.get_mut(store).unwrap().as_mut().map_err(|fault| fault.clone())?;
-        let Some(place) = view.entries.iter().position(|entry| entry.key == *key) else {
-            return Ok(Written::Gone);
-        };
-        if view.entries[place].pair != *expect {
-            return Ok(Written::Conflict(view.entries[place].pair.clone()));
-        }
-        view.entries.remove(place);
         Ok(Written::Saved)
     }
 
@@ -412,10 +412,10 @@ impl Crowd {
                     3 => Action::Resume(id),
                     4 => Action::Trust(id),
                     5 => Action::CancelSignIn(id),
-                    6 => Action::AnotherWay(id),
-                    7 => Action::Review(id),
-                    8 => Action::SignOut(SignOut { grant: id, revoke: true }),
-                    9 => Action::SignOut(SignOut { grant: id, revoke: false }),
+                    6 => Action::Review(id),
+                    7 => Action::SignOut(SignOut { grant: id, revoke: true }),
+                    8 => Action::SignOut(SignOut { grant: id, revoke: false }),
+                    9 => Action::AnotherWay(id),
                     _ => Action::Check(id),
                 };
                 keeper.handle(Input::Act(action), self.now);
