@@ -175,7 +175,7 @@ impl World {
             | Effect::Remove { .. }
             | Effect::Invite { .. }
             | Effect::Show { .. }
-            | Effect::Hush { .. } => unreachable!("nobody signs in"),
+            | Effect::Hush { .. } => unreachable!("nobody signs in or out"),
             Effect::Remember { .. } => return None,
             Effect::Tell { event } => {
                 let renewed = matches!(event, Event::Renewed { by: Renewer::Lamplighter, .. });

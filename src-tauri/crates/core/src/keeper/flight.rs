@@ -5,8 +5,8 @@
 //! without a durable intent, and never let go of new tokens that are nowhere else.
 //!
 //! Read next: `endpoint` for where a token may go, `answer` for what the server's answer means,
-//! `saving` for what happens to new tokens, `removing` for a sign-out's steps, `overtaken` for a journal that opens meanwhile, `landing`
-//! for how a flight ends.
+//! `saving` for what happens to new tokens, `removing` for a sign-out's steps, `overtaken` for a
+//! journal that opens meanwhile, `landing` for how a flight ends.
 
 mod answer;
 mod endpoint;

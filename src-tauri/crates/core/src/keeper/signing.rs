@@ -9,7 +9,6 @@ use alloc::{
     boxed::Box,
     format,
     string::{String, ToString},
-    sync::Arc,
     vec::Vec,
 };
 
@@ -220,16 +219,15 @@ impl Keeper {
                     .into(),
             );
         }
-        let named = |(target, grant): &(&Arc<Target>, &Grant)| {
-            target.store == *store && grant.entry.server_name == *name
-        };
-        let entry =
-            self.grants.iter().filter(named).find(|(_, grant)| grant.entry.server_url == *url);
-        let other = self.grants.iter().find(named).filter(|_| entry.is_none());
-        match other {
-            Some((_, grant)) => Err(name_taken(name, &grant.entry.server_url)),
-            None => Ok(entry.map(|(target, grant)| (Target::clone(target), &grant.entry))),
+        let mut other = None;
+        for target in self.grants.of_server(store, name) {
+            let Some(Grant { entry, .. }) = self.grants.get(&target) else { continue };
+            if entry.server_url == *url {
+                return Ok(Some((Target::clone(&target), entry)));
+            }
+            other.get_or_insert(entry);
         }
+        other.map_or(Ok(None), |other| Err(name_taken(name, &other.server_url)))
     }
 
     /// A server that has no entry, by name and URL: the configuration's, where it names it.

@@ -119,7 +119,7 @@ impl Keeper {
         for target in waiting {
             let Some(grant) = self.grants.get(&target) else {
                 // The client was quicker, and that was told.
-                self.sign_outs.remove(&target);
+                self.take_sign_out(&target);
                 continue;
             };
             let busy = grant.flight.is_some() || !self.sign_ins_of(&target).is_empty();
@@ -164,9 +164,14 @@ impl Keeper {
         }
     }
 
-    fn sign_out_failed(&mut self, target: &Target, code: &str, why: String) {
+    /// A sign-out is over: its grant, where it is still there, stands otherwise.
+    fn take_sign_out(&mut self, target: &Target) -> Option<Leaving> {
         self.grants.touch(target);
-        if let Some(leaving) = self.sign_outs.remove(target) {
+        self.sign_outs.remove(target)
+    }
+
+    fn sign_out_failed(&mut self, target: &Target, code: &str, why: String) {
+        if let Some(leaving) = self.take_sign_out(target) {
             self.tell(Event::SignOutFailed { grant: leaving.grant, code: code.into(), why });
         }
     }
@@ -175,12 +180,12 @@ impl Keeper {
         let wanted = self.sign_outs.get(target).is_some_and(|leaving| leaving.revoke);
         let held = out.held.filter(|held| wanted && !held.tokens.is_empty());
         let Some(held) = held else {
-            self.sign_outs.remove(target);
+            self.take_sign_out(target);
             return;
         };
         let elsewhere = |token: &Secret| {
-            let pairs = self.grants.iter().map(|(_, grant)| &grant.entry.pair);
-            pairs.into_iter().any(|p| p.refresh.as_ref().or(p.access.as_ref()) == Some(token))
+            let mut pairs = self.grants.iter().map(|(_, grant)| &grant.entry.pair);
+            pairs.any(|p| p.refresh.as_ref().or(p.access.as_ref()) == Some(token))
         };
         let shared = held.tokens.iter().any(|(token, _)| elsewhere(token));
         let (left, outcome) = match (shared, held.client, out.asks_at) {
@@ -220,7 +225,7 @@ impl Keeper {
         }
         let outcome = outcome.unwrap_or(AtServer::Failed);
         let grant = leaving.grant.clone();
-        self.sign_outs.remove(target);
+        self.take_sign_out(target);
         self.tell(Event::Revocation { grant, outcome });
     }
 

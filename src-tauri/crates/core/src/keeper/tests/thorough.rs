@@ -69,8 +69,8 @@ enum Turn {
     Asleep,
     Woke(u8),
     Act(u8, usize, usize),
-    /// A sign-in, which the browser comes back to, well or not, or leaves open.
-    Reconnect(usize, usize, u8),
+    /// A sign-in, which the browser comes back to, well or not, or leaves open; perhaps another way.
+    Reconnect(usize, usize, u8, bool),
     /// A browser comes back to one of the invitations, from a sign-in that went well or not.
     CameBack(usize, bool),
     /// The journal opens, with what an earlier run wrote down about a grant.
@@ -100,8 +100,9 @@ fn turn() -> impl Strategy<Value = Turn> {
         1 => any::<bool>().prop_map(Turn::Network),
         1 => Just(Turn::Asleep),
         1 => (0..3_u8).prop_map(Turn::Woke),
-        3 => (0..10_u8, store.clone(), name.clone()).prop_map(|(what, s, n)| Turn::Act(what, s, n)),
-        3 => (store.clone(), name.clone(), 0..3_u8).prop_map(|(s, n, end)| Turn::Reconnect(s, n, end)),
+        4 => (0..11_u8, store.clone(), name.clone()).prop_map(|(what, s, n)| Turn::Act(what, s, n)),
+        3 => (store.clone(), name.clone(), 0..3_u8, any::<bool>())
+            .prop_map(|(s, n, end, other)| Turn::Reconnect(s, n, end, other)),
         1 => (0..3_usize, any::<bool>()).prop_map(|(back, good)| Turn::CameBack(back, good)),
         1 => (0..4_u8, store, name).prop_map(|(stage, s, n)| Turn::Journal(stage, s, n)),
     ]
@@ -136,7 +137,7 @@ impl Crowd {
             seed: 7,
             mode,
             probes: true,
-            sign_in_means: SignInMeans::default(),
+            sign_in_means: SignInMeans { scheme_served: true, metadata_document: None },
         };
         Keeper::new(opening, self.now)
     }
@@ -413,15 +414,20 @@ impl Crowd {
                     5 => Action::CancelSignIn(id),
                     6 => Action::Review(id),
                     7 => Action::SignOut(SignOut { grant: id, revoke: true }),
-                    8 => Action::AnotherWay(id),
+                    8 => Action::SignOut(SignOut { grant: id, revoke: false }),
+                    9 => Action::AnotherWay(id),
                     _ => Action::Check(id),
                 };
                 keeper.handle(Input::Act(action), self.now);
             }
-            Turn::Reconnect(store, name, end) => {
+            Turn::Reconnect(store, name, end, other) => {
                 let id = GrantId(format!("{}/{}", STORES[store], NAMES[name]));
-                keeper.handle(Input::Act(Action::Reconnect(Reconnect::of(id))), self.now);
+                keeper.handle(Input::Act(Action::Reconnect(Reconnect::of(id.clone()))), self.now);
                 self.settle(keeper);
+                if other {
+                    keeper.handle(Input::Act(Action::AnotherWay(id)), self.now);
+                    self.settle(keeper);
+                }
                 if end > 0 {
                     self.come_back(keeper, 0, end == 1);
                 }
