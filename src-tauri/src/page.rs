@@ -25,6 +25,9 @@ const MARGIN: f64 = 8.0;
 /// A click on the icon first takes the focus away, which closes the window, and then asks for it.
 const JUST_CLOSED: Duration = Duration::from_millis(250);
 
+/// How long a window manager may take to put a window on the screen.
+const SETTLED: Duration = Duration::from_millis(150);
+
 /// What is known of the window, whether it is there or not.
 #[derive(Default)]
 pub(crate) struct Place {
@@ -131,6 +134,17 @@ pub(crate) fn ready<R: Runtime>(app: &AppHandle<R>) {
     }
     let _ = window.show();
     let _ = window.set_focus();
+    // Before it is on the screen some window managers give it no focus.
+    let app = app.clone();
+    std::thread::spawn(move || {
+        std::thread::sleep(SETTLED);
+        let again = app.clone();
+        let _ = app.run_on_main_thread(move || {
+            if let Some(window) = again.get_webview_window(LABEL) {
+                let _ = window.set_focus();
+            }
+        });
+    });
 }
 
 /// Near where the icon was clicked, inside the work area; in its upper right corner where nobody

@@ -48,6 +48,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     if !has_display() {
         bail!("there is no display here; `lamplighter keep` does the same without one");
     }
+    start_lean(&words)?;
     let hidden = words.iter().any(|word| word == HIDDEN);
     let demo = words.iter().any(|word| word == DEMO);
     let (bell, ticks) = desk::bell();
@@ -116,10 +117,11 @@ fn happened<R: Runtime>(app: &AppHandle<R>, event: &RunEvent) {
 /// Links of our scheme, the one that started us included. They are hostile: nothing but the engine
 /// looks into them, and nothing of them is logged.
 fn links<R: Runtime>(app: &AppHandle<R>, bell: &Bell) {
-    if may_register()
-        && let Err(fault) = app.deep_link().register_all()
-    {
-        tracing::warn!(%fault, "links can't be handed to this program; sign-ins use loopback");
+    if may_register() {
+        match app.deep_link().register_all() {
+            Ok(()) => unquote(app),
+            Err(fault) => tracing::warn!(%fault, "links can't come here; sign-ins use loopback"),
+        }
     }
     let for_later = bell.clone();
     app.deep_link().on_open_url(move |event| {
@@ -134,6 +136,28 @@ fn links<R: Runtime>(app: &AppHandle<R>, bell: &Bell) {
     }
 }
 
+/// Where no desktop environment is known, `xdg-open` starts a handler by the first word of its `Exec`
+/// and takes quotes for a part of it (xdg-utils 1.1.3): a path that needs none is written without.
+#[cfg(target_os = "linux")]
+fn unquote<R: Runtime>(app: &AppHandle<R>) {
+    let (Ok(data), Ok(exe)) = (app.path().data_dir(), std::env::current_exe()) else { return };
+    let named = exe.file_name().and_then(|name| name.to_str()).zip(exe.to_str());
+    let Some((name, exe)) = named else { return };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    let file = data.join("applications").join(format!("{name}-handler.desktop"));
+    let Ok(text) = std::fs::read_to_string(&file) else { return };
+    let bare = text.replace(&format!("Exec=\"{exe}\""), &format!("Exec={exe}"));
+    if exe.chars().all(plain)
+        && bare != text
+        && let Err(fault) = std::fs::write(&file, bare)
+    {
+        tracing::info!(%fault, "the handler of links keeps its quotes");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn unquote<R: Runtime>(_app: &AppHandle<R>) {}
+
 /// A program run from where it was built leaves no handler behind, unless a test asks for one in a
 /// home of its own.
 fn may_register() -> bool {
@@ -147,6 +171,26 @@ fn may_register() -> bool {
 
 fn is_link(word: &str) -> bool {
     word.get(..16).is_some_and(|start| start.eq_ignore_ascii_case("dev.lamplighter:"))
+}
+
+/// `WebKit`'s faster way to the screen costs some 55 MB that a page of rows does not need. It is chosen
+/// by the environment, which a running program cannot change safely: it starts itself once more.
+#[cfg(target_os = "linux")]
+fn start_lean(words: &[String]) -> anyhow::Result<()> {
+    use std::os::unix::process::CommandExt;
+    const LEAN: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
+    if std::env::var_os(LEAN).is_some() {
+        return Ok(());
+    }
+    let mut again = std::process::Command::new(std::env::current_exe()?);
+    let fault = again.args(words).env(LEAN, "1").exec();
+    Err(anyhow::Error::new(fault).context("starting again"))
+}
+
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+const fn start_lean(_words: &[String]) -> anyhow::Result<()> {
+    Ok(())
 }
 
 /// On Linux a window system must be named; elsewhere it is there.

@@ -3,10 +3,20 @@
 //! It must not touch the machine's real buses, and starts nothing by itself but what a test names.
 //! Where to read next: `logind` and `desktop`, which live on one.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use futures_util::StreamExt as _;
+use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
-use zbus::{Connection, OwnedVariant, connection::Builder};
+use zbus::{
+    Connection, DynamicType, Message, MessageStream, Structure, Variant, connection::Builder,
+};
 
 use crate::{home::Home, process::Process};
 
@@ -23,6 +33,7 @@ const CONFIG: &str = r#"<busconfig><type>session</type><listen>ADDRESS</listen>
 pub struct Bus {
     runtime: Runtime,
     connection: Connection,
+    address: String,
     _daemon: Process,
 }
 
@@ -48,7 +59,7 @@ impl Bus {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).enable_all().build().expect("a runtime");
         let connection = runtime.block_on(connect(&address));
-        Some(Self { runtime, connection, _daemon: daemon })
+        Some(Self { runtime, connection, address, _daemon: daemon })
     }
 
     /// The test's own connection to it.
@@ -64,27 +75,94 @@ impl Bus {
     /// Whether somebody goes by this name.
     pub fn is_owned(&self, name: &str) -> bool {
         let (bus, place) = ("org.freedesktop.DBus", "/org/freedesktop/DBus");
-        let name = (name,);
-        let asked = self.connection.call_method(Some(bus), place, Some(bus), "NameHasOwner", &name);
-        self.wait(asked).expect("an answer").body().deserialize().expect("yes or no")
+        let owned = self.call(bus, place, bus, "NameHasOwner", &(name,));
+        owned.expect("an answer")[0] == true
     }
 
     /// A property of something on this bus; nothing where there is none.
-    pub fn property(
+    pub fn property(&self, owner: &str, path: &str, interface: &str, name: &str) -> Option<Value> {
+        let properties = "org.freedesktop.DBus.Properties";
+        let answer = self.call(owner, path, properties, "Get", &(interface, name)).ok()?;
+        Some(answer[0].clone())
+    }
+
+    /// What something on this bus answers: a list of values, or why there is none.
+    pub fn call<B: Serialize + DynamicType>(
         &self,
         owner: &str,
         path: &str,
         interface: &str,
-        name: &str,
-    ) -> Option<OwnedVariant> {
-        let body = (interface, name);
-        let properties = Some("org.freedesktop.DBus.Properties");
-        let asked = self.connection.call_method(Some(owner), path, properties, "Get", &body);
-        self.wait(asked).ok()?.body().deserialize().ok()
+        method: &str,
+        body: &B,
+    ) -> Result<Value, String> {
+        let asked = self.connection.call_method(Some(owner), path, Some(interface), method, body);
+        self.wait(asked).map(|answer| body_of(&answer)).map_err(|error| error.to_string())
+    }
+
+    /// Hears what others on this bus say to each other, as far as one of these rules fits.
+    pub(crate) fn listen(&self, rules: &[&str]) -> Heard {
+        let heard = Heard::default();
+        let into = Arc::clone(&heard);
+        let address = self.address.clone();
+        let mut messages = self.wait(async move {
+            let connection = connect(&address).await;
+            let (bus, place) = ("org.freedesktop.DBus", "/org/freedesktop/DBus");
+            let kind = Some("org.freedesktop.DBus.Monitoring");
+            let body = (rules, 0_u32);
+            let asked = connection.call_method(Some(bus), place, kind, "BecomeMonitor", &body);
+            asked.await.expect("a bus that can be listened to");
+            MessageStream::from(connection)
+        });
+        self.runtime.spawn(async move {
+            while let Some(Ok(message)) = messages.next().await {
+                into.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+            }
+        });
+        heard
+    }
+}
+
+/// What was said on a bus so far, in order.
+pub(crate) type Heard = Arc<Mutex<Vec<Message>>>;
+
+/// The values in a message.
+pub(crate) fn body_of(message: &Message) -> Value {
+    let body = message.body();
+    let Ok(values) = body.deserialize::<Structure>() else { return json!([]) };
+    values.fields().iter().map(plain).collect()
+}
+
+/// The same value without its types. What has no counterpart in JSON is left out.
+fn plain(value: &Variant) -> Value {
+    match value {
+        Variant::U8(number) => (*number).into(),
+        Variant::Bool(yes) => (*yes).into(),
+        Variant::I16(number) => (*number).into(),
+        Variant::U16(number) => (*number).into(),
+        Variant::I32(number) => (*number).into(),
+        Variant::U32(number) => (*number).into(),
+        Variant::I64(number) => (*number).into(),
+        Variant::U64(number) => (*number).into(),
+        Variant::F64(number) => (*number).into(),
+        Variant::Str(text) => text.as_str().into(),
+        Variant::Signature(signature) => signature.to_string().into(),
+        Variant::ObjectPath(path) => path.as_str().into(),
+        Variant::Variant(inner) => plain(inner),
+        Variant::Array(list) => list.inner().iter().map(plain).collect(),
+        Variant::Structure(list) => list.fields().iter().map(plain).collect(),
+        Variant::Dict(members) => {
+            let text = |key: &Variant| {
+                let key = plain(key);
+                key.as_str().map_or_else(|| key.to_string(), str::to_owned)
+            };
+            let members = members.iter().map(|(key, value)| (text(key), plain(value)));
+            Value::Object(members.collect())
+        }
+        Variant::Fd(_) => Value::Null,
     }
 }
 
 /// One more connection to a bus.
-pub(crate) async fn connect(address: &str) -> Connection {
+async fn connect(address: &str) -> Connection {
     Builder::address(address).build().await.expect("on its bus")
 }

@@ -9,6 +9,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+#[cfg(target_os = "linux")]
+use crate::terminal::Terminal;
 use crate::{
     home::{Home, Ran, run},
     model_api::ModelApi,
@@ -68,6 +70,12 @@ impl<'a> Claude<'a> {
     /// `claude mcp get NAME`.
     pub fn get(&self, name: &str) -> Ran {
         run(self.command(&["mcp", "get", name]))
+    }
+
+    /// `claude mcp login NAME`, which wants a terminal, and prints the page's address.
+    #[cfg(target_os = "linux")]
+    pub fn login(&self, name: &str) -> Terminal {
+        Terminal::start(self.command(&["mcp", "login", name, "--no-browser"]))
     }
 
     /// A session that runs until it is dropped, and may use the tools named without asking.

@@ -78,12 +78,17 @@ impl<'a> Desk<'a> {
 
     /// Runs the installed `lamplighter ARGS…`.
     pub fn run(&self, args: &[&str]) -> Ran {
+        run(self.command(args))
+    }
+
+    /// The same, not yet started.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.home.command(&self.bin.join("lamplighter"));
         let usual = std::env::var_os("PATH").unwrap_or_default();
         let usual = std::env::split_paths(&usual);
         let path = std::env::join_paths(std::iter::once(self.bin.clone()).chain(usual));
         command.env("PATH", path.expect("a path")).args(args);
-        run(command)
+        command
     }
 
     /// What `systemctl` was told, without `--user`.

@@ -5,20 +5,24 @@
 //! whatever it starts ends with it. When its test fails it leaves a picture of the screen.
 //! Where to read next: `home`; `chromium`, the browser on it.
 
+mod app;
+pub mod notices;
 mod panel;
+pub mod screen;
+pub mod tray;
 
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, RefCell},
     fs,
     io::Write as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
+use self::screen::SIZE;
 use crate::{
     bus::Bus,
     home::Home,
-    peers,
     process::{Process, until},
 };
 
@@ -28,14 +32,13 @@ const SERVICES: &[&str] = &["org.xfce.Xfconf.service"];
 const PASSWORD: &[u8] = b"of a test";
 /// Where programs put their secrets if they don't say where.
 const COLLECTION: &str = "/org/freedesktop/secrets/aliases/default";
-const SIZE: &str = "1280x800x24";
 
 /// The desktop.
 #[derive(Debug)]
 pub struct Desktop<'a> {
     home: &'a Home,
-    /// Taken when the test had failed already.
-    picture: OnceCell<PathBuf>,
+    /// Whether a picture was taken of a test that had failed already.
+    pictured: Cell<bool>,
     /// By name, the newest last.
     programs: RefCell<Vec<(String, Process)>>,
     display: String,
@@ -49,11 +52,13 @@ impl<'a> Desktop<'a> {
         fs::create_dir(home.run("log")).expect("a new folder");
         let bus = Bus::start(home, &home.run("bus"), SERVICES).expect("dbus-daemon starts");
         let mut screen = home.command(Path::new("Xvfb"));
-        screen.args(["-displayfd", "1", "-screen", "0", SIZE, "-nolisten", "tcp"]);
+        let size = format!("{}x{}x24", SIZE.0, SIZE.1);
+        // Without a client it would begin anew, and end whoever comes at that moment.
+        screen.args(["-displayfd", "1", "-screen", "0", &size, "-nolisten", "tcp", "-noreset"]);
         let (screen, number) = Process::told(screen, &home.run("log/Xvfb")).expect("Xvfb starts");
         let desktop = Self {
             home,
-            picture: OnceCell::new(),
+            pictured: Cell::new(false),
             programs: RefCell::default(),
             display: format!(":{number}"),
             bus,
@@ -89,16 +94,6 @@ impl<'a> Desktop<'a> {
         command
     }
 
-    /// Shows notices as they come, and nothing else.
-    pub fn notices(&self) {
-        let file = self.home.run("dunstrc");
-        // Until the test closes them; at a place that it knows.
-        let settings = "[global]\ntimeout = 0\norigin = bottom-right\nidle_threshold = 0\n";
-        fs::write(&file, settings).expect("written");
-        self.run("dunst", &["-conf", &file.display().to_string()]);
-        self.until_owned("org.freedesktop.Notifications");
-    }
-
     /// An unlocked keyring.
     pub fn keyring(&self) {
         let mut daemon = self.command(Path::new("gnome-keyring-daemon"));
@@ -112,7 +107,7 @@ impl<'a> Desktop<'a> {
         until("the keyring is open", || {
             let (place, kind) = (COLLECTION, "org.freedesktop.Secret.Collection");
             let locked = self.bus.property("org.freedesktop.secrets", place, kind, "Locked")?;
-            (locked == false.into()).then_some(())
+            (locked == false).then_some(())
         });
     }
 
@@ -158,37 +153,13 @@ impl<'a> Desktop<'a> {
 
     /// What a small tool says of this desktop; nothing where it fails.
     pub fn tool(&self, name: &str, args: &[&str]) -> Option<String> {
+        Some(String::from_utf8_lossy(&self.tool_bytes(name, args)?).into_owned())
+    }
+
+    fn tool_bytes(&self, name: &str, args: &[&str]) -> Option<Vec<u8>> {
         let told = self.command(Path::new(name)).args(args).stderr(Stdio::null()).output();
         let told = told.unwrap_or_else(|e| crate::home::not_started(name.as_ref(), &e));
-        told.status.success().then(|| String::from_utf8_lossy(&told.stdout).into_owned())
-    }
-
-    /// Clicks here, with this button: 1 is the left one.
-    pub fn click(&self, (x, y): (u32, u32), button: u8) {
-        let (x, y, button) = (x.to_string(), y.to_string(), button.to_string());
-        let clicked = self.tool("xdotool", &["mousemove", &x, &y, "click", &button]);
-        assert!(clicked.is_some(), "no click at {x}, {y}");
-    }
-
-    /// A picture of the whole screen.
-    pub fn screenshot(&self, file: &Path) {
-        let file = format!("png:{}", file.display());
-        assert!(self.tool("import", &["-window", "root", &file]).is_some(), "no picture in {file}");
-    }
-
-    /// Leaves a picture of the screen in `target/pictures` if the test has failed; the first one
-    /// counts, as afterwards there is ever less to see.
-    pub fn picture_of_a_failure(&self) {
-        if !std::thread::panicking() || self.picture.get().is_some() {
-            return;
-        }
-        let test = std::thread::current().name().unwrap_or("a test").replace("::", "-");
-        let file = peers::pictures().join(test).with_extension("png");
-        let target = format!("png:{}", file.display());
-        if self.tool("import", &["-window", "root", &target]).is_some() {
-            let _ = writeln!(std::io::stderr().lock(), "the screen: {}", file.display());
-        }
-        let _ = self.picture.set(file);
+        told.status.success().then_some(told.stdout)
     }
 }
 

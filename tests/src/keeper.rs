@@ -4,7 +4,6 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -12,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::home::Home;
+use crate::{home::Home, program::command};
 
 /// The keeper; ended when dropped.
 #[derive(Debug)]
@@ -24,9 +23,12 @@ pub struct Keeper {
 impl Keeper {
     /// Starts it in this home.
     pub fn start(home: &Home) -> Self {
-        let program = PathBuf::from(std::env::var_os("LAMPLIGHTER_BIN").expect("set by xtask"));
-        let mut command: Command = home.command(&program);
-        command.args(["keep", "--json"]).stdout(Stdio::piped()).stderr(Stdio::null());
+        Self::run(command(home, &["keep", "--json"]))
+    }
+
+    /// Starts it as it was made ready.
+    pub fn run(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("started");
         let out = BufReader::new(child.stdout.take().expect("piped"));
         let lines = Arc::new(Mutex::new(Vec::new()));

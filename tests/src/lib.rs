@@ -38,4 +38,6 @@ pub mod sign_in;
 pub mod stage;
 pub mod store;
 #[cfg(target_os = "linux")]
+pub mod terminal;
+#[cfg(target_os = "linux")]
 pub mod webdriver;

@@ -1,11 +1,10 @@
-//! `lamplighter reconnect NAME --json`, line by line, with a browser that consents at once.
+//! `lamplighter reconnect NAME --json` and `sign-in URL --json`, line by line, with a browser that consents at once.
 //!
 //! It must not outlive its test. Where to read next: `browser`.
 
 use std::{
     io::{BufRead, BufReader, Read},
     net::TcpListener,
-    path::PathBuf,
     process::{Child, ChildStderr, ChildStdout, Stdio},
     sync::atomic::{AtomicU16, Ordering},
 };
@@ -15,6 +14,7 @@ use serde_json::Value;
 use crate::{
     browser::{Visit, visit},
     home::Home,
+    program::command,
 };
 
 /// A port for the browser to come back to: another one at each call, and outside the range from which
@@ -43,9 +43,17 @@ pub struct Reconnect {
 impl Reconnect {
     /// Starts it with these arguments besides.
     pub fn start(home: &Home, name: &str, more: &[&str]) -> Self {
-        let program = PathBuf::from(std::env::var_os("LAMPLIGHTER_BIN").expect("set by xtask"));
-        let mut command = home.command(&program);
-        command.args(["reconnect", name, "--json"]).args(more);
+        Self::run(home, &[&["reconnect", name, "--json"], more].concat())
+    }
+
+    /// The same for a server that was never signed in to.
+    pub fn first(home: &Home, url: &str, name: &str, more: &[&str]) -> Self {
+        let args = ["sign-in", url, "--client", "claude-code", "--name", name, "--json"];
+        Self::run(home, &[&args, more].concat())
+    }
+
+    fn run(home: &Home, args: &[&str]) -> Self {
+        let mut command = command(home, args);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("started");
         let lines = BufReader::new(child.stdout.take().expect("piped"));

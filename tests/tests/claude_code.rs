@@ -24,11 +24,13 @@ use lamplighter_engine::{
 };
 use lamplighter_rehearsal::{Control, Mint, Outcome, Rehearsal, Rotation, Seen, short_id};
 use lamplighter_tests::{
+    browser::visit,
     claude::Claude,
-    home::Home,
+    home::{Home, run},
     model_api::ModelApi,
     peers,
     program::lamplighter,
+    reconnect::Reconnect,
     session::{Session, Turn},
     store::{self, CREDENTIALS},
 };
@@ -390,6 +392,104 @@ fn a_first_sign_in_is_taken_as_it_is(version: &str) {
     assert!(!list.contains(" Connected"), "{list}");
 }
 
+/// (f) A dead grant lives again after one `lamplighter reconnect`, and a new session calls the tool.
+fn a_dead_grant_lives_again(version: &str) -> (Rig, Value) {
+    let rig = Rig::signed_in(3600);
+    let key = rig.key();
+    let mut dead: Value = serde_json::from_str(&rig.store_with(&rig.minted)).expect("a store");
+    let entry = &mut dead["mcpOAuth"][key.as_str()];
+    (entry["accessToken"], entry["expiresAt"]) = ("".into(), 0.into());
+    let _ = entry.as_object_mut().expect("an entry").remove("refreshToken");
+    store::write(&rig.home, CREDENTIALS, &dead.to_string());
+    let claude = rig.claude(version);
+    // Without us: no tool, and the server is not even asked with a token.
+    let mut session = claude.session(ECHO);
+    let turn = call(&mut session, "unheard");
+    assert_eq!(turn.answer, format!("{ECHO} is not offered"));
+    session.end();
+    // The client may have written the whole text anew, in its own form.
+    let all = || -> Value {
+        serde_json::from_str(&store::read(&rig.home, CREDENTIALS)).expect("a store")
+    };
+    let before = all();
+    let mut flow = Reconnect::start(&rig.home, NAME, &[]);
+    let tab = flow.consent();
+    assert!(tab.body.contains("Signed in to rig"), "{}", tab.body);
+    let (last, code) = flow.end();
+    assert_eq!((last["event"].as_str(), last["tools"].as_u64()), (Some("signed_in"), Some(2)));
+    assert_eq!(code, Some(0));
+    let (mut after, mut before) = (all(), before);
+    let entry = after["mcpOAuth"][key.as_str()].take();
+    let _ = before["mcpOAuth"][key.as_str()].take();
+    assert_eq!(after, before, "nothing but this entry has changed");
+    let new = rig.stored();
+    assert!(rig.control.is_access_live(&new.access) && rig.control.is_refresh_live(&new.refresh));
+    rig.a_new_session_calls_the_tool(&claude, &new.access);
+    assert_eq!(rig.stored(), new, "Claude Code took it as it is");
+    assert_eq!(rig.refreshes(false), []);
+    assert_eq!(rig.control.violations(), Vec::<String>::new());
+    (rig, entry)
+}
+
+/// (g) Its own `mcp login` still works with what we stored: the same client, on its loopback redirect.
+#[cfg(target_os = "linux")]
+fn its_own_login_works_with_what_we_stored(version: &str) {
+    let (rig, ours) = a_dead_grant_lives_again(version);
+    let before = rig.stored();
+    let claude = Claude::new(version, &rig.home, &rig.model);
+    let terminal = claude.login(NAME);
+    let start = format!("{}/authorize?", rig.town.origin());
+    let shown = terminal.until(&start);
+    let page = &shown[shown.find(&start).expect("the page")..];
+    let end = page.find(|c: char| c.is_whitespace() || c.is_control()).unwrap_or(page.len());
+    let page = &page[..end];
+    let client = ours["clientId"].as_str().unwrap_or_default();
+    assert!(page.contains(&format!("client_id={client}")), "{page}");
+    let back = visit(page).location.expect("a way back");
+    let redirect = ours["redirectUri"].as_str().unwrap_or_default();
+    assert!(back.starts_with(&format!("{redirect}?")), "{back}");
+    visit(&back);
+    let (shown, code) = terminal.end();
+    assert_eq!(code, Some(0), "{shown}");
+    let entry = store::entry(&rig.home, &rig.key());
+    assert_eq!(entry["clientId"], ours["clientId"], "another client was registered");
+    assert_eq!(entry["redirectUri"], ours["redirectUri"]);
+    let after = rig.stored();
+    assert_ne!(after.access, before.access);
+    assert!(rig.control.is_access_live(&after.access));
+    assert!(rig.control.is_refresh_live(&after.refresh));
+    rig.a_new_session_calls_the_tool(&claude, &after.access);
+    // And what it stored is renewed by us.
+    let _ = lamplighter(&rig.home, &["renew", NAME]).succeeded();
+    assert_ne!(rig.stored().refresh, after.refresh);
+    assert!(rig.control.is_refresh_live(&rig.stored().refresh));
+    assert_eq!(rig.control.violations(), Vec::<String>::new());
+}
+
+/// (h) A server that nobody knew: signed in to by its address, then added as the command at the end
+/// says, it is there in the next session.
+fn a_server_signed_in_to_by_its_address_is_there_once_it_is_added(version: &str) {
+    let rig = Rig::signed_in(3600);
+    std::fs::remove_file(rig.home.claude(CREDENTIALS)).expect("a file to remove");
+    let mut flow = Reconnect::first(&rig.home, &rig.url, NAME, &[]);
+    flow.consent();
+    let (last, code) = flow.end();
+    assert_eq!((last["event"].as_str(), code), (Some("signed_in"), Some(0)));
+    let told = last["then"].as_str().unwrap_or_default().to_owned();
+    let claude = Claude::new(version, &rig.home, &rig.model);
+    let words: Vec<&str> = told.split(' ').collect();
+    assert_eq!(words[0], "claude", "{told}");
+    let _ = run(claude.command(&words[1..])).succeeded();
+    rig.a_new_session_calls_the_tool(&claude, &rig.stored().access);
+    assert_eq!(rig.refreshes(false), []);
+    // Signed out again, the same session's start offers nothing.
+    let _ = lamplighter(&rig.home, &["sign-out", NAME, "--yes"]).succeeded();
+    let mut session = claude.session(ECHO);
+    assert_eq!(call(&mut session, "unheard").answer, format!("{ECHO} is not offered"));
+    session.end();
+    assert_eq!(rig.control.violations(), Vec::<String>::new());
+}
+
 /// Whether real programs may be started here; if not, says so where it is seen.
 fn allowed(test: &str, version: &str) -> bool {
     if std::env::var_os(peers::ISOLATED).is_some_and(|value| value == "1") {
@@ -451,6 +551,34 @@ macro_rules! with {
                     super::a_first_sign_in_is_taken_as_it_is(VERSION);
                 }
             }
+
+            #[test]
+            fn a_dead_grant_lives_again() {
+                if super::allowed("a_dead_grant_lives_again", VERSION) {
+                    super::a_dead_grant_lives_again(VERSION);
+                }
+            }
+
+            #[test]
+            fn a_server_signed_in_to_by_its_address_is_there_once_it_is_added() {
+                let test = "a_server_signed_in_to_by_its_address_is_there_once_it_is_added";
+                if super::allowed(test, VERSION) {
+                    super::a_server_signed_in_to_by_its_address_is_there_once_it_is_added(VERSION);
+                }
+            }
+        }
+    };
+}
+
+/// Versions that have `mcp login`.
+#[cfg(target_os = "linux")]
+macro_rules! with_login {
+    ($name:ident, $version:literal) => {
+        #[test]
+        fn $name() {
+            if allowed("its_own_login_works_with_what_we_stored", $version) {
+                its_own_login_works_with_what_we_stored($version);
+            }
         }
     };
 }
@@ -458,3 +586,7 @@ macro_rules! with {
 with!(claude_code_2_1_119, "2.1.119");
 with!(claude_code_2_1_220, "2.1.220");
 with!(claude_code_2_1_330, "2.1.330");
+#[cfg(target_os = "linux")]
+with_login!(its_own_login_works_with_what_we_stored_2_1_220, "2.1.220");
+#[cfg(target_os = "linux")]
+with_login!(its_own_login_works_with_what_we_stored_2_1_330, "2.1.330");

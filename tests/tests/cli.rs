@@ -373,3 +373,60 @@ fn mode(path: &std::path::Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).expect("a file").permissions().mode() & 0o777
 }
+
+#[test]
+fn what_is_to_be_trusted_is_shown_first_and_nothing_is_sent_before() {
+    for by_keeper in [false, true] {
+        let builder = strict().metadata_issuer("https://elsewhere.example");
+        let mut stage = Stage::new(builder);
+        stage.sign_in("rig", 3600);
+        let keeper = by_keeper.then(|| lamplighter_tests::keeper::Keeper::start(&stage.home));
+        if let Some(keeper) = &keeper {
+            keeper.until_reachable(&stage.home);
+        }
+        let host = stage.town.issuer().replace("http://", "");
+        let ran = stage.run(&["trust", "rig"]);
+        assert_eq!(ran.code, Some(2), "{}{}", ran.out, ran.err);
+        assert!(ran.err.contains(&host) && ran.err.contains("elsewhere.example"), "{}", ran.err);
+        assert!(ran.err.contains("say --yes"), "{}", ran.err);
+        assert!(stage.control.refreshes().is_empty(), "nothing was sent");
+        let ran = stage.run(&["trust", "rig", "--yes"]).succeeded();
+        assert!(ran.err.contains("elsewhere.example"), "{}", ran.err);
+        stage.run(&["renew", "rig"]).succeeded();
+        assert!(stage.holds_live_pair("rig"));
+        // Now there is nothing to trust any more.
+        let ran = stage.run(&["trust", "rig"]).succeeded();
+        assert!(ran.err.contains("it signs in where it did"), "{}", ran.err);
+        drop(keeper);
+    }
+}
+
+#[test]
+fn what_cannot_be_seen_is_not_trusted() {
+    let mut stage = Stage::new(strict());
+    stage.sign_in("rig", 3600);
+    stage.control.refuse_connections(true);
+    let ran = stage.run(&["trust", "rig", "--yes"]);
+    assert_eq!(ran.code, Some(11), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("nothing was changed"), "{}", ran.err);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_terminal_a_person_sees_both_hosts_and_decides() {
+    use lamplighter_tests::{program::command, terminal::Terminal};
+
+    let mut stage = Stage::new(strict().metadata_issuer("https://elsewhere.example"));
+    stage.sign_in("rig", 3600);
+    for (answer, code, word) in [("n\n", 1, "Nothing was changed"), ("y\n", 0, "claude-code/rig")] {
+        let mut terminal = Terminal::start(command(&stage.home, &["trust", "rig"]));
+        let shown = terminal.until("Trust elsewhere.example? [y/N]");
+        let host = stage.town.issuer().replace("http://", "");
+        assert!(shown.contains(&format!("instead of {host}")), "{shown}");
+        terminal.types(answer);
+        let (shown, ended) = terminal.end();
+        assert_eq!(ended, Some(code), "{shown}");
+        assert!(shown.contains(word), "{shown}");
+    }
+    stage.run(&["renew", "rig"]).succeeded();
+}

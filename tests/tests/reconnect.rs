@@ -166,3 +166,149 @@ fn a_callback_may_be_handed_in_by_the_command_line() {
     assert_eq!(ran.code, Some(10));
     assert!(ran.out.contains("no longer waiting"), "{}", ran.out);
 }
+
+/// A home where Claude Code is used, and nobody is signed in to anything.
+fn nobody() -> Stage {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let stage = Stage::new(builder);
+    let used = std::fs::create_dir(stage.home.claude(""));
+    assert!(used.is_ok());
+    stage
+}
+
+#[test]
+fn a_server_that_nobody_knows_is_signed_in_to_by_its_address() {
+    for by_keeper in [false, true] {
+        let stage = nobody();
+        let keeper = by_keeper.then(|| Keeper::start(&stage.home));
+        if let Some(keeper) = &keeper {
+            keeper.until_reachable(&stage.home);
+        }
+        let url = stage.town.mcp_url();
+        let mut flow = Reconnect::first(&stage.home, &url, "rig", &[]);
+        let tab = flow.consent();
+        assert!(tab.body.contains("Signed in to rig"), "{}", tab.body);
+        let (last, code) = flow.end();
+        assert_eq!((last["event"].as_str(), code), (Some("signed_in"), Some(0)));
+        let command = format!("claude mcp add --transport http --scope user rig {url}");
+        assert_eq!(last["then"].as_str(), Some(command.as_str()));
+        // Under the key that Claude Code itself would use.
+        assert!(stage.holds_live_pair("rig"));
+        assert_eq!(stage.entry("rig")["serverName"], "rig");
+        stage.run(&["renew", "rig"]).succeeded();
+        stage.nothing_was_broken();
+        drop(keeper);
+    }
+}
+
+#[test]
+fn a_server_that_is_configured_is_signed_in_to_as_it_is_configured() {
+    let stage = nobody();
+    let url = stage.town.mcp_url();
+    let servers = json!({"mcpServers": {"rig": {"type": "http", "url": url}}});
+    let written = std::fs::write(stage.home.path().join(".claude.json"), servers.to_string());
+    assert!(written.is_ok());
+    let mut flow = Reconnect::first(&stage.home, &url, "rig", &[]);
+    flow.consent();
+    let (last, code) = flow.end();
+    assert_eq!((last["event"].as_str(), code), (Some("signed_in"), Some(0)));
+    assert!(last["then"].is_null(), "{last}");
+    assert!(stage.holds_live_pair("rig"));
+}
+
+#[test]
+fn an_address_that_protects_nothing_or_a_name_that_is_taken_is_refused() {
+    let mut stage = nobody();
+    stage.sign_in("rig", 3600);
+    let before = store::read(&stage.home, CREDENTIALS);
+    let other = format!("{}/other", stage.town.origin());
+    for (url, name, why) in [
+        ("http://mcp.example/mcp", "new", "only https addresses"),
+        ("https://me@mcp.example/mcp", "new", "only https addresses"),
+        (other.as_str(), "rig", "name of another server"),
+    ] {
+        let ran = stage.run(&["sign-in", url, "--name", name, "--no-browser"]);
+        assert_eq!(ran.code, Some(10), "{}{}", ran.out, ran.err);
+        assert!(ran.out.contains(why), "{}", ran.out);
+    }
+    let ran = stage.run(&["sign-in", "https://mcp.example/", "--name", "a b"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.err);
+    let ran = stage.run(&["sign-in", "https://mcp.example/", "--name", "a", "--client", "other"]);
+    assert!(ran.code == Some(1) && ran.err.contains("known: claude-code"), "{}", ran.err);
+    assert_eq!(store::read(&stage.home, CREDENTIALS), before);
+}
+
+#[test]
+fn where_nobody_uses_the_client_no_store_is_made() {
+    let builder = Rehearsal::builder().life_seconds(3600);
+    let stage = Stage::new(builder);
+    let ran = stage.run(&["sign-in", &stage.town.mcp_url(), "--name", "rig", "--no-browser"]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("does not exist"), "{}", ran.err);
+    assert!(!stage.home.claude("").exists());
+}
+
+/// A person at a terminal, with a browser whose every page is noted, and a program that serves the
+/// scheme.
+#[cfg(target_os = "linux")]
+fn at_a_terminal(
+    stage: &Stage,
+    keeper: bool,
+) -> (lamplighter_tests::terminal::Terminal, Option<Keeper>, std::path::PathBuf) {
+    use lamplighter_tests::{desk::Desk, terminal::Terminal};
+
+    let desk = Desk::new(&stage.home);
+    desk.program("xdg-mime", "echo dev.lamplighter.desktop");
+    desk.program("xdg-open", r#"echo "$1" >> "${0%/*}/opened""#);
+    let opened = desk.bin.join("opened");
+    let keeper = keeper.then(|| {
+        let keeper = Keeper::run(desk.command(&["keep", "--json"]));
+        keeper.until_reachable(&stage.home);
+        keeper
+    });
+    let mut command = desk.command(&["reconnect", "rig"]);
+    command.env("DISPLAY", ":0");
+    (Terminal::start(command), keeper, opened)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_page_that_shows_an_error_is_opened_another_way_by_enter() {
+    let pages = |opened: &std::path::Path| -> Vec<String> {
+        let text = std::fs::read_to_string(opened).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    };
+    for (by_keeper, first_answers) in [(false, false), (false, true), (true, false)] {
+        let stage = dead();
+        let (mut terminal, keeper, opened) = at_a_terminal(&stage, by_keeper);
+        terminal.until("Press Enter for another way");
+        terminal.types("\n");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while pages(&opened).len() < 2 {
+            assert!(std::time::Instant::now() < deadline, "{}", terminal.shown());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        // There is no third.
+        terminal.types("\n");
+        let pages = pages(&opened);
+        assert!(pages[0].contains("redirect_uri=dev.lamplighter%3A"), "{}", pages[0]);
+        assert!(pages[1].contains("redirect_uri=http%3A%2F%2Flocalhost%3A"), "{}", pages[1]);
+        if first_answers {
+            let back = visit(&pages[0]).location.unwrap_or_default();
+            let ran = stage.run(&["callback", &back]).succeeded();
+            assert!(ran.out.contains("Signed in to rig"), "{}", ran.out);
+        } else {
+            let back = visit(&pages[1]).location.unwrap_or_default();
+            assert!(visit(&back).body.contains("Signed in to rig"));
+        }
+        let (shown, code) = terminal.end();
+        assert_eq!(code, Some(0), "{shown}");
+        assert_eq!(shown.matches("Press Enter").count(), 1, "{shown}");
+        assert!(shown.contains("Signed in, 2 tools"), "{shown}");
+        assert!(stage.holds_live_pair("rig"));
+        let redirect = stage.entry("rig")["redirectUri"].clone();
+        assert!(redirect.as_str().is_some_and(|uri| uri.starts_with("http://localhost:")));
+        stage.nothing_was_broken();
+        drop(keeper);
+    }
+}

@@ -85,6 +85,32 @@ fn an_answer_that_was_lost_for_good_ends_in_one_clear_sign_in_and_no_retry_storm
 }
 
 #[test]
+fn after_two_lost_answers_all_tell_the_same_moment_and_why_it_waits() {
+    let mut stage = Stage::new(strict().rotation(Rotation::None));
+    stage.sign_in("rig", 1200);
+    stage.control.inject(Fault::CutBefore, 2);
+    let told = |args: &[&str]| -> serde_json::Value {
+        let ran = stage.run(args);
+        let lines = ran.out.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let mut failed = lines.filter(|line: &serde_json::Value| line["event"] == "failed");
+        failed.next().unwrap_or_else(|| panic!("{}{}", ran.out, ran.err))
+    };
+    let first = told(&["renew", "rig", "--json"]);
+    let status = stage.server("rig");
+    assert!(first["next"].is_string());
+    assert_eq!(first["next"], status["next_renewal_at"]);
+    // By name, a moment later: nothing is sent.
+    let again = told(&["renew", "rig", "--json"]);
+    assert_eq!(again["next"], first["next"]);
+    let why = again["why"].as_str().unwrap_or_default();
+    assert!(why.contains("refresh token may be spent"), "{why}");
+    let ran = stage.run(&["renew", "rig"]);
+    assert!(ran.err.contains("; next try ") && ran.out.contains("may be spent"), "{}", ran.out);
+    assert_eq!(stage.refreshes().len(), 2);
+    assert!(stage.holds_live_pair("rig"));
+}
+
+#[test]
 fn what_certainly_was_not_acted_on_is_told_and_costs_nothing() {
     for (fault, word) in [
         (Fault::RetryAfter { status: 429, seconds: 600 }, "left alone"),

@@ -13,7 +13,7 @@ import { texts } from "../texts.js";
 export function activity() {
   const none = h("p", { class: "card aside" }, texts.activity.none);
   const days = h("div", { class: "groups" });
-  const root = h("section", { class: "activity" }, h("h2", { class: "unseen", tabindex: "-1" }, texts.activity.title), none, days);
+  const root = h("section", { class: "activity" }, h("h2", { class: "unseen" }, texts.activity.title), none, days);
 
   /** @param {Shown} shown */
   const show = ({ view, reader }) => {

@@ -129,7 +129,7 @@ export function nothing() {
   const root = h(
     "section",
     { class: "card nothing" },
-    h("h2", { tabindex: "-1" }, texts.nothing.title),
+    h("h2", {}, texts.nothing.title),
     h("p", {}, texts.nothing.words),
     tried,
     lookedAt,

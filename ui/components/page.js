@@ -48,7 +48,8 @@ class LampPage extends HTMLElement {
       const on = !this.#shown?.view.pinned;
       send(this.#pin, { act: "pin", on });
     });
-    this.addEventListener("keydown", (event) => this.#key(event));
+    // Also where nothing on the page has the focus yet.
+    document.addEventListener("keydown", (event) => this.#key(event));
     this.#main.addEventListener("scroll", () => {
       attribute(this, "data-scrolled", this.#main.scrollTop > 0 ? "" : null);
     });
@@ -109,6 +110,8 @@ class LampPage extends HTMLElement {
     for (const { name, way } of this.#ways) {
       attribute(way, "aria-current", name === page ? "page" : null);
     }
+    // Where nothing can be pressed, keys must still be able to scroll.
+    attribute(this.#main, "tabindex", page === "activity" ? "0" : "-1");
     this.#main.scrollTop = 0;
   }
 

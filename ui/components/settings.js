@@ -30,7 +30,7 @@ export function settings() {
   const root = h(
     "section",
     { class: "settings" },
-    h("h2", { class: "unseen", tabindex: "-1" }, say.title),
+    h("h2", { class: "unseen" }, say.title),
     section(say.keeping, h("div", { role: "radiogroup", "aria-label": say.keeping }, keep.root, watch.root)),
     section(say.general, login.root, notices.root, probe.root, pin.root),
     section(say.clients, stores),

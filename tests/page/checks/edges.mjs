@@ -1,6 +1,7 @@
 // Time that runs, names that are hostile, a shell that is not there.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 
 export async function checks({ check, window }) {
   const { page } = window;
@@ -134,6 +135,21 @@ export async function checks({ check, window }) {
     );
     assert.deepEqual(shown, ["Looking…"]);
     assert.deepEqual(await window.sent(), [], "and nothing is ready");
+  });
+
+  await check("the page for development is the shell's own, but for its script", async () => {
+    const parts = async (path) => {
+      const markup = await readFile(new URL(`../../../ui${path}`, import.meta.url), "utf8");
+      const compare = (from, written) => {
+        const parsed = new DOMParser().parseFromString(written, "text/html");
+        const base = new URL(from, location.origin);
+        const sheets = Array.from(parsed.querySelectorAll("link"), (link) => new URL(link.getAttribute("href"), base).pathname);
+        return { sheets, body: parsed.body.innerHTML.trim(), state: parsed.documentElement.dataset.state };
+      };
+      return page.evaluate(compare, path, markup);
+    };
+    await window.open("all-well");
+    assert.deepEqual(await parts("/index.html"), await parts("/dev/index.html"));
   });
 
   await check("the shell's own page says where it belongs when there is no shell", async () => {

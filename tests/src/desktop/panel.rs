@@ -30,7 +30,7 @@ const SETTINGS: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </channel>
 "#;
 /// Who knows the items of a tray.
-const WATCHER: &str = "org.kde.StatusNotifierWatcher";
+pub(super) const WATCHER: &str = "org.kde.StatusNotifierWatcher";
 
 impl Desktop<'_> {
     /// A panel along the top of the screen, 28 pixels high, with a tray.

@@ -91,11 +91,34 @@ Examples:
 
 The old sign-in stays until the new one is saved. Exit code 0: signed in; 10: not.")]
     Reconnect(Reconnect),
+    /// Sign in to a server that was never signed in to, whether or not the client knows it yet.
+    #[command(after_help = "\
+Examples:
+  lamplighter sign-in https://mcp.notion.com/mcp --name notion
+  lamplighter sign-in https://mcp.slack.com/mcp --client claude-code --name slack --no-browser
+
+The entry is written under the key that the client itself would use. A client whose configuration
+lacks the server has to be told of it too: the command for that is printed at the end. Only https
+addresses are signed in to, and http ones on this machine.")]
+    SignIn(SignIn),
+    /// Sign out: the entry leaves the client's store, and the server is asked to end the sign-in.
+    #[command(after_help = "\
+Examples:
+  lamplighter sign-out slack               says what will happen, and asks
+  lamplighter sign-out slack --yes --json
+  lamplighter sign-out slack --no-revoke   the sign-in stays valid at its server
+
+The server is asked (RFC 7009) only once the store has let the entry go, and only at the address that
+the sign-in is pinned to. A configured server can be signed in to again at any time.")]
+    SignOut(SignOut),
     /// Accept that a server now signs in at another address.
     #[command(after_help = "\
 Examples:
   lamplighter trust notion           shows both addresses and asks
-  lamplighter trust notion --yes")]
+  lamplighter trust notion --yes
+
+It looks first where the server signs in now, which sends nothing but requests for metadata. Where
+that is as it was, there is nothing to trust.")]
     Trust(Trust),
     /// Hand a callback's URL to the sign-in that waits for it.
     #[command(hide = true)]
@@ -233,6 +256,39 @@ pub(crate) struct Reconnect {
     /// Which server.
     #[arg(value_name = "NAME")]
     pub name: String,
+    #[command(flatten)]
+    pub way: Way,
+}
+
+/// `sign-in`.
+#[derive(Debug, Args)]
+pub(crate) struct SignIn {
+    /// The server's URL.
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// The client that is to hold the sign-in, as `status` shows it in front of each name.
+    #[arg(long, value_name = "CLIENT", default_value = "claude-code")]
+    pub client: String,
+    /// What the client calls the server: letters, digits, `-` and `_`.
+    #[arg(long, value_name = "NAME", value_parser = server_name)]
+    pub name: String,
+    #[command(flatten)]
+    pub way: Way,
+}
+
+/// A name as clients take it.
+fn server_name(name: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !name.is_empty() && name.chars().all(fits) {
+        Ok(name.into())
+    } else {
+        Err("a name is made of letters, digits, - and _".into())
+    }
+}
+
+/// How to sign in.
+#[derive(Debug, Args)]
+pub(crate) struct Way {
     /// Where the browser comes back to.
     #[arg(long, value_enum, default_value_t = Redirect::Automatic)]
     pub redirect: Redirect,
@@ -259,6 +315,23 @@ pub(crate) enum Redirect {
     Scheme,
     /// A port on this machine.
     Loopback,
+}
+
+/// `sign-out`.
+#[derive(Debug, Args)]
+pub(crate) struct SignOut {
+    /// Which server.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Leave the sign-in valid at its server.
+    #[arg(long)]
+    pub no_revoke: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// One JSON event a line, then the status document; needs --yes.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `trust`.

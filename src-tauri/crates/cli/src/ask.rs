@@ -1,9 +1,16 @@
-//! `renew`, `check`, `pause` and `resume`: asks the engine, shows its progress, ends with the picture.
+//! `renew`, `check`, `pause`, `resume` and what else is asked for by name: asks the engine, shows its progress, ends with the picture.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
 
 use lamplighter_core::{
-    health::{EXIT_FINE, worse},
+    health::{EXIT_FINE, EXIT_STORE, Shape, worse},
     ids::GrantId,
     keeper::{Action, Event, Keeper, Mode},
     snapshot::Snapshot,
@@ -20,25 +27,29 @@ use crate::{
 };
 
 /// How long another Lamplighter is waited for.
-const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
 /// Longer than any wait core plans for somebody who asked: a refusal confirmed a minute later, and
 /// the first write to a store looked at for as long, one after the other.
-const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
-/// What is asked for each server named.
-pub(crate) type Ask = fn(GrantId) -> Action;
-
-/// Asks; without names, for all that is due. The exit code is the worst of what was asked for.
-pub(crate) fn run(place: Place, ask: Ask, names: &[String], json: bool) -> anyhow::Result<u8> {
+/// Asks `ask` for each server named; without names, for all that is due. The exit code is the worst
+/// of what was asked for.
+pub(crate) fn run(
+    place: Place,
+    ask: impl Fn(GrantId) -> Action,
+    names: &[String],
+    json: bool,
+) -> anyhow::Result<u8> {
     if let Some(remote) = remote::join(&place)? {
         return beside(remote, ask, names, json);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let listener = Box::new(
-        move |event: &Event, _: &Keeper| {
-            if json { print_json(event) } else { print_line(event) }
-        },
-    );
+    let failed = Arc::new(AtomicU8::new(EXIT_FINE));
+    let for_events = Arc::clone(&failed);
+    let listener = Box::new(move |event: &Event, _: &Keeper| {
+        for_events.fetch_max(code_of_event(event), Ordering::Relaxed);
+        if json { print_json(event) } else { print_line(event) }
+    });
     runtime.block_on(async {
         let mut driver =
             place.open(Mode::OnRequest, "a lamplighter command", ENGINE_PATIENCE, listener)?;
@@ -53,25 +64,60 @@ pub(crate) fn run(place: Place, ask: Ask, names: &[String], json: bool) -> anyho
         let rest = driver.settle(stopped(), PATIENCE).await;
         let snapshot = driver.snapshot();
         finish(&snapshot, &asked, json)?;
-        let code = code_of(&snapshot, &asked);
+        let code = worse(failed.load(Ordering::Relaxed), code_of(&snapshot, &asked));
         Ok(if rest == Rest::Stopped && code == EXIT_FINE { EXIT_OTHER } else { code })
     })
 }
 
 /// The same by the keeper that runs: one wish after the other, each waited for.
-fn beside(mut remote: Remote, ask: Ask, names: &[String], json: bool) -> anyhow::Result<u8> {
+fn beside(
+    mut remote: Remote,
+    ask: impl Fn(GrantId) -> Action,
+    names: &[String],
+    json: bool,
+) -> anyhow::Result<u8> {
     let asked = choose(&remote.snapshot()?, names)?;
     let actions: Vec<Action> = if asked.is_empty() {
         vec![Action::RenewDue]
     } else {
         asked.iter().cloned().map(ask).collect()
     };
+    let mut failed = EXIT_FINE;
     for action in actions {
-        remote.act(action, |event| if json { print_json(event) } else { print_line(event) })?;
+        remote.act(action, |event| {
+            failed = failed.max(code_of_event(event));
+            if json { print_json(event) } else { print_line(event) }
+        })?;
     }
     let snapshot = remote.snapshot()?;
     finish(&snapshot, &asked, json)?;
-    Ok(code_of(&snapshot, &asked))
+    Ok(worse(failed, code_of(&snapshot, &asked)))
+}
+
+/// What no row tells afterwards: that a sign-out came to nothing.
+fn code_of_event(event: &Event) -> u8 {
+    match event {
+        Event::SignOutFailed { code, .. } => match code.as_str() {
+            "not_possible" | "cancelled" | "overtaken" => EXIT_OTHER,
+            _ => EXIT_STORE,
+        },
+        Event::Waiting { .. }
+        | Event::Renewing { .. }
+        | Event::Renewed { .. }
+        | Event::Unchanged { .. }
+        | Event::Failed { .. }
+        | Event::Checked { .. }
+        | Event::Reviewed { .. }
+        | Event::VerdictWithdrawn { .. }
+        | Event::Restored { .. }
+        | Event::SigningIn { .. }
+        | Event::SignedIn { .. }
+        | Event::SignInFailed { .. }
+        | Event::SignedOut { .. }
+        | Event::Revocation { .. }
+        | Event::Notice(_)
+        | Event::NoticeWithdrawn { .. } => EXIT_FINE,
+    }
 }
 
 /// The worst of what was asked for; of everything, where all was.
@@ -83,7 +129,12 @@ fn code_of(snapshot: &Snapshot, asked: &BTreeSet<GrantId>) -> u8 {
     rows.fold(EXIT_FINE, |code, row| worse(code, row.exit))
 }
 
-fn finish(snapshot: &Snapshot, asked: &BTreeSet<GrantId>, json: bool) -> anyhow::Result<()> {
+/// Ends with the picture of what was asked for.
+pub(crate) fn finish(
+    snapshot: &Snapshot,
+    asked: &BTreeSet<GrantId>,
+    json: bool,
+) -> anyhow::Result<()> {
     let reader = reader();
     if json {
         println!("{}", serde_json::to_string(&Document::of(snapshot, &reader))?);
@@ -100,6 +151,11 @@ fn finish(snapshot: &Snapshot, asked: &BTreeSet<GrantId>, json: bool) -> anyhow:
         if let Some(reason) = &row.reason {
             println!("  {reason}");
         }
+    }
+    // Gone with its entry: no configuration names it.
+    let here = |id: &&GrantId| snapshot.rows.iter().any(|row| row.id == **id);
+    for id in asked.iter().filter(|id| !here(id)) {
+        println!("{} {id}  Not signed in", words::lamp(Shape::Hollow));
     }
     Ok(())
 }

@@ -69,8 +69,11 @@ impl Changes {
             | Event::Unchanged { .. }
             | Event::Failed { .. }
             | Event::Checked { .. }
+            | Event::Reviewed { .. }
             | Event::VerdictWithdrawn { .. }
             | Event::Restored { .. }
+            | Event::Revocation { .. }
+            | Event::SignOutFailed { .. }
             | Event::NoticeWithdrawn { .. } => return,
         };
         self.tell(name, id, None, notice, &keeper.snapshot());

@@ -14,10 +14,13 @@ mod events;
 mod json;
 mod keep;
 mod log;
+mod question;
 mod reconnect;
 mod remote;
 mod service;
 mod shell;
+mod sign_in;
+mod sign_out;
 mod status;
 mod trust;
 mod uninstall;
@@ -65,7 +68,9 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Check(args) => ask::run(place()?, Action::Check, &args.names, args.json),
         Command::Pause(args) => ask::run(place()?, Action::Pause, &args.names, args.json),
         Command::Resume(args) => ask::run(place()?, Action::Resume, &args.names, args.json),
-        Command::Reconnect(args) => reconnect::run(place()?, &args),
+        Command::Reconnect(args) => reconnect::run(place()?, &args.name, &args.way),
+        Command::SignIn(args) => sign_in::run(place()?, &args),
+        Command::SignOut(args) => sign_out::run(place()?, &args),
         Command::Trust(args) => trust::run(place()?, &args),
         Command::Callback(args) => reconnect::callback(&place()?, &args.url),
         Command::Log(args) => log::run(&place()?, &args),

@@ -6,6 +6,7 @@
 
 use std::{
     io::{BufRead, IsTerminal},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -34,44 +35,58 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
 /// On top of the browser's time: discovery before it, saving and a last question after it.
 const BESIDES: Duration = Duration::from_secs(180);
 
-/// Signs in; the exit code says whether that worked.
-pub(crate) fn run(place: Place, args: &args::Reconnect) -> anyhow::Result<u8> {
-    let teller = Arc::new(Mutex::new(Teller::new(args)));
-    let wish = |grant: GrantId| Reconnect {
-        grant,
-        redirect: match args.redirect {
-            args::Redirect::Automatic => RedirectWish::Automatic,
-            args::Redirect::Scheme => RedirectWish::Scheme,
-            args::Redirect::Loopback => RedirectWish::Loopback,
-        },
-        port: args.port,
-        more_scopes: Vec::new(),
-        patience: Millis::seconds(args.timeout),
+/// Signs in to a server by its name; the exit code says whether that worked.
+pub(crate) fn run(place: Place, name: &str, way: &args::Way) -> anyhow::Result<u8> {
+    sign_in(place, &|snapshot| one(snapshot, name).map(Reconnect::of), way, None)
+}
+
+/// Signs in to what is meant, this way. `unknown`: what the client still has to be told afterwards.
+pub(crate) fn sign_in(
+    place: Place,
+    meant: &dyn Fn(&Snapshot) -> anyhow::Result<Reconnect>,
+    way: &args::Way,
+    unknown: Option<String>,
+) -> anyhow::Result<u8> {
+    let teller = Arc::new(Mutex::new(Teller::new(way, unknown)));
+    let wish = |snapshot: &Snapshot| -> anyhow::Result<Reconnect> {
+        Ok(Reconnect {
+            redirect: match way.redirect {
+                args::Redirect::Automatic => RedirectWish::Automatic,
+                args::Redirect::Scheme => RedirectWish::Scheme,
+                args::Redirect::Loopback => RedirectWish::Loopback,
+            },
+            port: way.port,
+            patience: Millis::seconds(way.timeout),
+            ..meant(snapshot)?
+        })
     };
-    if let Some(remote) = remote::join(&place)? {
-        return beside(remote, &wish, &teller, &args.name);
+    if let Some(mut remote) = remote::join(&place)? {
+        let wish = wish(&remote.snapshot()?)?;
+        return beside(remote, wish, &teller, place.paths.socket_file());
     }
     let for_events = Arc::clone(&teller);
     let listener = Box::new(move |event: &Event, _: &Keeper| lock(&for_events).heard(event));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let what = "lamplighter reconnect";
+        let what = "a lamplighter sign-in";
         let mut driver = place.open(Mode::OnRequest, what, ENGINE_PATIENCE, listener)?;
         driver.look().await;
-        let grant = one(&driver.snapshot(), &args.name)?;
+        let wish = wish(&driver.snapshot())?;
         let for_invitation = Arc::clone(&teller);
         driver.invite_by(Box::new(move |grant, invitation| {
             lock(&for_invitation).invited(&Invited::of(grant, invitation));
         }));
-        if lock(&teller).takes_pasted() {
-            let knocker = driver.knocker();
-            each_line(move |line| {
+        let (knocker, wisher) = (driver.knocker(), driver.wisher());
+        let grant = wish.grant.clone();
+        listen_to_keys(&teller, move |key| match key {
+            Key::Enter => wisher.send(Action::AnotherWay(grant.clone())).is_ok(),
+            Key::Pasted(query) => {
                 let (answer, _) = tokio::sync::oneshot::channel();
-                knocker.send(Knock { query: Secret::new(query_of(line)), answer }).is_ok()
-            });
-        }
-        driver.act(Action::Reconnect(wish(grant)));
-        let patience = Duration::from_secs(args.timeout) + BESIDES;
+                knocker.send(Knock { query: Secret::new(query), answer }).is_ok()
+            }
+        });
+        driver.act(Action::Reconnect(wish));
+        let patience = Duration::from_secs(way.timeout) + BESIDES;
         driver.settle(stopped(), patience).await;
         Ok(lock(&teller).code())
     })
@@ -80,12 +95,20 @@ pub(crate) fn run(place: Place, args: &args::Reconnect) -> anyhow::Result<u8> {
 /// The same by the keeper that runs. Ctrl-C ends the connection, and with it the sign-in.
 fn beside(
     mut remote: Remote,
-    wish: &dyn Fn(GrantId) -> Reconnect,
-    teller: &Mutex<Teller>,
-    name: &str,
+    wish: Reconnect,
+    teller: &Arc<Mutex<Teller>>,
+    socket: PathBuf,
 ) -> anyhow::Result<u8> {
-    let grant = one(&remote.snapshot()?, name)?;
-    let action = Action::Reconnect(wish(grant));
+    let grant = wish.grant.clone();
+    listen_to_keys(teller, move |key| {
+        // The first connection belongs to the sign-in, and is being read.
+        let Ok(Some(remote)) = remote::join_at(&socket) else { return false };
+        match key {
+            Key::Enter => remote.ask_for(Action::AnotherWay(grant.clone())).is_ok(),
+            Key::Pasted(query) => remote.callback(query).is_ok(),
+        }
+    });
+    let action = Action::Reconnect(wish);
     remote.sign_in(action, |event| lock(teller).heard(event), |i| lock(teller).invited(i))?;
     Ok(lock(teller).code())
 }
@@ -116,15 +139,40 @@ fn query_of(line: &str) -> String {
     line.split_once('?').map_or(line, |(_, query)| query).to_owned()
 }
 
-/// Reads lines in a thread of its own, for as long as they are wanted.
-fn each_line(mut wanted: impl FnMut(&str) -> bool + Send + 'static) {
+/// What a person may do at the terminal while the browser is waited for.
+enum Key {
+    /// The page shows an error.
+    Enter,
+    /// What the browser's address line shows at the end.
+    Pasted(String),
+}
+
+/// Takes what is typed, in a thread of its own, for as long as `pressed` wants it.
+fn listen_to_keys(
+    teller: &Arc<Mutex<Teller>>,
+    mut pressed: impl FnMut(Key) -> bool + Send + 'static,
+) {
+    if !lock(teller).is_on_a_terminal() {
+        return;
+    }
+    let teller = Arc::clone(teller);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if !line.trim().is_empty() && !wanted(&line) {
+            let key = lock(&teller).key(&line);
+            if key.is_some_and(|key| !pressed(key)) {
                 return;
             }
         }
     });
+}
+
+/// What a person was shown of the sign-in page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Page {
+    NotYet,
+    Shown,
+    /// A browser was opened, and Enter opens it another way.
+    ShownWithAnotherWay,
 }
 
 /// What is said, to a person or to a script.
@@ -132,19 +180,36 @@ struct Teller {
     json: bool,
     browser: bool,
     timeout: u64,
-    invited: bool,
+    /// What the client has to be told, where its configuration lacks the server.
+    unknown: Option<String>,
+    page: Page,
     worked: Option<bool>,
 }
 
 impl Teller {
-    fn new(args: &args::Reconnect) -> Self {
-        let browser = !args.no_browser && !args.json && !is_remote();
-        Self { json: args.json, browser, timeout: args.timeout, invited: false, worked: None }
+    fn new(way: &args::Way, unknown: Option<String>) -> Self {
+        let browser = !way.no_browser && !way.json && !is_remote();
+        let (json, timeout) = (way.json, way.timeout);
+        Self { json, browser, timeout, unknown, page: Page::NotYet, worked: None }
+    }
+
+    fn is_on_a_terminal(&self) -> bool {
+        !self.json && std::io::stdin().is_terminal()
     }
 
     /// Whether a pasted address is waited for: on a terminal where no browser was opened.
     fn takes_pasted(&self) -> bool {
-        !self.browser && !self.json && std::io::stdin().is_terminal()
+        !self.browser && self.is_on_a_terminal()
+    }
+
+    /// What a line that was typed means; `None`: nothing.
+    fn key(&mut self, line: &str) -> Option<Key> {
+        if line.trim().is_empty() {
+            // Once: there are two ways and no more.
+            let offered = std::mem::replace(&mut self.page, Page::Shown);
+            return (offered == Page::ShownWithAnotherWay).then_some(Key::Enter);
+        }
+        self.takes_pasted().then(|| Key::Pasted(query_of(line)))
     }
 
     fn code(&self) -> u8 {
@@ -152,7 +217,7 @@ impl Teller {
     }
 
     fn invited(&mut self, invited: &Invited) {
-        self.invited = true;
+        self.page = Page::Shown;
         if self.json {
             let (url, redirect_uri) = (&invited.url, &invited.redirect_uri);
             println!(
@@ -163,8 +228,8 @@ impl Teller {
             return;
         }
         println!("The page at {} will show the name: {}", invited.host, invited.client_name);
-        let opened = self.browser && open(&invited.url);
-        if !opened {
+        self.browser = self.browser && open(&invited.url);
+        if !self.browser {
             println!("Open this page in your browser:\n\n  {}\n", invited.url);
             if let Some(line) = tunnel(&invited.redirect_uri) {
                 println!("If that browser is on another machine, first run there:\n\n  {line}\n");
@@ -177,13 +242,17 @@ impl Teller {
             "Waiting for your browser, {} s at most; Ctrl-C leaves all as it is.",
             self.timeout
         );
+        if self.browser && invited.other_way && self.is_on_a_terminal() {
+            self.page = Page::ShownWithAnotherWay;
+            println!("Page shows an error? Press Enter for another way.");
+        }
     }
 
     fn heard(&mut self, event: &Event) {
         match event {
             Event::SigningIn { grant, step } => {
                 // A script's first line is the page's address.
-                if self.json && self.invited {
+                if self.json && self.page != Page::NotYet {
                     println!("{}", json!({"event": "signing_in", "grant": grant, "step": step}));
                 } else if !self.json {
                     eprintln!("{grant}: {step}…");
@@ -197,7 +266,7 @@ impl Teller {
                         "{}",
                         json!({"event": "signed_in", "grant": grant, "tools": tools,
                                "refused": refused, "account": account,
-                               "other_account": other_account})
+                               "other_account": other_account, "then": self.unknown})
                     );
                     return;
                 }
@@ -211,7 +280,12 @@ impl Teller {
                 if *other_account {
                     println!("This is another account than before.");
                 }
-                println!("Open Claude Code sessions: /mcp reconnect {server}");
+                match &self.unknown {
+                    Some(command) => {
+                        println!("Claude Code does not know this server yet: {command}");
+                    }
+                    None => println!("Open Claude Code sessions: /mcp reconnect {server}"),
+                }
             }
             Event::SignInFailed { grant, code, why } => {
                 self.worked = Some(false);
@@ -230,9 +304,12 @@ impl Teller {
             | Event::Unchanged { .. }
             | Event::Failed { .. }
             | Event::Checked { .. }
+            | Event::Reviewed { .. }
             | Event::VerdictWithdrawn { .. }
             | Event::Restored { .. }
             | Event::SignedOut { .. }
+            | Event::Revocation { .. }
+            | Event::SignOutFailed { .. }
             | Event::Notice(_)
             | Event::NoticeWithdrawn { .. } => {}
         }

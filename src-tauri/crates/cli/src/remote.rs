@@ -76,6 +76,11 @@ impl Remote {
         }
     }
 
+    /// Asks for something and waits for nothing: what comes of it is told elsewhere.
+    pub(crate) fn ask_for(mut self, action: Action) -> anyhow::Result<()> {
+        Ok(self.0.ask(&Request::Act(action))?)
+    }
+
     /// Hands a callback in; what a browser tab would show, and whether it worked.
     pub(crate) fn callback(mut self, query: String) -> anyhow::Result<(String, bool)> {
         self.0.ask(&Request::Callback(query))?;

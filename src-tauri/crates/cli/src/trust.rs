@@ -1,35 +1,124 @@
-//! `lamplighter trust`: a person has seen both addresses and accepts the new one.
+//! `lamplighter trust`: shows where a server signs in now, asks, and accepts that.
+//!
+//! It looks first, which sends nothing but requests for metadata, and lets go of the engine while a
+//! person reads.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::bail;
-use lamplighter_core::{health::Health, keeper::Action};
-use lamplighter_engine::open::Place;
+use lamplighter_core::{
+    health::{EXIT_FINE, EXIT_WAITING},
+    keeper::{Action, Event, Keeper, Mode},
+    snapshot::{NewAddress, Snapshot},
+};
+use lamplighter_engine::{open::Place, paths::Env};
 
-use crate::{args, ask, events::choose, reader};
+use crate::{
+    EXIT_OTHER, EXIT_USAGE, args,
+    ask::{self, ENGINE_PATIENCE, PATIENCE},
+    events::{choose, print_json, print_line, stopped},
+    question, remote,
+};
 
 /// Shows what would be trusted, asks, and trusts.
 pub(crate) fn run(place: Place, args: &args::Trust) -> anyhow::Result<u8> {
-    let snapshot = place.watch()?;
     let names = [args.name.clone()];
-    let chosen = choose(&snapshot, &names)?;
-    if let Some(row) = snapshot.rows.iter().find(|row| chosen.contains(&row.id)) {
-        if row.health == Health::ApprovalRequired {
-            eprintln!("{}: {}", row.id, reader().phrase(&row.phrase));
+    let (snapshot, found) = look(place, &names, args.json)?;
+    let moved = match found {
+        Some(Found::Moved(moved)) => moved,
+        Some(Found::Stayed) => {
+            let asked = choose(&snapshot, &names)?;
+            ask::finish(&snapshot, &asked, args.json)?;
+            return Ok(EXIT_FINE);
         }
-        eprintln!("{} will be taken at its word about where it signs in, once.", row.url);
-    }
+        Some(Found::Nothing) | None => {
+            eprintln!("lamplighter: nothing was changed: where it signs in could not be seen");
+            return Ok(EXIT_WAITING);
+        }
+    };
     if !args.yes {
-        if !std::io::stdin().is_terminal() {
-            bail!("nobody is here to ask; say --yes to trust {} without a question", args.name);
+        if args.json || !question::is_possible() {
+            eprintln!("lamplighter: nothing was changed: without a terminal to ask on, say --yes");
+            return Ok(EXIT_USAGE);
         }
-        eprint!("Trust it? [y/N] ");
-        std::io::stderr().flush()?;
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer)?;
-        if !matches!(answer.trim(), "y" | "Y" | "yes") {
-            bail!("nothing was changed");
+        eprintln!(
+            "Its refresh token goes to {} from now on, instead of {}.",
+            moved.now, moved.known
+        );
+        if !question::agreed(&format!("Trust {}?", moved.now))? {
+            eprintln!("Nothing was changed");
+            return Ok(EXIT_OTHER);
         }
     }
-    ask::run(place, Action::Trust, &names, args.json)
+    ask::run(Place::find(Env::Process)?, Action::Trust, &names, args.json)
+}
+
+/// What a look found.
+enum Found {
+    Moved(NewAddress),
+    Stayed,
+    Nothing,
+}
+
+impl Found {
+    fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Reviewed { moved: Some(moved), .. } => Some(Self::Moved(moved.clone())),
+            Event::Reviewed { moved: None, .. } => Some(Self::Stayed),
+            Event::Failed { .. } => Some(Self::Nothing),
+            Event::Waiting { .. }
+            | Event::Renewing { .. }
+            | Event::Renewed { .. }
+            | Event::Unchanged { .. }
+            | Event::Checked { .. }
+            | Event::VerdictWithdrawn { .. }
+            | Event::Restored { .. }
+            | Event::SigningIn { .. }
+            | Event::SignedIn { .. }
+            | Event::SignInFailed { .. }
+            | Event::SignedOut { .. }
+            | Event::Revocation { .. }
+            | Event::SignOutFailed { .. }
+            | Event::Notice(_)
+            | Event::NoticeWithdrawn { .. } => None,
+        }
+    }
+}
+
+fn tell(event: &Event, json: bool) {
+    if json { print_json(event) } else { print_line(event) }
+}
+
+/// Looks where the server signs in now, by the keeper that runs or by an engine of this command's own.
+fn look(place: Place, names: &[String], json: bool) -> anyhow::Result<(Snapshot, Option<Found>)> {
+    let mut found = None;
+    if let Some(mut remote) = remote::join(&place)? {
+        for grant in choose(&remote.snapshot()?, names)? {
+            remote.act(Action::Review(grant), |event| {
+                tell(event, json);
+                found = Found::of(event).or(found.take());
+            })?;
+        }
+        return Ok((remote.snapshot()?, found));
+    }
+    let found = Arc::new(Mutex::new(None));
+    let for_events = Arc::clone(&found);
+    let listener = Box::new(move |event: &Event, _: &Keeper| {
+        tell(event, json);
+        if let Some(new) = Found::of(event) {
+            *for_events.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let snapshot = runtime.block_on(async {
+        let what = "a lamplighter command";
+        let mut driver = place.open(Mode::OnRequest, what, ENGINE_PATIENCE, listener)?;
+        driver.look().await;
+        for grant in choose(&driver.snapshot(), names)? {
+            driver.act(Action::Review(grant));
+        }
+        driver.settle(stopped(), PATIENCE).await;
+        anyhow::Ok(driver.snapshot())
+    })?;
+    let found = found.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Ok((snapshot, found))
 }

@@ -172,6 +172,7 @@ impl World {
             }
             Effect::Draw { .. }
             | Effect::Listen { .. }
+            | Effect::Remove { .. }
             | Effect::Invite { .. }
             | Effect::Show { .. }
             | Effect::Hush { .. } => unreachable!("nobody signs in"),

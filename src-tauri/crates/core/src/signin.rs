@@ -15,7 +15,7 @@
 mod client;
 mod failure;
 
-use alloc::{borrow::ToOwned, boxed::Box, format, string::String, vec::Vec};
+use alloc::{borrow::ToOwned, boxed::Box, collections::BTreeMap, format, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -96,8 +96,8 @@ pub struct Subject {
     pub port: Option<u16>,
     /// Somebody on this machine hands callbacks of the scheme to us.
     pub scheme_served: bool,
-    /// What the preflight found for this issuer before: issuer and redirect.
-    pub redirect_known: Option<(String, Redirect)>,
+    /// Which way the browser came back before, by issuer.
+    pub redirects_known: BTreeMap<String, Redirect>,
     /// Our own Client ID Metadata Document, where one is configured.
     pub metadata_document: Option<String>,
 }
@@ -130,6 +130,8 @@ pub struct Invitation {
     pub client_name: String,
     /// The host of the page.
     pub host: String,
+    /// Whether there is another way, should the page show an error.
+    pub other_way: bool,
 }
 
 /// What a browser tab that came back is shown.
@@ -191,9 +193,23 @@ enum Step {
     Discovering(Box<SignInDiscovery>),
     Listening,
     Registering(Wanted),
-    Preflighting { answers: Vec<Option<Glimpse>> },
-    Waiting { proof: Proof, redirect: Redirect },
-    Exchanging { redirect: Redirect },
+    Preflighting {
+        answers: Vec<Option<Glimpse>>,
+    },
+    /// For whichever of the pages answers first; the second is there once another way was asked for.
+    Waiting(Vec<Opened>),
+    Exchanging {
+        redirect: Redirect,
+    },
+}
+
+/// A sign-in page that a person was led to.
+#[derive(Debug, Clone)]
+struct Opened {
+    /// What its answer has to prove.
+    proof: Proof,
+    /// Where that comes back to.
+    redirect: Redirect,
 }
 
 /// What a registration is to name; less of it after a refusal that may have been for that.
@@ -226,7 +242,7 @@ impl SignIn {
 
     /// Whether this callback belongs to it, and it still waits for one.
     pub fn awaits(&self, callback: &Callback) -> bool {
-        matches!(&self.step, Step::Waiting { proof, .. } if callback.is_for(proof))
+        self.opened().iter().any(|page| callback.is_for(&page.proof))
     }
 
     /// Whether it waits for a person, so that nothing is lost if it ends now.
@@ -236,7 +252,35 @@ impl SignIn {
 
     /// Whether the browser has been asked for.
     pub const fn is_waiting(&self) -> bool {
-        matches!(self.step, Step::Waiting { .. })
+        matches!(self.step, Step::Waiting(_))
+    }
+
+    /// The pages that are waited for.
+    fn opened(&self) -> &[Opened] {
+        if let Step::Waiting(opened) = &self.step { opened } else { &[] }
+    }
+
+    /// Whether the browser can come back by another way than the one that is waited for.
+    pub fn has_another_way(&self) -> bool {
+        self.other_redirect().is_some()
+    }
+
+    /// The page shows an error: the other redirect, while the first page stays good until one of the
+    /// two answers.
+    pub fn another_way(&mut self) -> Next {
+        self.other_redirect().map_or(Next::Wait, |redirect| self.invite(redirect))
+    }
+
+    fn other_redirect(&self) -> Option<Redirect> {
+        let [only] = self.opened() else { return None };
+        let client = self.client.as_ref()?;
+        let (other, takes) = match only.redirect {
+            Redirect::Scheme => (Redirect::Loopback, client.takes(&loopback_redirect(self.port?))),
+            Redirect::Loopback => {
+                (Redirect::Scheme, self.subject.scheme_served && client.takes(SCHEME_REDIRECT))
+            }
+        };
+        takes.then_some(other)
     }
 
     /// A request was answered.
@@ -263,7 +307,7 @@ impl SignIn {
                 let redirect = *redirect;
                 self.exchanged(answer, redirect)
             }
-            Step::Listening | Step::Waiting { .. } => Next::Failed(SignInFailure::OutOfTurn),
+            Step::Listening | Step::Waiting(_) => Next::Failed(SignInFailure::OutOfTurn),
         }
     }
 
@@ -447,9 +491,7 @@ impl SignIn {
     fn choose_redirect(&mut self) -> Next {
         let has_scheme = self.client.as_ref().is_some_and(|c| c.takes(SCHEME_REDIRECT));
         let issuer = self.found.as_ref().map(|found| found.server.issuer.as_str());
-        let known = self.subject.redirect_known.as_ref();
-        let known =
-            known.filter(|(of, _)| Some(of.as_str()) == issuer).map(|(_, redirect)| *redirect);
+        let known = issuer.and_then(|issuer| self.subject.redirects_known.get(issuer).copied());
         match self.subject.wish {
             RedirectWish::Scheme if !has_scheme => Next::Failed(SignInFailure::NoScheme),
             RedirectWish::Scheme => self.invite(Redirect::Scheme),
@@ -531,13 +573,15 @@ impl SignIn {
     }
 
     fn invite(&mut self, redirect: Redirect) -> Next {
-        let proof = Proof::new(&self.entropy);
+        let mut opened = self.opened().to_vec();
+        let first = opened.is_empty();
+        let proof = if first { Proof::new(&self.entropy) } else { Proof::another(&self.entropy) };
         let redirect_uri = self.redirect_uri(redirect);
         let url = self.with_authorization(&redirect_uri, |a| a.url(&proof).ok()).flatten();
         let (Some(url), Some(client), Some(found)) = (url, &self.client, &self.found) else {
             return Next::Failed(SignInFailure::BadPage);
         };
-        let invitation = Invitation {
+        let mut invitation = Invitation {
             url,
             redirect_uri,
             client_name: match client.whose() {
@@ -545,8 +589,11 @@ impl SignIn {
                 Whose::Clients => String::from("the app that is registered for the client program"),
             },
             host: crate::oauth::metadata::host(&found.server.authorization_endpoint),
+            other_way: false,
         };
-        self.step = Step::Waiting { proof, redirect };
+        opened.push(Opened { proof, redirect });
+        self.step = Step::Waiting(opened);
+        invitation.other_way = self.has_another_way();
         Next::Invite(invitation)
     }
 
@@ -562,10 +609,10 @@ impl SignIn {
 
     /// The browser came back, and [`SignIn::awaits`] this.
     pub fn called_back(&mut self, callback: Callback) -> Next {
-        let Step::Waiting { proof, redirect } = &self.step else {
+        let answered = self.opened().iter().find(|page| callback.is_for(&page.proof));
+        let Some(Opened { proof, redirect }) = answered.cloned() else {
             return Next::Failed(SignInFailure::OutOfTurn);
         };
-        let (proof, redirect) = (proof.clone(), *redirect);
         let (Some(found), Some(client)) = (&self.found, &self.client) else {
             return Next::Failed(SignInFailure::OutOfTurn);
         };

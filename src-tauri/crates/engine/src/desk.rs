@@ -338,6 +338,9 @@ impl<S: Shell> Desk<S> {
             | Event::Restored { .. }
             | Event::SigningIn { .. }
             | Event::SignedOut { .. }
+            | Event::Reviewed { .. }
+            | Event::Revocation { .. }
+            | Event::SignOutFailed { .. }
             | Event::Notice(_)
             | Event::NoticeWithdrawn { .. } => {}
         }

@@ -50,8 +50,8 @@ use crate::{
     watch::Watch,
 };
 use perform::World;
-use signing::Desk;
 pub use signing::Inviter;
+use signing::{Desk, SEE_OFF};
 
 /// The longest the loop sleeps without looking at the clock: no timer of any system can be trusted
 /// across a suspend.
@@ -118,6 +118,8 @@ pub struct Driver {
     /// The truth as guests that watch saw it last.
     shown: Option<Snapshot>,
     answers: mpsc::UnboundedReceiver<(Ticket, Outcome)>,
+    wish: mpsc::UnboundedSender<Action>,
+    wishes: mpsc::UnboundedReceiver<Action>,
     listener: Listener,
     watcher: Option<Watcher>,
     /// Held until everything else is dropped.
@@ -137,6 +139,7 @@ impl Driver {
     /// Joins core to the world. Nothing happens before [`Driver::look`].
     pub fn new(keeper: Keeper, limbs: Limbs, listener: Listener) -> Self {
         let (answer, answers) = mpsc::unbounded_channel();
+        let (wish, wishes) = mpsc::unbounded_channel();
         let journal = Arc::new(Mutex::new(limbs.journal));
         let world = World::new(limbs.stores, limbs.http, limbs.probe, journal, answer.clone());
         Self {
@@ -158,6 +161,8 @@ impl Driver {
             within: mpsc::unbounded_channel(),
             shown: None,
             answers,
+            wish,
+            wishes,
             listener,
             watcher: None,
             _lock: limbs.lock,
@@ -185,6 +190,11 @@ impl Driver {
     /// Where callbacks may be brought that a person pasted.
     pub fn knocker(&self) -> mpsc::UnboundedSender<Knock> {
         self.desk.knocker()
+    }
+
+    /// Where somebody in this process may ask core for something while the loop runs.
+    pub fn wisher(&self) -> mpsc::UnboundedSender<Action> {
+        self.wish.clone()
     }
 
     /// Asks core for something.
@@ -218,6 +228,7 @@ impl Driver {
                 }
                 () = tokio::time::sleep(sleep) => self.handle(Input::Tick),
                 Some(knock) = self.desk.knocks.recv() => self.knocked(knock),
+                Some(action) = self.wishes.recv() => self.act(action),
                 Some(asked) = asked.recv() => self.hear(asked),
                 () = &mut stop, if rest == Rest::Settled => {
                     rest = Rest::Stopped;
@@ -230,6 +241,15 @@ impl Driver {
             }
             if rest == Rest::Stopped && !self.keeper.is_in_the_air() {
                 break;
+            }
+        }
+        let told = tokio::time::sleep(SEE_OFF);
+        let mut told = std::pin::pin!(told);
+        // Who brought a callback by a command hears how it went, and leaves then.
+        while !self.desk.callers.is_empty() {
+            tokio::select! {
+                Some(asked) = asked.recv() => self.hear(asked),
+                () = &mut told => break,
             }
         }
         self.desk.see_off().await;
@@ -263,6 +283,7 @@ impl Driver {
                 Some(asked) = asked.recv(), if !stopping => self.hear(asked),
                 Some(asked) = self.within.1.recv(), if !stopping => self.hear(asked),
                 Some(knock) = self.desk.knocks.recv() => self.knocked(knock),
+                Some(action) = self.wishes.recv(), if !stopping => self.act(action),
                 Some(news) = alarms.news.recv() => match news {
                     News::FallingAsleep(until_ready) => {
                         tracing::info!("the machine is about to sleep");
@@ -417,6 +438,7 @@ impl Driver {
             }
             Said::Left => {
                 self.guests.remove(&asked.guest);
+                self.desk.callers.remove(&asked.guest);
                 let all = self.desk.guests.iter();
                 let began = all.filter(|(_, guest)| **guest == asked.guest);
                 let began: Vec<GrantId> = began.map(|(grant, _)| grant.clone()).collect();
@@ -427,6 +449,7 @@ impl Driver {
                 }
             }
             Said::Asks(Request::Callback(query)) => {
+                self.desk.callers.insert(asked.guest);
                 let (answer, told) = oneshot::channel();
                 self.knocked(Knock { query: Secret::new(query), answer });
                 if let Some(guest) = self.guests.get(&asked.guest) {
@@ -523,6 +546,7 @@ impl Driver {
                 | Effect::Send { .. }
                 | Effect::Journal { .. }
                 | Effect::Write { .. }
+                | Effect::Remove { .. }
                 | Effect::ReadBack { .. }
                 | Effect::Unlock { .. }
                 | Effect::Fetch { .. }

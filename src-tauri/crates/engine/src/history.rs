@@ -116,6 +116,9 @@ impl Happening {
             | Event::SigningIn { .. }
             | Event::Unchanged { .. }
             | Event::Checked { .. }
+            | Event::Reviewed { .. }
+            | Event::Revocation { .. }
+            | Event::SignOutFailed { .. }
             | Event::Notice(_)
             | Event::NoticeWithdrawn { .. } => None,
         }

@@ -81,6 +81,9 @@ pub struct Invited {
     pub client_name: String,
     /// The host of the page.
     pub host: String,
+    /// Whether there is another way, should the page show an error.
+    #[serde(default)]
+    pub other_way: bool,
 }
 
 impl Invited {
@@ -92,6 +95,7 @@ impl Invited {
             redirect_uri: invitation.redirect_uri.clone(),
             client_name: invitation.client_name.clone(),
             host: invitation.host.clone(),
+            other_way: invitation.other_way,
         }
     }
 }

@@ -162,6 +162,7 @@ impl Act {
             Self::Reconnect { grant } => {
                 Vec::from([Action::Reconnect(Reconnect::of(grant.clone()))])
             }
+            Self::AnotherWay { grant } => Vec::from([Action::AnotherWay(grant.clone())]),
             Self::CancelSignIn { grant } => Vec::from([Action::CancelSignIn(grant.clone())]),
             Self::Trust { grant } => Vec::from([Action::Trust(grant.clone())]),
             Self::Pause { grant } => Vec::from([Action::Pause(grant.clone())]),
@@ -169,8 +170,7 @@ impl Act {
             Self::CheckAll => all().map(Action::Check).chain([Action::RenewDue]).collect(),
             Self::PauseAll => all().map(Action::Pause).collect(),
             Self::ResumeAll => all().map(Action::Resume).collect(),
-            Self::AnotherWay { .. }
-            | Self::CopyLink { .. }
+            Self::CopyLink { .. }
             | Self::CopyDiagnostics { .. }
             | Self::Show { .. }
             | Self::ShowFile { .. }

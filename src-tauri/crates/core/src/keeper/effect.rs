@@ -8,12 +8,12 @@ use alloc::{string::String, vec::Vec};
 use crate::{
     facts::FactsChange,
     http::Request,
-    ids::{Door, FlightId, GrantId, RecordId, SignInId, StoreId, Target, Ticket},
+    ids::{Door, EntryKey, FlightId, GrantId, RecordId, SignInId, StoreId, Target, Ticket},
     journal::Record,
     keeper::Event,
     secret::Secret,
     signin::{Invitation, Page},
-    store::Change,
+    store::{Change, TokenPair},
     time::Wall,
 };
 
@@ -71,6 +71,19 @@ pub enum Effect {
         store: StoreId,
         /// The change.
         change: Change,
+    },
+    /// Sign out: take the store's write lock, read, compare, remove the entry, read back, let go.
+    Remove {
+        /// Answered by [`Outcome::Wrote`](super::Outcome::Wrote).
+        ticket: Ticket,
+        /// Whose refresh locks must still stand.
+        flight: FlightId,
+        /// The store.
+        store: StoreId,
+        /// The entry.
+        key: EntryKey,
+        /// What must still stand there.
+        expect: TokenPair,
     },
     /// Read the stores once more, still under the refresh locks.
     ReadBack {

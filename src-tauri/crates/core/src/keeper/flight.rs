@@ -5,13 +5,14 @@
 //! without a durable intent, and never let go of new tokens that are nowhere else.
 //!
 //! Read next: `endpoint` for where a token may go, `answer` for what the server's answer means,
-//! `saving` for what happens to new tokens, `overtaken` for a journal that opens meanwhile, `landing`
+//! `saving` for what happens to new tokens, `removing` for a sign-out's steps, `overtaken` for a journal that opens meanwhile, `landing`
 //! for how a flight ends.
 
 mod answer;
 mod endpoint;
 mod landing;
 mod overtaken;
+mod removing;
 mod saving;
 
 use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
@@ -29,6 +30,8 @@ use crate::{
     store::{Entry, StoreFault, StoreView, TokenPair},
     time::{Boot, Millis},
 };
+
+pub(super) use removing::SigningOut;
 
 /// A refresh token whose answer was lost is presented once more only this soon after the first time.
 const AGAIN_WITHIN: Millis = Millis::seconds(8);
@@ -51,6 +54,8 @@ pub(super) enum Step {
         at: Target,
         left: VecDeque<(Target, TokenPair)>,
     },
+    /// The entry is being removed, for a sign-out.
+    Removing,
     ReadingBack,
     Marking,
     Forgetting,
@@ -106,6 +111,8 @@ pub(super) enum Work {
     Refresh(Box<Presenting>),
     /// Put tokens we hold where they belong.
     Save { record: Record, restoring: bool },
+    /// Take an entry away, for a person who signs out.
+    SignOut(Box<SigningOut>),
 }
 
 /// What is needed to present a refresh token.
@@ -140,6 +147,7 @@ impl Flight {
         match &self.work {
             Work::Refresh(presenting) => presenting.record.as_ref(),
             Work::Save { record, .. } => Some(record),
+            Work::SignOut(_) => None,
         }
     }
 
@@ -264,6 +272,7 @@ impl Keeper {
             (Step::Writing { at, left }, Outcome::Wrote(wrote)) => {
                 self.wrote(flight, &at, left, wrote);
             }
+            (Step::Removing, Outcome::Wrote(wrote)) => self.removed(flight, wrote),
             (Step::ReadingBack, Outcome::Read(views)) => self.read_back(flight, views),
             (Step::Marking, Outcome::Kept(kept)) => self.marked(flight, kept),
             (Step::Forgetting, Outcome::Kept(_)) => self.let_go(flight),
@@ -305,6 +314,7 @@ impl Keeper {
         }
         match flight.work.clone() {
             Work::Save { record, .. } => self.save_where_it_belongs(flight, &record),
+            Work::SignOut(_) => self.remove_entry(flight),
             Work::Refresh(presenting) => {
                 flight.targets.retain(|target| self.grants.contains(target));
                 self.present_or_adopt(flight, presenting);

@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     facts::{Facts, Renewer},
     http,
-    ids::{Door, GrantId, MarkKey, StoreId, Ticket},
+    ids::{Door, EntryKey, GrantId, MarkKey, StoreId, Ticket},
     journal::{JournalFault, Record},
-    keeper::ProbeFinding,
+    keeper::{AtServer, ProbeFinding},
     oauth::authorize::Entropy,
     profile::Profiles,
     secret::Secret,
     signin::{PortFault, RedirectWish},
+    snapshot::NewAddress,
     store::{StoreFault, StoreInfo, StoreView, Written},
     time::Millis,
 };
@@ -117,7 +118,7 @@ pub enum Outcome {
     Kept(Result<(), JournalFault>),
     /// Of Send.
     Answered(Result<http::Answer, SendFault>),
-    /// Of Write.
+    /// Of Write and Remove.
     Wrote(Result<Written, StoreFault>),
     /// Of Unlock.
     Unlocked,
@@ -156,12 +157,33 @@ pub enum Action {
     Pause(GrantId),
     /// Take it up again.
     Resume(GrantId),
+    /// Look where this grant's server signs in now: asks for metadata and sends nothing else.
+    Review(GrantId),
     /// Accept that this grant's server now signs in elsewhere.
     Trust(GrantId),
     /// Sign in, again or for the first time.
     Reconnect(Reconnect),
+    /// The sign-in page shows an error: let the browser come back by the other way, where there is
+    /// one. The first page stays good until one of the two answers.
+    AnotherWay(GrantId),
     /// Give a sign-in up that waits for the browser.
     CancelSignIn(GrantId),
+    /// Sign out: the entry leaves its store, and its server is asked to end the grant.
+    SignOut(SignOut),
+}
+
+/// A wish to sign out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SignOut {
+    /// The grant.
+    pub grant: GrantId,
+    /// Whether its server is asked to end it (RFC 7009).
+    #[serde(default = "yes")]
+    pub revoke: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// A wish to sign in.
@@ -169,6 +191,9 @@ pub enum Action {
 pub struct Reconnect {
     /// The grant, or a server that only the configuration names.
     pub grant: GrantId,
+    /// The server, where the store and the configuration may not know it yet.
+    #[serde(default)]
+    pub server: Option<NamedServer>,
     /// Where the browser is to come back to.
     #[serde(default)]
     pub redirect: RedirectWish,
@@ -184,11 +209,25 @@ pub struct Reconnect {
     pub patience: Millis,
 }
 
+/// A server as a person names it for a first sign-in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NamedServer {
+    /// The store that is to hold it.
+    pub store: StoreId,
+    /// The key that the client would give its entry.
+    pub key: EntryKey,
+    /// What it is to be called there.
+    pub name: String,
+    /// Its URL.
+    pub url: String,
+}
+
 impl Reconnect {
     /// The usual way.
     pub const fn of(grant: GrantId) -> Self {
         Self {
             grant,
+            server: None,
             redirect: RedirectWish::Automatic,
             port: None,
             more_scopes: Vec::new(),
@@ -209,9 +248,12 @@ impl Action {
             | Self::Check(id)
             | Self::Pause(id)
             | Self::Resume(id)
+            | Self::Review(id)
             | Self::Trust(id)
+            | Self::AnotherWay(id)
             | Self::CancelSignIn(id) => Some(id),
             Self::Reconnect(wish) => Some(&wish.grant),
+            Self::SignOut(wish) => Some(&wish.grant),
             Self::RenewDue => None,
         }
     }
@@ -285,6 +327,13 @@ pub enum Event {
         /// The grant.
         grant: GrantId,
     },
+    /// Somebody looked where a server signs in now.
+    Reviewed {
+        /// The grant.
+        grant: GrantId,
+        /// Both hosts, where that is another address or name than was trusted.
+        moved: Option<NewAddress>,
+    },
     /// A sign-in goes on.
     SigningIn {
         /// The grant.
@@ -318,6 +367,23 @@ pub enum Event {
     SignedOut {
         /// The grant.
         grant: GrantId,
+    },
+    /// A person signed out, the store has let the entry go, and this came of asking the server to
+    /// end the grant.
+    Revocation {
+        /// The grant.
+        grant: GrantId,
+        /// What came of it.
+        outcome: AtServer,
+    },
+    /// A sign-out did not succeed.
+    SignOutFailed {
+        /// The grant.
+        grant: GrantId,
+        /// A stable code.
+        code: String,
+        /// In words, without content.
+        why: String,
     },
     /// A person should know, once.
     Notice(crate::keeper::Notice),

@@ -44,6 +44,11 @@ impl Memory {
         self.facts.grants.values()
     }
 
+    /// The same, each with its grant.
+    pub(super) fn each(&self) -> impl Iterator<Item = (&Target, &GrantFacts)> {
+        self.facts.grants.iter()
+    }
+
     /// [`Keeper::facts_mut`](super::Keeper::facts_mut) also touches the grant.
     pub(super) fn of_mut(&mut self, target: &Target) -> &mut GrantFacts {
         self.before(target);

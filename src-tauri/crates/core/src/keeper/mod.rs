@@ -16,7 +16,8 @@
 //!
 //! Read next: `see` (what a look at a store means), `plan` (what starts when), `flight` (one
 //! refresh), `spare` (what the journal holds afterwards), `verdict` (the client's own cache),
-//! `stand_by` (when renewing would do harm), `touch` (why an input costs what it changes and no more).
+//! `stand_by` (when renewing would do harm), `signing`, `signing_out` and `reviewing`
+//! (what a person asks for), `touch` (why an input costs what it changes and no more).
 
 mod air;
 mod effect;
@@ -30,9 +31,11 @@ mod naming;
 mod notice;
 mod plan;
 mod probing;
+mod reviewing;
 mod schedule;
 mod see;
 mod signing;
+mod signing_out;
 mod spare;
 mod spares;
 mod stand_by;
@@ -53,13 +56,16 @@ pub use effect::Effect;
 pub use failure::Failure;
 pub use grant::ProbeFinding;
 pub use input::{
-    Action, Event, Input, Mode, Opening, Outcome, Reconnect, SendFault, SignInMeans, WokeWhy,
+    Action, Event, Input, Mode, NamedServer, Opening, Outcome, Reconnect, SendFault, SignInMeans,
+    SignOut, WokeWhy,
 };
 pub use notice::{Notice, NoticeAction, NoticeCode, Severity};
+pub use signing_out::AtServer;
 
 use crate::{
     facts::{GrantFacts, StoreFacts},
     ids::{FlightId, GrantId, MarkKey, RecordId, SignInId, StoreId, Target, Ticket},
+    oauth::discovery::Discovery,
     profile::Profiles,
     store::{StoreFault, StoreInfo, StoreView},
     time::{Boot, Millis, Now, Wall},
@@ -69,6 +75,7 @@ use flight::Flight;
 use grants::Grants;
 use memory::Memory;
 use signing::Running;
+use signing_out::Leaving;
 use spares::Spares;
 use touch::Offset;
 use verdict::Relooks;
@@ -102,6 +109,10 @@ enum Pending {
     Rewrite(RecordId),
     /// A revocation: its answer changes nothing.
     Revoke,
+    /// A revocation that somebody waits for.
+    SignOut(Target),
+    /// A look at where a server signs in now.
+    Review(Target),
     /// A verdict being withdrawn.
     Withdraw(StoreId, String),
     /// A step of a sign-in.
@@ -146,6 +157,8 @@ pub struct Keeper {
     spares: Spares,
     sign_ins: BTreeMap<SignInId, Running>,
     sign_in_means: SignInMeans,
+    sign_outs: BTreeMap<Target, Leaving>,
+    reviews: BTreeMap<Target, Discovery>,
     relooks: Relooks,
     /// What a person should know, by grant.
     notices: BTreeMap<Target, Notice>,
@@ -182,6 +195,8 @@ impl Keeper {
             spares: Spares::default(),
             sign_ins: BTreeMap::new(),
             sign_in_means: opening.sign_in_means,
+            sign_outs: BTreeMap::new(),
+            reviews: BTreeMap::new(),
             relooks: Relooks::default(),
             notices: BTreeMap::new(),
             pending: Tickets::default(),
@@ -224,6 +239,7 @@ impl Keeper {
             Input::RememberFailed(_) => self.facts.not_kept(),
         }
         self.end_sign_ins();
+        self.plan_sign_outs();
         self.touch_by_clock();
         self.plan();
         self.plan_verdicts();
@@ -246,15 +262,19 @@ impl Keeper {
             || self.grants.asked().next().is_some()
             || self.spares.any_owed()
             || !self.sign_ins.is_empty()
+            || !self.sign_outs.is_empty()
     }
 
     /// Whether nothing that was asked for this grant is still open.
     pub fn is_settled(&self, id: &GrantId) -> bool {
         let signing_in = self.sign_ins.values().any(|running| running.is_for(id));
+        let signing_out = self.sign_outs.values().any(|leaving| leaving.is_for(id));
         !signing_in
+            && !signing_out
             && self.target_of(id).is_none_or(|target| {
                 let asked = self.grants.get(&target).is_some_and(|g| g.asked != grant::Asked::No);
-                !asked && !self.is_weighing(&target)
+                let reviewed = self.reviews.contains_key(&target);
+                !asked && !reviewed && !self.is_weighing(&target)
             })
     }
 
@@ -290,6 +310,8 @@ impl Keeper {
             Pending::ProbeSpare(record) => self.spare_probed(&record, &outcome),
             Pending::Withdraw(store, server) => self.withdrawn(store, server, outcome),
             Pending::SignIn(id) => self.sign_in_done(id, outcome),
+            Pending::SignOut(target) => self.revoked(&target, &outcome),
+            Pending::Review(target) => self.reviewed(target, &outcome),
             Pending::Probe(target, verdict) => self.probed(&target, verdict, outcome),
         }
     }
@@ -314,9 +336,12 @@ impl Keeper {
             }
             Action::Pause(id) => self.set_paused(&id, true),
             Action::Resume(id) => self.set_paused(&id, false),
+            Action::Review(id) => self.review(&id),
             Action::Trust(id) => self.approve(&id),
             Action::Reconnect(wish) => self.reconnect(&wish),
+            Action::AnotherWay(id) => self.another_way(&id),
             Action::CancelSignIn(id) => self.cancel_sign_in(&id),
+            Action::SignOut(wish) => self.sign_out(&wish),
         }
     }
 
@@ -339,7 +364,7 @@ impl Keeper {
 
     /// Forgets the pin, so that the next search pins what it finds: the person has seen both hosts.
     fn approve(&mut self, id: &GrantId) {
-        let Some(target) = self.target_of(id) else {
+        let Some(target) = self.target_of(id).or_else(|| self.configured_target(id)) else {
             return;
         };
         let facts = self.facts_mut(&target);
@@ -407,7 +432,9 @@ impl Keeper {
     /// Whose server is asked about, by this ticket.
     fn touch_asked(&mut self, pending: &Pending) {
         match pending {
-            Pending::Probe(target, _) => self.grants.touch(target),
+            Pending::Probe(target, _) | Pending::SignOut(target) | Pending::Review(target) => {
+                self.grants.touch(target);
+            }
             Pending::Withdraw(store, server) => self.touch_server(store, server),
             Pending::SignIn(id) => self.touch_sign_in(*id),
             Pending::Flight(_)

@@ -20,6 +20,10 @@ use crate::{
     time::{Boot, Millis, Wall},
 };
 
+/// Why a renewal is not tried at once after an answer was lost.
+pub(super) const LOST: &str = "the answer to its last renewal was lost, so its refresh token may be \
+                               spent: it is presented once more only shortly before the token ends";
+
 /// When a grant's next refresh starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Next {
@@ -51,8 +55,16 @@ impl Why {
             Self::Due => "a renewal is due",
             Self::Backoff => "a failed renewal is tried again",
             Self::Confirm => "a refused sign-in is asked about once more",
-            Self::LostAnswer => "an answer was lost, and the token nears its end",
+            Self::LostAnswer => "after a lost answer, little of the token is left to lose",
             Self::FirstWrite => "the first write to this store is being looked at",
+        }
+    }
+
+    /// The same for somebody who asked.
+    const fn told(self) -> &'static str {
+        match self {
+            Self::LostAnswer => LOST,
+            Self::Due | Self::Backoff | Self::Confirm | Self::FirstWrite => self.words(),
         }
     }
 
@@ -231,7 +243,7 @@ impl Keeper {
         let event = if why == Why::Due {
             Event::Unchanged { grant: id, why: "it is not due yet".into(), next: until }
         } else {
-            let why = String::from(why.words());
+            let why = String::from(why.told());
             let code = grant.failure.as_ref().map_or("answer_lost", Failure::code).into();
             Event::Failed { grant: id, code, why, next: until }
         };

@@ -154,14 +154,26 @@ impl Keeper {
             return;
         };
         self.drop_spares_of(target, &grant.entry);
-        // All is forgotten but what was spent: an old copy may still come back.
+        let by_us = self.sign_outs.contains_key(target);
+        // All is forgotten but what was spent: an old copy may still come back. Who signed out here
+        // also finds the same registration again, and the way that the browser came back.
         self.facts.forget(target, |facts| {
-            let spent = Some(facts.spent).filter(|spent| !spent.is_empty());
-            spent.map(|spent| GrantFacts { spent, ..GrantFacts::default() })
+            let kept = GrantFacts {
+                spent: facts.spent,
+                registration: facts.registration.filter(|kept| by_us && kept.is_public()),
+                redirect: facts.redirect.filter(|_| by_us),
+                ..GrantFacts::default()
+            };
+            (kept != GrantFacts::default()).then_some(kept)
         });
         let held_tokens = grant.entry.pair != TokenPair::default();
         if held_tokens {
-            self.signed_out.insert((target.store.clone(), grant.entry.server_name));
+            let name = (target.store.clone(), grant.entry.server_name);
+            if by_us {
+                self.signed_out.remove(&name);
+            } else {
+                self.signed_out.insert(name);
+            }
             self.tell(Event::SignedOut { grant: grant.id });
         }
     }

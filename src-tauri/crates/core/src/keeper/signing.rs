@@ -9,14 +9,17 @@ use alloc::{
     boxed::Box,
     format,
     string::{String, ToString},
+    sync::Arc,
     vec::Vec,
 };
 
 use super::{
-    Effect, Event, Keeper, Mode, Outcome, Pending, ProbeFinding, Reconnect,
+    Effect, Event, Keeper, Mode, NamedServer, Outcome, Pending, ProbeFinding, Reconnect,
     flight::{Ending, Flight, Work},
+    grant::Grant,
 };
 use crate::{
+    facts::GrantFacts,
     health::Situation,
     http::{Answer, Fault},
     ids::{Door, GrantId, SignInId, StoreId, Target, TokenMark},
@@ -24,11 +27,13 @@ use crate::{
     oauth::{
         authorize::{Callback, Entropy, SCHEME_REDIRECT},
         discovery::SignInFault,
+        metadata::{host, may_lead_to},
+        preflight::Redirect,
     },
     secret::Secret,
     signin::{Gained, Next, Page, PortFault, SignIn, SignInFailure, Stored, Subject},
     snapshot::SigningIn,
-    store::{Entry, LeftAlone, NewTokens, SignInConfig},
+    store::{ConfiguredServer, Entry, LeftAlone, NewTokens, SignInConfig, StoreFault},
     time::{Boot, Millis},
 };
 
@@ -84,6 +89,10 @@ impl Keeper {
                 return self.tell_failed(grant, &failure);
             }
         };
+        if self.sign_outs.contains_key(&target) {
+            let failure = SignInFailure::Impossible("it is being signed out".into());
+            return self.tell_failed(grant, &failure);
+        }
         let older: Vec<SignInId> = self.sign_ins_of(&target);
         for id in older {
             self.fail_sign_in(id, &SignInFailure::Cancelled);
@@ -112,6 +121,21 @@ impl Keeper {
     pub(super) fn cancel_sign_in(&mut self, grant: &GrantId) {
         let ids: Vec<SignInId> =
             self.sign_ins.iter().filter(|(_, r)| r.grant == *grant).map(|(id, _)| *id).collect();
+        self.cancel_sign_ins(ids);
+    }
+
+    /// The page shows an error: the other way is begun, and the first stays open until one answers.
+    pub(super) fn another_way(&mut self, grant: &GrantId) {
+        let ids = self.sign_ins.iter().filter(|(_, running)| running.grant == *grant);
+        let ids: Vec<SignInId> = ids.map(|(id, _)| *id).collect();
+        for id in ids {
+            let next = self.flow(id, SignIn::another_way);
+            self.sign_in_goes_on(id, next);
+        }
+    }
+
+    /// Ends those of them that wait for the browser.
+    pub(super) fn cancel_sign_ins(&mut self, ids: Vec<SignInId>) {
         for id in ids {
             if self.sign_ins.get(&id).is_some_and(Running::can_end) {
                 self.fail_sign_in(id, &SignInFailure::Cancelled);
@@ -121,8 +145,15 @@ impl Keeper {
 
     /// What is known of the server that is meant.
     fn subject(&self, wish: &Reconnect) -> Result<(Target, String, Subject), String> {
-        let entry = self.target_of(&wish.grant);
-        let entry = entry.and_then(|t| Some((t.clone(), &self.grants.get(&t)?.entry)));
+        let entry = if let Some(server) = &wish.server {
+            self.entry_named(server)?
+        } else {
+            let target = self.target_of(&wish.grant);
+            target.and_then(|target| {
+                let entry = &self.grants.get(&target)?.entry;
+                Some((Target::clone(&target), entry))
+            })
+        };
         let (target, name, url, config, entry) = match entry {
             Some((_, entry)) if entry.left_alone == Some(LeftAlone::EnterpriseManaged) => {
                 return Err("this sign-in is managed by the organisation".into());
@@ -134,16 +165,23 @@ impl Keeper {
                 let (name, url) = (entry.server_name.clone(), entry.server_url.clone());
                 (target, name, url, entry.sign_in.clone(), Some(entry))
             }
-            None => self.configured_subject(&wish.grant)?,
+            None => match &wish.server {
+                Some(server) => self.named_subject(server)?,
+                None => self.configured_subject(&wish.grant)?,
+            },
         };
         let facts = self.facts_of(&target);
         let kept = facts.registration.clone();
-        // Its secret is in the entry alone; without the entry the registration is not ours any more.
-        let kept = kept.zip(entry.and_then(|e| e.client.clone())).and_then(|(mut kept, client)| {
-            kept.secret = client.secret;
-            (kept.client_id == client.id).then_some(kept)
+        // A secret is in the entry alone: without the entry only a client that has none is left.
+        let kept = kept.and_then(|mut kept| match entry {
+            Some(entry) => {
+                let client = entry.client.clone()?;
+                kept.secret = client.secret;
+                (kept.client_id == client.id).then_some(kept)
+            }
+            None => kept.is_public().then_some(kept),
         });
-        let issuer_redirects = self.facts.of_all().find_map(|facts| facts.redirect.clone());
+        let redirects = self.facts.of_all().filter_map(|facts| facts.redirect.clone());
         let subject = Subject {
             profile: self.profiles.of(&url).1.clone(),
             server_url: url,
@@ -160,35 +198,68 @@ impl Keeper {
             wish: wish.redirect,
             port: wish.port,
             scheme_served: self.sign_in_means.scheme_served,
-            redirect_known: issuer_redirects,
+            redirects_known: redirects.collect(),
             metadata_document: self.sign_in_means.metadata_document.clone(),
         };
         Ok((target, name, subject))
     }
 
+    /// The entry that a person means by name and URL. A name that another server has is refused: the
+    /// client tells its servers apart by name.
+    fn entry_named(&self, server: &NamedServer) -> Result<Option<(Target, &Entry)>, String> {
+        let NamedServer { store, name, url, .. } = server;
+        match self.stores.get(store) {
+            Some(Ok(_) | Err(StoreFault::Absent { .. })) => {}
+            Some(Err(fault)) => return Err(fault.to_string()),
+            None => return Err(format!("no client by the name of {store} is looked after here")),
+        }
+        if !may_lead_to(url, url) {
+            return Err(
+                "only https addresses without a user can be signed in to, and http ones on \
+                        this machine"
+                    .into(),
+            );
+        }
+        let named = |(target, grant): &(&Arc<Target>, &Grant)| {
+            target.store == *store && grant.entry.server_name == *name
+        };
+        let entry =
+            self.grants.iter().filter(named).find(|(_, grant)| grant.entry.server_url == *url);
+        let other = self.grants.iter().find(named).filter(|_| entry.is_none());
+        match other {
+            Some((_, grant)) => Err(name_taken(name, &grant.entry.server_url)),
+            None => Ok(entry.map(|(target, grant)| (Target::clone(target), &grant.entry))),
+        }
+    }
+
+    /// A server that has no entry, by name and URL: the configuration's, where it names it.
+    fn named_subject(&self, server: &NamedServer) -> Result<Known<'_>, String> {
+        let NamedServer { store, key, name, url } = server;
+        let views = self.stores.get(store).and_then(|seen| seen.as_ref().ok());
+        let configured =
+            views.and_then(|view| view.servers.iter().find(|known| known.name == *name));
+        match configured {
+            Some(known) if known.url == *url => known_by_configuration(store, known),
+            Some(known) => Err(name_taken(name, &known.url)),
+            None => {
+                let target = Target { store: store.clone(), key: key.clone() };
+                Ok((target, name.clone(), url.clone(), SignInConfig::default(), None))
+            }
+        }
+    }
+
     /// A server that only the configuration names.
-    fn configured_subject(
-        &self,
-        grant: &GrantId,
-    ) -> Result<(Target, String, String, SignInConfig, Option<&Entry>), String> {
+    pub(super) fn configured_subject(&self, grant: &GrantId) -> Result<Known<'_>, String> {
         let views = self.stores.iter().filter_map(|(id, seen)| Some((id, seen.as_ref().ok()?)));
         let mut servers = views.flat_map(|(id, view)| view.servers.iter().map(move |s| (id, s)));
         let found = servers.find(|(store, server)| configured_id(store, &server.name) == *grant);
         let Some((store, server)) = found else {
             return Err("no server by this name was found".into());
         };
-        let Some(key) = server.key.clone() else {
-            return Err(format!(
-                "its address depends on variables that only the client knows; sign in with \
-                 `claude mcp login {}`",
-                server.name
-            ));
-        };
-        let target = Target { store: store.clone(), key };
-        Ok((target, server.name.clone(), server.url.clone(), server.sign_in.clone(), None))
+        known_by_configuration(store, server)
     }
 
-    fn sign_ins_of(&self, target: &Target) -> Vec<SignInId> {
+    pub(super) fn sign_ins_of(&self, target: &Target) -> Vec<SignInId> {
         self.sign_ins.iter().filter(|(_, r)| r.target == *target).map(|(id, _)| *id).collect()
     }
 
@@ -301,6 +372,7 @@ impl Keeper {
         let sign_in_days = self.profiles.of(&gained.enrolment.server_url).1.sign_in_life_days;
         let by_profile = sign_in_days.map(|days| Millis::hours(days.saturating_mul(24)));
         let account = gained.account.map(|account| account.label);
+        self.remember_redirect(&gained.server.issuer, gained.redirect);
         let facts = self.facts_mut(&target);
         facts.life = gained.granted.life.or_else(|| tokens.expires_at.map(|end| now.until(end)));
         facts.issued_at = Some(now);
@@ -310,6 +382,7 @@ impl Keeper {
         facts.lost = None;
         facts.failing_since = None;
         facts.approved = false;
+        facts.seen_issuer = None;
         facts.pin = Some(gained.server.pin());
         facts.metadata = Some((gained.server.for_refresh(), now));
         facts.sign_in_ends = gained.granted.sign_in_life.or(by_profile).map(|life| now + life);
@@ -333,6 +406,16 @@ impl Keeper {
         self.tell(Event::SigningIn { grant, step: SAVING.into() });
         let ticket = self.ticket(Pending::SignIn(id));
         self.effects.push_back(Effect::Journal { ticket, record });
+    }
+
+    /// Which way the browser came back is known per issuer, whichever server it was for.
+    fn remember_redirect(&mut self, issuer: &str, redirect: Redirect) {
+        let same = |facts: &GrantFacts| facts.redirect.as_ref().is_some_and(|(of, _)| of == issuer);
+        let others = self.facts.each().filter(|(_, facts)| same(facts));
+        let others: Vec<Target> = others.map(|(target, _)| target.clone()).collect();
+        for target in others {
+            self.facts_mut(&target).redirect = Some((issuer.into(), redirect));
+        }
     }
 
     /// The tokens are written down, or could not be: the store is next in any case.
@@ -491,7 +574,7 @@ impl Keeper {
             host,
             waiting: running.is_waiting(),
             scheme,
-            other_way: false,
+            other_way: matches!(&running.phase, Phase::Asking(flow) if flow.has_another_way()),
         })
     }
 
@@ -546,6 +629,28 @@ impl Running {
     fn is_waiting(&self) -> bool {
         matches!(&self.phase, Phase::Asking(flow) if flow.is_waiting())
     }
+}
+
+/// A server's entry to be, its name and URL, how a sign-in to it is configured, and what stands there.
+pub(super) type Known<'a> = (Target, String, String, SignInConfig, Option<&'a Entry>);
+
+fn known_by_configuration<'a>(
+    store: &StoreId,
+    server: &ConfiguredServer,
+) -> Result<Known<'a>, String> {
+    let Some(key) = server.key.clone() else {
+        return Err(format!(
+            "its address depends on variables that only the client knows; sign in with \
+             `claude mcp login {}`",
+            server.name
+        ));
+    };
+    let target = Target { store: store.clone(), key };
+    Ok((target, server.name.clone(), server.url.clone(), server.sign_in.clone(), None))
+}
+
+fn name_taken(name: &str, url: &str) -> String {
+    format!("{name} is the name of another server here, at {}; choose another name", host(url))
 }
 
 /// The id of a server that only the configuration names.

@@ -13,10 +13,12 @@ use super::{
 };
 use crate::{
     facts::{Lost, SPENT_KEPT},
+    http::Request,
     ids::{RecordId, StoreId, Target, TokenMark},
     journal::{Record, Stage},
-    oauth::token,
-    store::{Entry, TokenPair},
+    oauth::token::{AuthMethod, Revocation, TokenKind},
+    secret::Secret,
+    store::{ClientCredentials, Entry, TokenPair},
     time::{Boot, Millis},
 };
 
@@ -79,6 +81,17 @@ impl Spare {
         };
         Some(due.max(self.wait_until.unwrap_or(Boot(0))))
     }
+}
+
+/// A request to end tokens that no store took.
+pub(super) fn revocation(
+    endpoint: &str,
+    client: &ClientCredentials,
+    refresh: &Secret,
+    on_behalf_of: &str,
+) -> Request {
+    let (method, kind) = (AuthMethod::Post, TokenKind::Refresh);
+    Revocation { endpoint, client, method, token: refresh, kind, on_behalf_of }.request()
 }
 
 impl Keeper {
@@ -413,11 +426,12 @@ impl Keeper {
         let (Some(endpoint), Some(client)) = (endpoint, &entry.client) else {
             return;
         };
-        if self.mode == Mode::WatchOnly {
+        // Who signs out here says what is to become of them.
+        if self.mode == Mode::WatchOnly || self.sign_outs.contains_key(target) {
             return;
         }
         for refresh in give_back {
-            let request = token::revocation(&endpoint, client, &refresh, &entry.server_url);
+            let request = revocation(&endpoint, client, &refresh, &entry.server_url);
             let ticket = self.ticket(Pending::Revoke);
             self.effects.push_back(Effect::Fetch { ticket, request });
         }

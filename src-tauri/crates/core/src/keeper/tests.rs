@@ -13,7 +13,9 @@ mod stand_by;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod asking;
+mod reviewing;
 mod signing;
+mod signing_out;
 mod thorough;
 mod waking;
 
@@ -28,7 +30,10 @@ use crate::{
     ids::EntryKey,
     journal::Record,
     secret::Secret,
-    store::{AuthVerdict, ClientCredentials, Entry, SignInConfig, TokenPair, Wiper, Written},
+    store::{
+        AuthVerdict, ClientCredentials, ConfiguredServer, Entry, SignInConfig, TokenPair, Wiper,
+        Written,
+    },
     time::{Millis, Wall},
 };
 
@@ -69,6 +74,7 @@ struct Server {
     weather: VecDeque<Weather>,
     presented: Vec<(Boot, String)>,
     revoked: Vec<String>,
+    revokes_at: &'static str,
     moved_to: Option<&'static str>,
 }
 
@@ -93,12 +99,21 @@ struct World {
     knows_own_scopes_only: bool,
     /// Ports that somebody else has.
     taken: BTreeSet<u16>,
+    /// The redirect URIs that codes were exchanged with.
+    exchanged_with: Vec<String>,
+    /// How many clients were registered.
+    registrations: usize,
     invitations: Vec<crate::signin::Invitation>,
     pages: Vec<crate::signin::Page>,
     /// Performed before the process ends, if it does.
     steps_left: Option<usize>,
     /// The user or the client acts while a request is out.
     during_send: Option<fn(&mut World)>,
+    /// The same while an entry is being removed.
+    during_remove: Option<fn(&mut World)>,
+    /// Flights that hold locks.
+    locked: BTreeSet<FlightId>,
+    revoked_under_a_lock: bool,
     /// Refresh tokens whose success was written down: never to be presented again.
     known_spent: BTreeSet<String>,
     /// The newest refresh token that reached the keeper, until somebody newer stands in the store.
@@ -151,6 +166,7 @@ impl World {
                 weather: VecDeque::new(),
                 presented: vec![],
                 revoked: vec![],
+                revokes_at: "https://as.example/revoke",
                 moved_to: None,
             },
             journal: BTreeMap::new(),
@@ -165,10 +181,15 @@ impl World {
             scheme_served: false,
             knows_own_scopes_only: false,
             taken: BTreeSet::new(),
+            exchanged_with: vec![],
+            registrations: 0,
             invitations: vec![],
             pages: vec![],
             steps_left: None,
             during_send: None,
+            during_remove: None,
+            locked: BTreeSet::new(),
+            revoked_under_a_lock: false,
             known_spent: BTreeSet::new(),
             received: None,
             wiper: None,
@@ -272,8 +293,10 @@ impl World {
 
     fn perform(&mut self, effect: Effect) -> Option<(Ticket, Outcome)> {
         Some(match effect {
-            Effect::Lock { ticket, .. } => {
-                (ticket, Outcome::Locked(self.lock_faults.pop_front().map_or(Ok(()), Err)))
+            Effect::Lock { ticket, flight, .. } => {
+                let locked = self.lock_faults.pop_front().map_or(Ok(()), Err);
+                self.locked.extend(locked.is_ok().then_some(flight));
+                (ticket, Outcome::Locked(locked))
             }
             Effect::Read { ticket, stores, .. } | Effect::ReadBack { ticket, stores, .. } => {
                 let views = stores.into_iter().map(|store| (store, Ok(self.view()))).collect();
@@ -299,7 +322,14 @@ impl World {
                 let fault = self.write_faults.pop_front();
                 (ticket, Outcome::Wrote(fault.map_or_else(|| Ok(self.write(&change)), Err)))
             }
-            Effect::Unlock { ticket, .. } => (ticket, Outcome::Unlocked),
+            Effect::Remove { ticket, key, expect, .. } => {
+                let fault = self.write_faults.pop_front();
+                (ticket, Outcome::Wrote(fault.map_or_else(|| Ok(self.remove(&key, &expect)), Err)))
+            }
+            Effect::Unlock { ticket, flight } => {
+                self.locked.remove(&flight);
+                (ticket, Outcome::Unlocked)
+            }
             Effect::Fetch { ticket, request } => {
                 (ticket, Outcome::Fetched(Ok(self.metadata(&request))))
             }
@@ -390,8 +420,22 @@ impl World {
         Written::Saved
     }
 
+    fn remove(&mut self, key: &EntryKey, expect: &TokenPair) -> Written {
+        if let Some(act) = self.during_remove.take() {
+            act(self);
+        }
+        match self.entries.get(key) {
+            None => return Written::Gone,
+            Some(entry) if entry.pair != *expect => return Written::Conflict(entry.pair.clone()),
+            Some(_) => {}
+        }
+        self.entries.remove(key);
+        Written::Saved
+    }
+
     fn metadata(&mut self, request: &crate::http::Request) -> Answer {
         if request.url.ends_with("/revoke") {
+            self.revoked_under_a_lock |= !self.locked.is_empty();
             let form: BTreeMap<_, _> =
                 url::form_urlencoded::parse(&request.body).into_owned().collect();
             self.server.revoked.push(form["token"].clone());
@@ -409,10 +453,11 @@ impl World {
             200,
             format!(
                 r#"{{"issuer":"https://as.example","token_endpoint":"{origin}/token",
-                    "revocation_endpoint":"https://as.example/revoke",
+                    "revocation_endpoint":"{}",
                     "registration_endpoint":"https://as.example/register",
                     "authorization_endpoint":"https://as.example/authorize",
-                    "code_challenge_methods_supported":["S256"]}}"#
+                    "code_challenge_methods_supported":["S256"]}}"#,
+                self.server.revokes_at
             ),
         )
     }
@@ -702,6 +747,64 @@ fn an_answer_lost_twice_waits_until_little_is_left_to_lose() {
     assert_eq!(world.server.presented.len(), 3);
     assert_eq!(world.health(&keeper), Health::Healthy);
     assert!(world.notices().is_empty());
+}
+
+#[test]
+fn when_it_is_tried_again_is_the_same_moment_wherever_it_is_told() {
+    let faults = [Weather::CutAfter, Weather::CutAfter];
+    for (mode, weather, code) in [
+        (Mode::Keep, faults, "answer_lost"),
+        (Mode::OnRequest, faults, "answer_lost"),
+        (Mode::Keep, [Weather::Busy, Weather::Busy], "server_busy"),
+        (Mode::Keep, [Weather::Unreachable, Weather::Unreachable], "server_unreachable"),
+    ] {
+        let mut world = World::new();
+        world.mode = mode;
+        world.put(entry("slack", "at-0", "rt-0", world.now.wall.0 + 14 * 60_000));
+        world.server.weather = VecDeque::from(weather);
+        let mut keeper = world.start();
+        if mode == Mode::OnRequest {
+            keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
+            world.settle(&mut keeper);
+        }
+        let told = world.events.iter().find_map(|event| match event {
+            Event::Failed { code, next, .. } => Some((code.clone(), next.unwrap())),
+            _ => None,
+        });
+        let shown = keeper.snapshot().rows[0].next_renewal_at.unwrap();
+        assert_eq!(told, Some((code.into(), shown)), "{mode:?}");
+        if code == "answer_lost" {
+            let end = world.entries.values().next().unwrap().pair.expires_at.unwrap();
+            assert_eq!(shown, end - Millis::minutes(7), "shortly before the client would renew");
+        }
+    }
+}
+
+#[test]
+fn who_asks_by_name_after_a_lost_answer_is_told_why_it_waits_and_until_when() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    world.put(entry("slack", "at-0", "rt-0", world.now.wall.0 + 14 * 60_000));
+    world.server.weather = VecDeque::from([Weather::CutAfter, Weather::CutAfter]);
+    let renew = || Input::Act(Action::Renew("claude-code/slack".into()));
+    let mut keeper = world.start();
+    keeper.handle(renew(), world.now);
+    world.settle(&mut keeper);
+    // Another run, which knows nothing but facts.
+    drop(keeper);
+    world.events.clear();
+    let mut keeper = world.start();
+    keeper.handle(renew(), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.server.presented.len(), 2, "nothing was presented again");
+    let row = keeper.snapshot().rows[0].clone();
+    let Some(Event::Failed { code, why, next, .. }) = world.events.last() else {
+        panic!("{:?}", world.events)
+    };
+    assert_eq!((code.as_str(), *next), ("answer_lost", row.next_renewal_at));
+    assert!(why.contains("may be spent") && why.contains("shortly before the token ends"), "{why}");
+    assert_eq!(row.reason.as_ref(), Some(why));
+    assert!(!keeper.is_busy());
 }
 
 #[test]

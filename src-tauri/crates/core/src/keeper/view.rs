@@ -10,8 +10,8 @@ use url::Url;
 
 use super::{
     Failure, Keeper, Mode, Notice, ProbeFinding,
-    grant::{Grant, Standing},
-    plan::Next,
+    grant::{Asked, Grant, Standing},
+    plan::{LOST, Next},
     signing::configured_id,
 };
 use crate::{
@@ -216,7 +216,7 @@ impl Keeper {
             let next = spare.next_at().map(|at| self.now.wall + self.now.boot.until(at));
             return Situation::Saving { why, next };
         }
-        if grant.flight.is_some() {
+        if grant.flight.is_some() && !self.sign_outs.contains_key(target) {
             return Situation::Refreshing;
         }
         let ended = grant.has_ended(self.now);
@@ -281,6 +281,12 @@ impl Keeper {
         })
     }
 
+    /// When it is tried again by itself, once nobody asks any more.
+    pub(super) fn planned(&self, target: &Target) -> Option<Wall> {
+        let unasked = Grant { asked: Asked::No, ..self.grants.get(target)?.clone() };
+        self.next_renewal(target, &unasked)
+    }
+
     fn reason(&self, target: &Target, grant: &Grant) -> Option<String> {
         if let Some(Err(fault)) = self.stores.get(&target.store) {
             return Some(fault.to_string());
@@ -295,6 +301,11 @@ impl Keeper {
                 Some("its entry has a shape this version does not know".into())
             }
             Standing::Yielding(wiper) => Some(self.standing_words(target, &wiper)),
+            Standing::Renewable if grant.failure.is_none() => {
+                let mark = grant.refresh_mark;
+                let lost = self.facts_of(target).lost.as_ref();
+                lost.filter(|lost| Some(lost.mark) == mark).map(|_| LOST.into())
+            }
             Standing::NotSignedIn
             | Standing::Paused
             | Standing::Approval { .. }

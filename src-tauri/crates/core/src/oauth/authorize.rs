@@ -84,13 +84,23 @@ impl Proof {
         }
     }
 
+    /// The proof of the other way of one attempt, of its own so that neither answer can stand for the
+    /// other's: from the same bytes by a one-way step.
+    pub fn another(entropy: &Entropy) -> Self {
+        Self::derived(entropy, b"lamplighter another way", 0)
+    }
+
     /// A proof for the preflight's question number `question`, which nobody will ever exchange: from
     /// the same bytes by a one-way step, so that it tells nothing of the real one.
     pub fn throw_away(entropy: &Entropy, question: u8) -> Self {
+        Self::derived(entropy, b"lamplighter preflight", question)
+    }
+
+    fn derived(entropy: &Entropy, what_for: &[u8], number: u8) -> Self {
         let part = |label: u8| {
             let seed = Sha256::new()
-                .chain_update(b"lamplighter preflight")
-                .chain_update([question, label])
+                .chain_update(what_for)
+                .chain_update([number, label])
                 .chain_update(entropy.0.as_slice());
             Secret::new(URL_SAFE_NO_PAD.encode(seed.finalize()))
         };

@@ -284,7 +284,7 @@ impl AuthorizationServer {
 /// Whether a browser or a request may be led to `url` for the MCP server at `server_url`: HTTPS, or
 /// plain HTTP on loopback where the MCP server itself is on loopback; no user info, no fragment, and
 /// nothing that a parser would silently repair.
-pub(super) fn may_lead_to(url: &str, server_url: &str) -> bool {
+pub(crate) fn may_lead_to(url: &str, server_url: &str) -> bool {
     let repaired = |c: char| c.is_ascii_control() || c.is_whitespace() || c == '\\';
     let Ok(parsed) = Url::parse(url) else { return false };
     let allowed = match parsed.scheme() {

@@ -7,6 +7,7 @@
 use alloc::{borrow::Cow, format, string::String, vec::Vec};
 use core::cell::RefCell;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use oauth2::{
     AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest,
     HttpResponse, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenUrl,
@@ -202,28 +203,74 @@ fn carried(request: HttpRequest, on_behalf_of: &str) -> Request {
     }
 }
 
-/// A revocation request (RFC 7009 §2.1), best effort.
-pub fn revocation(
-    endpoint: &str,
-    client: &ClientCredentials,
-    token: &Secret,
-    on_behalf_of: &str,
-) -> Request {
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.append_pair("token", token.expose());
-    form.append_pair("token_type_hint", "refresh_token");
-    form.append_pair("client_id", &client.id);
-    if let Some(secret) = &client.secret {
-        form.append_pair("client_secret", secret.expose());
-    }
-    let header = |name: &str, value: &str| (name.into(), Zeroizing::new(value.into()));
-    Request {
-        method: Method::Post,
-        url: endpoint.into(),
-        headers: Vec::from([header("content-type", "application/x-www-form-urlencoded")]),
-        body: Zeroizing::new(form.finish().into_bytes()),
-        on_behalf_of: on_behalf_of.into(),
-        follow_redirects: false,
+/// What a revocation request (RFC 7009 §2.1) is made of.
+#[derive(Debug)]
+pub struct Revocation<'a> {
+    /// The revocation endpoint.
+    pub endpoint: &'a str,
+    /// The client that the token was given to.
+    pub client: &'a ClientCredentials,
+    /// How it proves itself.
+    pub method: AuthMethod,
+    /// The token that is to end.
+    pub token: &'a Secret,
+    /// Which of the two it is.
+    pub kind: TokenKind,
+    /// The MCP server this is for.
+    pub on_behalf_of: &'a str,
+}
+
+/// Which token it is: `token_type_hint` (RFC 7009 §2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// `access_token`.
+    Access,
+    /// `refresh_token`.
+    Refresh,
+}
+
+impl Revocation<'_> {
+    /// The request. The `oauth2` crate has no form of it for a server on loopback.
+    pub fn request(&self) -> Request {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("token", self.token.expose());
+        form.append_pair(
+            "token_type_hint",
+            match self.kind {
+                TokenKind::Access => "access_token",
+                TokenKind::Refresh => "refresh_token",
+            },
+        );
+        let header = |name: &str, value: String| (name.into(), Zeroizing::new(value));
+        let form_type = header("content-type", "application/x-www-form-urlencoded".into());
+        let mut headers = Vec::from([form_type]);
+        match (self.method, &self.client.secret) {
+            (AuthMethod::Basic, Some(secret)) => {
+                // RFC 6749 §2.3.1: both parts are encoded before they are joined.
+                let encoded = |text: &str| -> String {
+                    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+                };
+                let secret = Zeroizing::new(encoded(secret.expose()));
+                let both = Zeroizing::new([&encoded(&self.client.id), ":", &secret].concat());
+                let credentials = Zeroizing::new(STANDARD.encode(both.as_bytes()));
+                headers.push(header("authorization", ["Basic ", &credentials].concat()));
+            }
+            (AuthMethod::None | AuthMethod::Post, Some(secret)) => {
+                form.append_pair("client_id", &self.client.id);
+                form.append_pair("client_secret", secret.expose());
+            }
+            (_, None) => {
+                form.append_pair("client_id", &self.client.id);
+            }
+        }
+        Request {
+            method: Method::Post,
+            url: self.endpoint.into(),
+            headers,
+            body: Zeroizing::new(form.finish().into_bytes()),
+            on_behalf_of: self.on_behalf_of.into(),
+            follow_redirects: false,
+        }
     }
 }
 
@@ -498,6 +545,32 @@ mod tests {
         let (body, headers) = request(AuthMethod::Post, Some("s3"));
         assert!(body.contains("client_secret=s3"), "{body}");
         assert!(!headers.iter().any(|h| h.starts_with("authorization")));
+    }
+
+    #[test]
+    fn a_revocation_names_its_token_and_proves_its_client_as_the_server_wants() {
+        let request = |method, secret: Option<&str>| {
+            let request = Revocation {
+                endpoint: "https://as.example/revoke",
+                client: &client(secret),
+                method,
+                token: &Secret::new("rt+1"),
+                kind: TokenKind::Refresh,
+                on_behalf_of: "https://mcp.example/mcp",
+            }
+            .request();
+            assert!(!request.follow_redirects);
+            let proof = request.headers.iter().find(|(name, _)| name == "authorization");
+            let proof = proof.map(|(_, value)| value.as_str().to_owned());
+            (String::from_utf8(request.body.to_vec()).unwrap(), proof)
+        };
+        let token = "token=rt%2B1&token_type_hint=refresh_token";
+        assert_eq!(request(AuthMethod::None, None), (format!("{token}&client_id=cl+1"), None));
+        let (body, proof) = request(AuthMethod::Post, Some("s:3"));
+        assert_eq!((body, proof), (format!("{token}&client_id=cl+1&client_secret=s%3A3"), None));
+        // cl+1:s%3A3
+        let basic = String::from("Basic Y2wrMTpzJTNBMw==");
+        assert_eq!(request(AuthMethod::Basic, Some("s:3")), (token.into(), Some(basic)));
     }
 
     fn exchange(method: AuthMethod, secret: Option<&str>) -> (String, Vec<String>) {

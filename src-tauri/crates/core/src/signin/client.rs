@@ -57,6 +57,11 @@ impl Kept {
         }
     }
 
+    /// Whether it has no secret, so that nothing of it is lost with the store's entry.
+    pub fn is_public(&self) -> bool {
+        AuthMethod::named(&self.method) == Some(AuthMethod::None)
+    }
+
     fn is_good_at(&self, found: &Discovered, now: Wall) -> bool {
         self.issuer == found.server.issuer
             && self.secret_ends.is_none_or(|end| now + SECRET_MARGIN < end)

@@ -11,11 +11,11 @@ use std::{
 
 use lamplighter_core::{
     http::Request,
-    ids::{FlightId, RecordId, StoreId, Target, Ticket},
+    ids::{EntryKey, FlightId, RecordId, StoreId, Target, Ticket},
     journal::{JournalFault, Record},
     keeper::{Effect, Outcome, ProbeFinding, SendFault},
     oauth::authorize::Entropy,
-    store::{Change, StoreFault, StoreView},
+    store::{Change, StoreFault, StoreView, TokenPair, Written},
     time::Wall,
 };
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
@@ -141,6 +141,12 @@ impl World {
                 let ours = still_ours(&held, flight);
                 Outcome::Wrote(ours.and_then(|()| write(&places, &store, &change)))
             }),
+            Effect::Remove { ticket, flight, store, key, expect } => {
+                self.blocking(ticket, move || {
+                    let ours = still_ours(&held, flight);
+                    Outcome::Wrote(ours.and_then(|()| remove(&places, &store, &key, &expect)))
+                });
+            }
             Effect::Unlock { ticket, flight } => self.blocking(ticket, move || {
                 let locks = held.lock().unwrap_or_else(PoisonError::into_inner).remove(&flight);
                 // The last taken is let go first.
@@ -253,10 +259,21 @@ fn write(
     places: &BTreeMap<StoreId, Place>,
     store: &StoreId,
     change: &Change,
-) -> Result<lamplighter_core::store::Written, StoreFault> {
+) -> Result<Written, StoreFault> {
     let place = places.get(store).ok_or_else(|| unknown_store(store))?;
     let _turn = place.turn.lock().unwrap_or_else(PoisonError::into_inner);
     place.store.write(change)
+}
+
+fn remove(
+    places: &BTreeMap<StoreId, Place>,
+    store: &StoreId,
+    key: &EntryKey,
+    expect: &TokenPair,
+) -> Result<Written, StoreFault> {
+    let place = places.get(store).ok_or_else(|| unknown_store(store))?;
+    let _turn = place.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    place.store.remove(key, expect)
 }
 
 fn withdraw(

@@ -3,7 +3,11 @@
 //! It must not look into a callback, log one, or show a sign-in page's address to anybody but who
 //! began. What a tab is told is decided by core and only worded here.
 
-use std::{collections::BTreeMap, pin::Pin, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::Pin,
+    time::Duration,
+};
 
 use lamplighter_core::{
     ids::{Door, GrantId, SignInId},
@@ -17,7 +21,7 @@ use tokio::sync::{
 use crate::redirect::{self, Knock, Listener};
 
 /// How long a tab may take to take its page.
-const SEE_OFF: Duration = Duration::from_secs(2);
+pub(super) const SEE_OFF: Duration = Duration::from_secs(2);
 
 /// Shows a sign-in page's address to who began in this process.
 pub type Inviter = Box<dyn FnMut(&GrantId, &Invitation) + Send>;
@@ -33,6 +37,8 @@ pub(super) struct Desk {
     pub(super) knocks: UnboundedReceiver<Knock>,
     /// Which guest of the socket began which sign-in.
     pub(super) guests: BTreeMap<GrantId, u64>,
+    /// Guests of the socket that brought a callback and are still there.
+    pub(super) callers: BTreeSet<u64>,
     pub(super) inviter: Option<Inviter>,
 }
 
@@ -47,6 +53,7 @@ impl Desk {
             knock,
             knocks,
             guests: BTreeMap::new(),
+            callers: BTreeSet::new(),
             inviter: None,
         }
     }

@@ -66,8 +66,21 @@ pub trait Store: Send + Sync {
     /// be known here, or the server does not speak streamable HTTP.
     fn headers(&self, key: &EntryKey) -> Option<BTreeMap<String, String>>;
 
+    /// Where the client would keep the entry of a server with this name and URL: as its configuration
+    /// has it, else as it would after a plain `mcp add`. Absent where nobody uses the client here.
+    fn spot(&self, name: &str, url: &str) -> Result<Spot, StoreFault>;
+
     /// The files and folders whose change means that a look is due.
     fn watched(&self) -> Vec<PathBuf>;
+}
+
+/// Where a client would keep a server's entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// The key.
+    pub key: EntryKey,
+    /// Whether the client's configuration names the server.
+    pub configured: bool,
 }
 
 /// A held refresh lock; let go when dropped.

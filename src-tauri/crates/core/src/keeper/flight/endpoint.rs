@@ -17,7 +17,7 @@ const METADATA_KEPT: Millis = Millis::hours(24);
 
 impl Keeper {
     /// Step before the lock: where does this token go?
-    pub(super) fn find_endpoint(&mut self, flight: Flight) {
+    pub(in crate::keeper) fn find_endpoint(&mut self, flight: Flight) {
         let Some((facts, entry)) = self.lead(&flight) else {
             return self.land_quietly(flight);
         };
@@ -64,8 +64,18 @@ impl Keeper {
             (Some((metadata, _)), Some(pin), false) => {
                 self.take_lock(with_endpoint(flight, metadata, pin));
             }
-            _ => self.land(flight, Ending::Failed(Failure::Discovery(fault))),
+            _ => self.leads_nowhere(flight, Failure::Discovery(fault)),
         }
+    }
+
+    /// No token may be sent anywhere. Who signs out does so all the same; only the server does not
+    /// hear of it.
+    fn leads_nowhere(&mut self, mut flight: Flight, failure: Failure) {
+        if let Work::SignOut(leaving) = &mut flight.work {
+            leaving.cannot_ask(&failure);
+            return self.take_lock(flight);
+        }
+        self.land(flight, Ending::Failed(failure));
     }
 
     fn judge_endpoint(&mut self, flight: Flight, found: &Found) {
@@ -83,7 +93,7 @@ impl Keeper {
         };
         match trust {
             Trust::Approval { known, now } => {
-                self.land(flight, Ending::Failed(Failure::Approval { known, now }));
+                self.leads_nowhere(flight, Failure::Approval { known, now });
             }
             Trust::Fine(pin) => {
                 let now = self.now.wall;
@@ -101,9 +111,13 @@ impl Keeper {
 
 fn with_endpoint(mut flight: Flight, metadata: ServerMetadata, pin: Pin) -> Flight {
     flight.revocation_endpoint.clone_from(&metadata.revocation_endpoint);
-    if let Work::Refresh(presenting) = &mut flight.work {
-        presenting.metadata = Some(metadata);
-        presenting.pin = Some(pin);
+    match &mut flight.work {
+        Work::Refresh(presenting) => {
+            presenting.metadata = Some(metadata);
+            presenting.pin = Some(pin);
+        }
+        Work::SignOut(leaving) => leaving.may_ask(&metadata, &pin),
+        Work::Save { .. } => {}
     }
     flight
 }

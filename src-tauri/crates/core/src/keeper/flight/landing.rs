@@ -67,6 +67,9 @@ impl Keeper {
         let Some(ending) = flight.ending.clone() else {
             return;
         };
+        if let Work::SignOut(_) = &flight.work {
+            return self.sign_out_landed(flight, &ending);
+        }
         for target in &flight.targets {
             match &ending {
                 Ending::Saved => self.landed_saved(target, &flight),
@@ -132,7 +135,7 @@ impl Keeper {
         if failure.verdict() == Verdict::Confirm || (busy && attempts < BUSY_TRIES) {
             return;
         }
-        let next = (failure.verdict() != Verdict::Person).then(|| now + wait);
+        let next = self.planned(target);
         let event = Event::Failed {
             grant: id,
             code: failure.code().into(),

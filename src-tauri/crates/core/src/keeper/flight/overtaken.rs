@@ -13,7 +13,7 @@ impl Keeper {
         for flight in self.flights.values_mut() {
             flight.journal_opened = match &flight.work {
                 Work::Refresh(presenting) => presenting.first_sent.is_none(),
-                Work::Save { .. } => false,
+                Work::Save { .. } | Work::SignOut(_) => false,
             };
         }
     }

@@ -10,8 +10,7 @@ use crate::{
     facts::Renewer,
     ids::Target,
     journal::{JournalFault, Record, Stage},
-    keeper::{Effect, Event, Failure, Keeper, Pending, grant::Asked},
-    oauth::token,
+    keeper::{Effect, Event, Failure, Keeper, Pending, grant::Asked, spare::revocation},
     secret::Secret,
     store::{Change, StoreFault, TokenPair, Written},
 };
@@ -108,6 +107,9 @@ impl Keeper {
 
     /// The store was read back, still under the client's lock.
     pub(super) fn read_back(&mut self, mut flight: Flight, views: Views) {
+        if let Work::SignOut(_) = &flight.work {
+            return self.removed_read_back(flight, views);
+        }
         if let Some(fault) = first_fault(&views) {
             return self.owe(flight, Failure::Store(fault));
         }
@@ -159,7 +161,7 @@ impl Keeper {
         let (Some(endpoint), Some(client)) = (endpoint, &entry.client) else {
             return;
         };
-        let request = token::revocation(endpoint, client, refresh, &entry.server_url);
+        let request = revocation(endpoint, client, refresh, &entry.server_url);
         let ticket = self.ticket(Pending::Revoke);
         self.effects.push_back(Effect::Fetch { ticket, request });
     }
@@ -205,7 +207,7 @@ impl Keeper {
     pub(super) fn landed_saved(&mut self, target: &Target, flight: &Flight) {
         let (restoring, signed_in) = match &flight.work {
             Work::Save { record, restoring } => (*restoring, record.enrolment.is_some()),
-            Work::Refresh(_) => (false, false),
+            Work::Refresh(_) | Work::SignOut(_) => (false, false),
         };
         let now = self.now.wall;
         if !flight.saved.contains(target) {

@@ -4,7 +4,6 @@ use super::*;
 use crate::{
     ids::Door,
     signin::{Page, RedirectWish},
-    store::{ConfiguredServer, SignInConfig},
 };
 
 impl World {
@@ -21,6 +20,7 @@ impl World {
             if self.knows_own_scopes_only && body.get("scope").is_some() {
                 return Some(answer(400, r#"{"error":"invalid_client_metadata"}"#.into()));
             }
+            self.registrations += 1;
             let made = format!(r#"{{"client_id":"cl-new","redirect_uris":{uris}}}"#);
             return Some(answer(201, made));
         }
@@ -41,6 +41,7 @@ impl World {
             url::form_urlencoded::parse(&request.body).into_owned().collect();
         assert_eq!(form["grant_type"], "authorization_code");
         assert!(form["code_verifier"].len() >= 43);
+        self.exchanged_with.push(form["redirect_uri"].clone());
         if form["code"] != "good" {
             return Some(answer(400, r#"{"error":"invalid_grant"}"#.into()));
         }
@@ -52,7 +53,7 @@ impl World {
     }
 
     /// The browser comes back to the newest invitation.
-    fn come_back(&mut self, keeper: &mut Keeper, what: &str) {
+    pub(super) fn come_back(&mut self, keeper: &mut Keeper, what: &str) {
         let url = url::Url::parse(self.invitations.last().unwrap().url.expose()).unwrap();
         let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
         let query = Secret::new(format!("{what}&state={state}"));
@@ -138,6 +139,85 @@ fn a_server_that_was_only_configured_gets_an_entry() {
     world.come_back(&mut keeper, "code=good");
     assert_eq!(world.ended(), ["signed in, Some(3)"]);
     assert_eq!(world.entries[&EntryKey::from("notion|1")].server_name, "notion");
+}
+
+/// What a person says who signs in to a server that nobody here knows.
+fn named(name: &str, url: &str) -> Reconnect {
+    let (store, key) = (STORE.into(), EntryKey(format!("{name}|new")));
+    let server = NamedServer { store, key, name: name.into(), url: url.into() };
+    let grant = format!("{STORE}/{name}");
+    Reconnect { server: Some(server), ..wish(&grant) }
+}
+
+#[test]
+fn a_server_that_nobody_knows_gets_an_entry_under_the_clients_own_key() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let mut keeper = world.start();
+    let wish = named("notion", "https://mcp.example/mcp");
+    keeper.handle(Input::Act(Action::Reconnect(wish)), world.now);
+    world.settle(&mut keeper);
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!(world.ended(), ["signed in, Some(3)"]);
+    let entry = &world.entries[&EntryKey::from("notion|new")];
+    assert_eq!(
+        (entry.server_name.as_str(), entry.pair.refresh.clone()),
+        ("notion", secret("rt-signed"))
+    );
+    assert_eq!(world.pair().1, "rt-0", "the neighbour is as it was");
+    assert_eq!(keeper.snapshot().rows.len(), 2);
+}
+
+#[test]
+fn a_name_leads_to_what_is_known_by_it_and_never_to_another_server() {
+    let mut world = dead();
+    let mut keeper = world.start();
+    // The same server: its own entry is signed in to.
+    let wish = named("slack", "https://mcp.example/mcp");
+    keeper.handle(Input::Act(Action::Reconnect(wish)), world.now);
+    world.settle(&mut keeper);
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!((world.ended(), world.entries.len()), (vec!["signed in, Some(3)".to_owned()], 1));
+    // Another one by the same name, in the store and in the configuration.
+    let notion = ConfiguredServer {
+        name: "notion".into(),
+        url: "https://mcp.notion.example/mcp".into(),
+        key: Some(EntryKey::from("notion|1")),
+        sign_in: SignInConfig::default(),
+    };
+    let view = StoreView { servers: vec![notion], ..world.view() };
+    keeper.handle(Input::StoreSeen { store: STORE.into(), seen: Ok(view) }, world.now);
+    for name in ["slack", "notion"] {
+        let wish = named(name, "https://mcp.other.example/mcp");
+        keeper.handle(Input::Act(Action::Reconnect(wish)), world.now);
+        world.settle(&mut keeper);
+        let last = world.events.last().cloned();
+        let Some(Event::SignInFailed { code, why, .. }) = last else { panic!("{last:?}") };
+        assert_eq!(code, "not_possible");
+        assert!(why.contains("name of another server"), "{why}");
+    }
+    // The configuration's own key, where it has one.
+    let wish = named("notion", "https://mcp.notion.example/mcp");
+    keeper.handle(Input::Act(Action::Reconnect(wish)), world.now);
+    world.settle(&mut keeper);
+    world.come_back(&mut keeper, "code=good");
+    assert!(world.entries.contains_key(&EntryKey::from("notion|1")));
+}
+
+#[test]
+fn only_addresses_that_protect_a_sign_in_are_signed_in_to() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let mut keeper = world.start();
+    let bad =
+        ["http://mcp.example/mcp", "https://me:pw@mcp.example/", "file:///etc", "mcp.example", ""];
+    for url in bad {
+        keeper.handle(Input::Act(Action::Reconnect(named("new", url))), world.now);
+        world.settle(&mut keeper);
+    }
+    assert_eq!(world.ended(), ["not_possible"; 5]);
+    keeper.handle(Input::Act(Action::Reconnect(named("new", "http://127.0.0.1:1/mcp"))), world.now);
+    assert!(!keeper.is_settled(&format!("{STORE}/new").as_str().into()));
 }
 
 #[test]
@@ -248,6 +328,83 @@ fn the_scheme_is_used_where_it_is_served_and_the_server_shows_that_it_takes_it()
     keeper.handle(Input::Act(Action::Reconnect(loopback)), world.now);
     world.settle(&mut keeper);
     assert_eq!(world.invitations[1].redirect_uri, "http://localhost:50000/callback");
+}
+
+/// `state` of the invitation of this number.
+fn state(world: &World, number: usize) -> String {
+    let url = url::Url::parse(world.invitations[number].url.expose()).unwrap();
+    url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned()
+}
+
+#[test]
+fn another_way_is_opened_beside_the_first_and_whichever_answers_counts() {
+    for answers in [0, 1] {
+        let mut world = dead();
+        world.scheme_served = true;
+        let mut keeper = world.start();
+        let grant = GrantId::from("claude-code/slack");
+        keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+        world.settle(&mut keeper);
+        let shown = |keeper: &Keeper| keeper.snapshot().rows[0].sign_in.clone().unwrap();
+        assert!(world.invitations[0].other_way && shown(&keeper).other_way);
+        assert!(shown(&keeper).scheme && shown(&keeper).waiting);
+        for _ in 0..2 {
+            keeper.handle(Input::Act(Action::AnotherWay(grant.clone())), world.now);
+            world.settle(&mut keeper);
+        }
+        let uris: Vec<String> = world.invitations.iter().map(|i| i.redirect_uri.clone()).collect();
+        let loopback = "http://localhost:50000/callback";
+        assert_eq!(uris, ["dev.lamplighter:/oauth/callback", loopback], "there are only two ways");
+        assert!(!world.invitations[1].other_way && !shown(&keeper).other_way);
+        assert!(!shown(&keeper).scheme && shown(&keeper).waiting);
+        let states = [state(&world, 0), state(&world, 1)];
+        assert_ne!(states[0], states[1]);
+        let query = Secret::new(format!("code=good&state={}", states[answers]));
+        keeper.handle(Input::CalledBack(Door(1), query), world.now);
+        world.settle(&mut keeper);
+        assert_eq!(world.ended(), ["signed in, Some(3)"]);
+        assert_eq!(world.exchanged_with, uris[answers..=answers]);
+        // The other page comes too late.
+        let query = Secret::new(format!("code=good&state={}", states[1 - answers]));
+        keeper.handle(Input::CalledBack(Door(2), query), world.now);
+        world.settle(&mut keeper);
+        assert_eq!((world.pages.last(), world.ended().len()), (Some(&Page::NotWaiting), 1));
+        // What worked is begun with the next time, for every server of that issuer.
+        let other = Entry { scope: None, ..entry("other", "", "", 0) };
+        world.put(other);
+        keeper.handle(world.seen(), world.now);
+        keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/other"))), world.now);
+        world.settle(&mut keeper);
+        assert_eq!(world.invitations[2].redirect_uri, world.invitations[answers].redirect_uri);
+    }
+}
+
+#[test]
+fn there_is_no_other_way_where_the_client_has_one_redirect_or_nobody_serves_the_scheme() {
+    let mut world = dead();
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    assert!(!world.invitations[0].other_way);
+    keeper.handle(Input::Act(Action::AnotherWay("claude-code/slack".into())), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.invitations.len(), 1);
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!(world.ended(), ["signed in, Some(3)"]);
+    // Nobody signs in: nothing happens.
+    keeper.handle(Input::Act(Action::AnotherWay("claude-code/slack".into())), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.invitations.len(), 1);
+    let mut world = dead();
+    world.scheme_served = true;
+    let mut fixed = world.entries.values().next().cloned().unwrap();
+    fixed.sign_in.callback_port = Some(3118);
+    fixed.sign_in.client = Some(ClientCredentials { id: "by-hand".into(), secret: None });
+    world.put(fixed);
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    assert!(!world.invitations[0].other_way);
 }
 
 #[test]

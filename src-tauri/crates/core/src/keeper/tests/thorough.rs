@@ -100,7 +100,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         1 => any::<bool>().prop_map(Turn::Network),
         1 => Just(Turn::Asleep),
         1 => (0..3_u8).prop_map(Turn::Woke),
-        3 => (0..7_u8, store.clone(), name.clone()).prop_map(|(what, s, n)| Turn::Act(what, s, n)),
+        3 => (0..10_u8, store.clone(), name.clone()).prop_map(|(what, s, n)| Turn::Act(what, s, n)),
         3 => (store.clone(), name.clone(), 0..3_u8).prop_map(|(s, n, end)| Turn::Reconnect(s, n, end)),
         1 => (0..3_usize, any::<bool>()).prop_map(|(back, good)| Turn::CameBack(back, good)),
         1 => (0..4_u8, store, name).prop_map(|(stage, s, n)| Turn::Journal(stage, s, n)),
@@ -198,6 +198,9 @@ impl Crowd {
             Effect::Write { ticket, store, change, .. } => {
                 (ticket, Outcome::Wrote(self.write(&store, change)))
             }
+            Effect::Remove { ticket, store, key, expect, .. } => {
+                (ticket, Outcome::Wrote(self.remove(&store, &key, &expect)))
+            }
             Effect::Unlock { ticket, .. } => (ticket, Outcome::Unlocked),
             Effect::Fetch { ticket, request } => {
                 self.issued += 1;
@@ -228,6 +231,23 @@ impl Crowd {
             }
             Effect::Tell { .. } => return None,
         })
+    }
+
+    fn remove(
+        &mut self,
+        store: &StoreId,
+        key: &EntryKey,
+        expect: &TokenPair,
+    ) -> Result<Written, StoreFault> {
+        let view = self.stores.get_mut(store).expect("a store").as_mut().map_err(|f| f.clone())?;
+        let Some(place) = view.entries.iter().position(|entry| entry.key == *key) else {
+            return Ok(Written::Gone);
+        };
+        if view.entries[place].pair != *expect {
+            return Ok(Written::Conflict(view.entries[place].pair.clone()));
+        }
+        view.entries.remove(place);
+        Ok(Written::Saved)
     }
 
     fn token(&mut self) -> Result<Answer, Fault> {
@@ -391,6 +411,9 @@ impl Crowd {
                     3 => Action::Resume(id),
                     4 => Action::Trust(id),
                     5 => Action::CancelSignIn(id),
+                    6 => Action::Review(id),
+                    7 => Action::SignOut(SignOut { grant: id, revoke: true }),
+                    8 => Action::AnotherWay(id),
                     _ => Action::Check(id),
                 };
                 keeper.handle(Input::Act(action), self.now);

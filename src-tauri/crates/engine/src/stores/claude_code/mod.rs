@@ -40,12 +40,13 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    RefreshLock, Store, denied_or_io,
+    RefreshLock, Spot, Store, denied_or_io,
     dirlock::{DirLock, Manner},
     splice::{NotJson, Object},
 };
 use crate::paths::Env;
 pub use folder::Folder;
+use key::entry_key;
 use keychain::Keychain;
 pub use keychain::{Native, Tools};
 use servers::Configured;
@@ -317,6 +318,26 @@ impl Store for ClaudeCode {
             // Removed from the configuration: what is known is the entry's URL alone.
             None => Some(BTreeMap::new()),
         }
+    }
+
+    fn spot(&self, name: &str, url: &str) -> Result<Spot, StoreFault> {
+        if let Some(fault) = self.unsupported() {
+            return Err(fault);
+        }
+        if !self.is_in_use() {
+            return Err(StoreFault::Absent { place: self.folder.config.display().to_string() });
+        }
+        let configured = Configured::read(&self.folder, &self.managed, &self.env);
+        let known = configured.servers.iter().find(|s| s.name == name && s.url == url);
+        let key = match known {
+            Some(server) => server.key.clone().filter(|_| !server.enterprise),
+            None => entry_key(name, "http", url, &serde_json::Map::new()),
+        };
+        let unknown = || StoreFault::Unsupported {
+            place: self.folder.servers.display().to_string(),
+            what: format!("what {name} is there depends on what only the client knows"),
+        };
+        Ok(Spot { key: key.ok_or_else(unknown)?, configured: known.is_some() })
     }
 
     fn watched(&self) -> Vec<PathBuf> {

@@ -131,7 +131,7 @@ impl ClaudeCode {
     }
 
     /// Whether somebody uses Claude Code in this folder, signed in or not.
-    fn is_in_use(&self) -> bool {
+    pub(super) fn is_in_use(&self) -> bool {
         self.folder.config.is_dir() || self.folder.servers.is_file()
     }
 

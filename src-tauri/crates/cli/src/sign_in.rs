@@ -1,0 +1,37 @@
+//! `lamplighter sign-in URL`: a first sign-in, to a server that the client may not know yet.
+
+use anyhow::{Context, bail};
+use lamplighter_core::{
+    ids::{GrantId, StoreId},
+    keeper::{NamedServer, Reconnect},
+};
+use lamplighter_engine::open::Place;
+
+use crate::{args, reconnect};
+
+/// Signs in; the exit code says whether that worked.
+pub(crate) fn run(place: Place, args: &args::SignIn) -> anyhow::Result<u8> {
+    let id = StoreId::from(args.client.as_str());
+    let Some(store) = place.stores.iter().find(|store| store.info().id == id) else {
+        let known = place.stores.iter().map(|store| store.info().id.to_string());
+        bail!("no client by the name of {id}; known: {}", known.collect::<Vec<_>>().join(", "));
+    };
+    let client = store.info().client;
+    let spot = store
+        .spot(&args.name, &args.url)
+        .with_context(|| format!("looking where {client} would keep {}", args.name))?;
+    let (name, url) = (args.name.clone(), args.url.clone());
+    let unknown = (!spot.configured)
+        .then(|| format!("claude mcp add --transport http --scope user {name} {}", quoted(&url)));
+    let wish = Reconnect {
+        server: Some(NamedServer { store: id.clone(), key: spot.key, name: name.clone(), url }),
+        ..Reconnect::of(GrantId(format!("{id}/{name}")))
+    };
+    reconnect::sign_in(place, &|_| Ok(wish.clone()), &args.way, unknown)
+}
+
+/// One word for a shell.
+fn quoted(url: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/%@+=,".contains(c);
+    if url.chars().all(plain) { url.into() } else { format!("'{}'", url.replace('\'', "'\\''")) }
+}

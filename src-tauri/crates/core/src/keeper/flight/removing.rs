@@ -1,0 +1,179 @@
+//! A sign-out's own steps of a flight: the entry is read under the lock, removed, and looked for again.
+//!
+//! What it held is kept in memory until the locks are let go, for the revocation. It must not take
+//! anything away but what was read a moment before.
+
+use alloc::{string::String, vec::Vec};
+
+use super::{Ending, Flight, Step, Views, Work, first_fault};
+use crate::{
+    facts::Pin,
+    ids::{Target, TokenMark},
+    keeper::{AtServer, Effect, Failure, Keeper},
+    oauth::{
+        discovery::{DiscoveryFault, ServerMetadata, origin},
+        token::TokenKind,
+    },
+    secret::Secret,
+    store::{ClientCredentials, Entry, StoreFault, Written},
+};
+
+/// How often an entry that changes under our hands is read again before somebody else's stays.
+const TRIES: u8 = 3;
+
+/// What a flight needs to take an entry away.
+#[derive(Debug, Clone, Default)]
+pub(in crate::keeper) struct SigningOut {
+    /// The revocation endpoint, with how clients prove themselves to this server.
+    pub asks_at: Option<(String, Vec<String>)>,
+    /// Why it can't be asked.
+    pub cannot: Option<AtServer>,
+    /// What the entry held when it was read under the lock, and who held it.
+    pub held: Option<Held>,
+    tries: u8,
+}
+
+/// What is to be revoked once the store has let it go.
+#[derive(Debug, Clone)]
+pub(in crate::keeper) struct Held {
+    pub client: Option<ClientCredentials>,
+    pub server_url: String,
+    pub tokens: Vec<(Secret, TokenKind)>,
+}
+
+impl SigningOut {
+    /// No token may be sent anywhere.
+    pub(super) const fn cannot_ask(&mut self, failure: &Failure) {
+        self.cannot = Some(match failure {
+            Failure::Approval { .. } | Failure::Discovery(DiscoveryFault::Elsewhere { .. }) => {
+                AtServer::Elsewhere
+            }
+            Failure::Discovery(DiscoveryFault::Nothing) => AtServer::NotOffered,
+            Failure::Discovery(DiscoveryFault::Unreachable)
+            | Failure::Store(_)
+            | Failure::Journal(_)
+            | Failure::BadEndpoint(_)
+            | Failure::NotSent(_)
+            | Failure::NotProcessed(..)
+            | Failure::Lost(_)
+            | Failure::Refused(_)
+            | Failure::GrantRefusedOnce(_)
+            | Failure::GrantRefused(_)
+            | Failure::ClientRefused(_) => AtServer::Failed,
+        });
+    }
+
+    /// The server's metadata, trusted and pinned. Its revocation endpoint is not pinned by itself, so
+    /// it has to lie where the issuer or the token endpoint does.
+    pub(super) fn may_ask(&mut self, metadata: &ServerMetadata, pin: &Pin) {
+        let Some(endpoint) = &metadata.revocation_endpoint else {
+            self.cannot = Some(AtServer::NotOffered);
+            return;
+        };
+        let there = origin(endpoint);
+        let at_home = there.is_some()
+            && (there == origin(&pin.issuer) || there.as_ref() == Some(&pin.token_origin));
+        if at_home {
+            self.asks_at = Some((endpoint.clone(), metadata.token_auth_methods.clone()));
+        } else {
+            self.cannot = Some(AtServer::Elsewhere);
+        }
+    }
+}
+
+impl Keeper {
+    /// Looked at again under the lock: what stands there now is what goes.
+    pub(super) fn remove_entry(&mut self, mut flight: Flight) {
+        let target = flight.targets.first().cloned();
+        let entry = target.and_then(|t| Some((t.clone(), self.grants.get(&t)?.entry.clone())));
+        let Some((target, entry)) = entry else {
+            return self.unlock(flight, Ending::SignedOut);
+        };
+        if self.stopping {
+            return self.unlock(flight, Ending::PutOff);
+        }
+        let held = self.held(&target, &entry);
+        let Work::SignOut(leaving) = &mut flight.work else { return self.let_go(flight) };
+        leaving.held = Some(held);
+        let (store, key, expect) = (target.store, target.key, entry.pair);
+        self.go(flight, Step::Removing, |ticket, flight| Effect::Remove {
+            ticket,
+            flight: flight.id,
+            store,
+            key,
+            expect,
+        });
+    }
+
+    /// The tokens of an entry, newest first: those that no store has yet, and its own where they are
+    /// not spent.
+    fn held(&self, target: &Target, entry: &Entry) -> Held {
+        let newer = self.spares.about(target).find(|spare| spare.is_owed());
+        let newer = newer.filter(|spare| spare.record.replaced.iter().all(|(t, _)| t == target));
+        let mut held = Held {
+            client: entry.client.clone(),
+            server_url: entry.server_url.clone(),
+            tokens: Vec::new(),
+        };
+        let mut take = |token: Option<&Secret>, kind| {
+            held.tokens.extend(token.map(|token| (token.clone(), kind)));
+        };
+        if let Some(tokens) = newer.and_then(|spare| spare.record.stage.tokens()) {
+            take(tokens.refresh.as_ref(), TokenKind::Refresh);
+            take(Some(&tokens.access), TokenKind::Access);
+        }
+        let facts = self.facts_of(target);
+        let spent = |token: &&Secret| {
+            let mark = TokenMark::of(&self.mark_key, token);
+            facts.spent.contains(&mark) || newer.is_some_and(|spare| spare.record.mark == mark)
+        };
+        let refresh = entry.pair.refresh.as_ref().filter(|token| !spent(token));
+        take(refresh, TokenKind::Refresh);
+        take(entry.pair.access.as_ref(), TokenKind::Access);
+        // A sign-in that is not saved yet has a client of its own.
+        let enrolled = newer.and_then(|spare| spare.record.enrolment.as_ref());
+        held.client = enrolled.map(|e| e.client.clone()).or(held.client);
+        held
+    }
+
+    /// The store answered.
+    pub(super) fn removed(&mut self, flight: Flight, wrote: Result<Written, StoreFault>) {
+        match wrote {
+            // Gone: by the client's hand, or by ours and looked for a second time.
+            Ok(Written::Saved | Written::Gone) => {
+                self.go(flight, Step::ReadingBack, |ticket, flight| Effect::ReadBack {
+                    ticket,
+                    flight: flight.id,
+                    stores: flight.stores(),
+                });
+            }
+            Ok(Written::Conflict(_)) => self.remove_again(flight),
+            Err(fault) => self.unlock(flight, Ending::Failed(Failure::Store(fault))),
+        }
+    }
+
+    /// Something else stands there than what was read: that is what the person means, unless it goes
+    /// on changing.
+    fn remove_again(&mut self, mut flight: Flight) {
+        let Work::SignOut(leaving) = &mut flight.work else { return self.let_go(flight) };
+        leaving.tries += 1;
+        if leaving.tries >= TRIES {
+            return self.unlock(flight, Ending::Adopted);
+        }
+        self.read_under_lock(flight);
+    }
+
+    /// The store was read back, still under the client's lock.
+    pub(super) fn removed_read_back(&mut self, flight: Flight, views: Views) {
+        if let Some(fault) = first_fault(&views) {
+            return self.unlock(flight, Ending::Failed(Failure::Store(fault)));
+        }
+        for (store, seen) in views {
+            self.see(&store, seen);
+        }
+        if flight.targets.iter().any(|target| self.grants.contains(target)) {
+            return self.remove_again(flight);
+        }
+        self.unlock(flight, Ending::SignedOut);
+    }
+}

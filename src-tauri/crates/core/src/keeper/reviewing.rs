@@ -1,0 +1,125 @@
+//! A look at where a server signs in now, for a person who is to decide whether to trust that.
+//!
+//! It asks for metadata and sends nothing else, pins nothing, and decides nothing: what it finds is
+//! told, with both hosts, and a move stands on the row until it is trusted or heals.
+
+use alloc::string::String;
+
+use super::{Event, Failure, Keeper, Mode, Outcome, Pending, grant::Grant};
+use crate::{
+    facts::GrantFacts,
+    ids::{GrantId, Target},
+    keeper::Effect,
+    oauth::discovery::{Anchor, Discovery, DiscoveryFault, Trust, host, trust},
+    snapshot::NewAddress,
+};
+
+impl Keeper {
+    /// A person wants to see where this grant's server signs in now.
+    pub(super) fn review(&mut self, id: &GrantId) {
+        if self.mode == Mode::WatchOnly {
+            return;
+        }
+        let target = self.target_of(id);
+        let entry = target.as_ref().and_then(|target| Some(&self.grants.get(target)?.entry));
+        let (Some(target), Some(entry)) = (target.clone(), entry) else {
+            // Nothing was ever sent for it, so only a sign-in can have met another name.
+            let target = self.configured_target(id);
+            let facts = target.as_ref().map(|target| self.facts.of(target));
+            let known = target.as_ref().zip(facts);
+            let moved = known.and_then(|(target, facts)| met(&self.configured_url(target)?, facts));
+            return self.tell(Event::Reviewed { grant: id.clone(), moved });
+        };
+        let anchor = Anchor {
+            server_url: &entry.server_url,
+            authorization_server: entry.authorization_server.as_deref(),
+            metadata_url: entry.metadata_url.as_deref(),
+        };
+        let profile = self.profiles.of(&entry.server_url).1;
+        let search = Discovery::for_refresh(anchor, profile, false);
+        self.look_for(target, search);
+    }
+
+    fn look_for(&mut self, target: Target, search: Discovery) {
+        match search.request() {
+            Some(request) => {
+                self.reviews.insert(target.clone(), search);
+                let ticket = self.ticket(Pending::Review(target));
+                self.effects.push_back(Effect::Fetch { ticket, request });
+            }
+            None => self.not_found(&target, DiscoveryFault::Nothing),
+        }
+    }
+
+    /// A document came, or not.
+    pub(super) fn reviewed(&mut self, target: Target, outcome: &Outcome) {
+        let Some(mut search) = self.reviews.remove(&target) else { return };
+        let Outcome::Fetched(answer) = outcome else { return };
+        let found = match search.answer(answer.as_ref().map_err(|fault| *fault)) {
+            None => return self.look_for(target, search),
+            Some(Err(fault)) => return self.not_found(&target, fault),
+            Some(Ok(found)) => found,
+        };
+        let Some(Grant { entry, .. }) = self.grants.get(&target) else { return };
+        let facts = self.facts_of(&target);
+        let profile = self.profiles.of(&entry.server_url).1;
+        match trust(&found, entry.issuer.as_deref(), facts.pin.as_ref(), profile) {
+            Trust::Approval { known, now } => self.moved(&target, known, now),
+            Trust::Fine(_) => {
+                let url = entry.authorization_server.as_ref().unwrap_or(&entry.server_url).clone();
+                self.stayed(&target, met(&url, facts));
+            }
+        }
+    }
+
+    fn not_found(&mut self, target: &Target, fault: DiscoveryFault) {
+        if let DiscoveryFault::Elsewhere { server, other } = fault {
+            return self.moved(target, server, other);
+        }
+        let Some(grant) = self.grants.get(target) else { return };
+        let (id, failure) = (grant.id.clone(), Failure::Discovery(fault));
+        let why = failure.told(&grant.entry.server_name);
+        self.tell(Event::Failed { grant: id, code: failure.code().into(), why, next: None });
+    }
+
+    /// It stands on the row from now on, as when a renewal meets it.
+    fn moved(&mut self, target: &Target, known: String, now: String) {
+        let Some(grant) = self.grants.get_mut(target) else { return };
+        let id = grant.id.clone();
+        grant.failure = Some(Failure::Approval { known: known.clone(), now: now.clone() });
+        let moved = Some(NewAddress { known, now });
+        self.tell(Event::Reviewed { grant: id, moved });
+    }
+
+    fn stayed(&mut self, target: &Target, met: Option<NewAddress>) {
+        let Some(grant) = self.grants.get_mut(target) else { return };
+        let id = grant.id.clone();
+        let stood = matches!(
+            grant.failure,
+            Some(Failure::Approval { .. } | Failure::Discovery(DiscoveryFault::Elsewhere { .. }))
+        );
+        if stood {
+            grant.failure = None;
+            grant.wait_until = None;
+        }
+        self.tell(Event::Reviewed { grant: id, moved: met });
+    }
+
+    /// The entry to be of a server that only the configuration names.
+    pub(super) fn configured_target(&self, id: &GrantId) -> Option<Target> {
+        self.configured_subject(id).ok().map(|(target, ..)| target)
+    }
+
+    fn configured_url(&self, target: &Target) -> Option<String> {
+        let view = self.stores.get(&target.store)?.as_ref().ok()?;
+        let server = view.servers.iter().find(|server| server.key.as_ref() == Some(&target.key))?;
+        Some(server.url.clone())
+    }
+}
+
+/// Another name that a sign-in met and nobody has confirmed.
+fn met(url: &str, facts: &GrantFacts) -> Option<NewAddress> {
+    let seen =
+        facts.seen_issuer.as_ref().filter(|seen| Some(*seen) != facts.confirmed_issuer.as_ref());
+    seen.map(|seen| NewAddress { known: host(url), now: seen.clone() })
+}

@@ -1,0 +1,285 @@
+//! The tray on a real desktop: a panel that shows its icon, a daemon that shows its notices, a
+//! browser that it opens, and its window.
+//!
+//! Each test has a home, a bus and a screen of its own. What the page does is in `tests/page`; the
+//! desktop itself is examined in `desktop`. Where to read next: `tests/src/desktop.rs`.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Stdio},
+};
+
+use lamplighter_rehearsal::{Rehearsal, Rotation};
+use lamplighter_tests::{
+    chromium::Chromium,
+    desktop::{Desktop, tray::Item},
+    home::Home,
+    oidc::{Choices, OidcProvider},
+    peers,
+    process::until,
+    program::lamplighter,
+    sign_in::SignIn,
+    stage::Stage,
+    store,
+    webdriver::WebDriver,
+};
+
+const NAME: &str = "rig";
+const ID: &str = "lamplighter";
+/// So short that a dead sign-in is told of at once: its end is near.
+const LIFE: u32 = 1_200;
+
+/// The tray as a login starts it; ended when dropped.
+struct Tray(Child);
+
+impl Tray {
+    fn start(desktop: &Desktop, args: &[&str]) -> Self {
+        Self::start_with(desktop, args, false)
+    }
+
+    /// `serves`: links of our scheme are handed to it, as an installer sees to.
+    fn start_with(desktop: &Desktop, args: &[&str], serves: bool) -> Self {
+        let log = fs::File::create(desktop.home().run("log/tray")).expect("a new file");
+        let mut command = desktop.command(&built());
+        command.args(args).env("LAMPLIGHTER_LOG", "info");
+        if serves {
+            command.env("LAMPLIGHTER_REGISTER", "1");
+        }
+        Self(command.stdout(Stdio::null()).stderr(log).spawn().expect("started"))
+    }
+
+    /// Waits until it has ended by itself.
+    fn until_ended(&mut self) -> bool {
+        until("the tray has ended", || self.0.try_wait().expect("a child")).success()
+    }
+}
+
+impl Drop for Tray {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn built() -> PathBuf {
+    std::env::var_os("LAMPLIGHTER_TRAY_BIN").expect("set by xtask").into()
+}
+
+/// The one question is answered already.
+fn consented(home: &Home) {
+    let folder = home.config("lamplighter");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("settings.toml"), "consent = \"keep\"\n").expect("written");
+}
+
+/// Waits until the lamp has this shape, told by what its picture shows and by nothing else.
+fn until_lamp(desktop: &Desktop, shape: &str) {
+    let drawn = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("../icons/tray/{shape}-any.png"))
+        .display()
+        .to_string();
+    let file = desktop.home().run(&format!("{shape}.gray"));
+    let to = format!("gray:{}", file.display());
+    let args = [drawn.as_str(), "-alpha", "extract", "-depth", "8", to.as_str()];
+    assert!(desktop.tool("convert", &args).is_some(), "{drawn} can't be read");
+    let drawn = fs::read(&file).expect("a drawing");
+    let item = desktop.until_item(ID);
+    until(&format!("the lamp is {shape}"), || {
+        let icon = item.icon()?;
+        let seen: Vec<u8> = icon.pixels.iter().map(|[alpha, ..]| *alpha).collect();
+        (seen == drawn).then_some(())
+    });
+}
+
+/// Whether the tray's window is on the screen.
+fn is_open(desktop: &Desktop) -> bool {
+    let found = desktop.tool("xdotool", &["search", "--onlyvisible", "--name", "^Lamplighter$"]);
+    found.is_some_and(|found| !found.trim().is_empty())
+}
+
+fn until_open(desktop: &Desktop, open: bool) {
+    until(&format!("the window's being open is {open}"), || {
+        (is_open(desktop) == open).then_some(())
+    });
+}
+
+fn labels(item: &Item) -> Vec<String> {
+    item.menu().into_iter().map(|entry| entry.label).collect()
+}
+
+/// As a person: a name and any password, then yes.
+fn consent(page: &WebDriver) {
+    page.until_says("h1", "Sign-in");
+    page.fill("input[name=login]", "lamp");
+    page.fill("input[name=password]", "anything");
+    page.click("button[type=submit]");
+    page.until_says("h1", "Authorize");
+    page.click("button[type=submit]");
+}
+
+/// A home whose sign-in the server has ended, and a tray that may act.
+struct Dead {
+    home: Home,
+    provider: OidcProvider,
+    sign_in: SignIn,
+}
+
+impl Dead {
+    fn new() -> Self {
+        let provider =
+            OidcProvider::start(Choices { asks: true, life_seconds: LIFE, ..Choices::default() });
+        let home = Home::new();
+        let sign_in = provider.sign_in();
+        sign_in.write(&home, NAME);
+        provider.forget(&sign_in.client_id);
+        consented(&home);
+        let ran = lamplighter(&home, &["renew", NAME]);
+        assert_eq!(ran.code, Some(10), "{}{}", ran.out, ran.err);
+        Self { home, provider, sign_in }
+    }
+
+    fn until_signed_in(&self) {
+        until("the store holds new tokens", || {
+            self.provider.is_live(&self.sign_in.stored(&self.home, NAME)).then_some(())
+        });
+        let entry = store::entry(&self.home, &self.sign_in.key(NAME));
+        let redirect = entry["redirectUri"].as_str().unwrap_or_default();
+        assert!(redirect.starts_with("http://localhost:"), "{redirect}");
+    }
+}
+
+#[test]
+fn nothing_is_written_or_sent_before_the_one_question_is_answered() {
+    if !peers::may_run("the tray's first run") {
+        return;
+    }
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let mut stage = Stage::new(builder);
+    let minted = stage.sign_in(NAME, -60);
+    let before = fs::read(stage.home.claude(".credentials.json")).expect("a store");
+    let desktop = Desktop::start(&stage.home);
+    desktop.panel();
+    let _tray = Tray::start(&desktop, &["--hidden"]);
+    let item = desktop.until_item(ID);
+    until("the menu asks", || {
+        labels(&item).contains(&"Keep them signed in".to_owned()).then_some(())
+    });
+    item.activate((40, 10));
+    until_open(&desktop, true);
+    assert_eq!(fs::read(stage.home.claude(".credentials.json")).expect("a store"), before);
+    assert!(stage.refreshes().is_empty(), "nothing was sent");
+    assert!(!stage.home.config("lamplighter").exists(), "nothing was written");
+    item.choose(&["Keep them signed in"]);
+    until("it is renewed", || {
+        (stage.control.newest_pair_of(&minted.refresh_token).1 != minted.refresh_token)
+            .then_some(())
+    });
+    until_lamp(&desktop, "lit");
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn a_left_click_opens_the_window_and_a_second_start_brings_it_back() {
+    if !peers::may_run("the tray's window") {
+        return;
+    }
+    let home = Home::new();
+    consented(&home);
+    let desktop = Desktop::start(&home);
+    desktop.panel();
+    let mut tray = Tray::start(&desktop, &["--hidden"]);
+    until_lamp(&desktop, "hollow");
+    let item = desktop.until_item(ID);
+    assert!(!is_open(&desktop), "hidden means hidden");
+    item.activate((40, 10));
+    until_open(&desktop, true);
+    until("Esc closes it", || {
+        // It takes the focus a moment after it is seen.
+        drop(desktop.tool("xdotool", &["key", "Escape"]));
+        (!is_open(&desktop)).then_some(())
+    });
+    let mut second = Tray::start(&desktop, &[]);
+    assert!(second.until_ended());
+    until_open(&desktop, true);
+    // A panel that was ended and comes back gets the icon again.
+    desktop.restart_panel();
+    desktop.until_item(ID).choose(&["Quit"]);
+    assert!(tray.until_ended());
+}
+
+#[test]
+fn without_a_panel_it_waits_and_without_a_display_it_says_what_helps() {
+    if !peers::may_run("the tray without a panel") {
+        return;
+    }
+    let home = Home::new();
+    consented(&home);
+    let desktop = Desktop::start(&home);
+    let _tray = Tray::start(&desktop, &["--hidden"]);
+    let log = home.run("log/tray");
+    until("it says that it waits", || {
+        fs::read_to_string(&log).ok()?.contains("waiting for one").then_some(())
+    });
+    desktop.panel();
+    desktop.until_item(ID);
+    let mut blind = home.command(&built());
+    let told = blind.env_remove("DISPLAY").output().expect("started");
+    assert_eq!(told.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(said.contains("lamplighter keep"), "{said}");
+}
+
+#[test]
+fn a_dead_sign_in_is_one_notice_one_click_and_a_consent_that_comes_back_by_the_scheme() {
+    if !peers::may_run("the whole story by the scheme") {
+        return;
+    }
+    let dead = Dead::new();
+    let desktop = Desktop::start(&dead.home);
+    desktop.panel();
+    desktop.notices();
+    let notices = desktop.listen_for_notices();
+    let chromium = Chromium::install(&desktop);
+    let _tray = Tray::start_with(&desktop, &["--hidden"], true);
+    let notice = notices.until("a notice comes", |notice| notice.summary == "rig needs you");
+    assert!(notice.body.contains("Claude Code"), "{}", notice.body);
+    until_lamp(&desktop, "alert");
+    desktop.press_on_a_notice("Sign in");
+    let page = chromium.page();
+    until_lamp(&desktop, "half");
+    consent(&page);
+    dead.until_signed_in();
+    until_lamp(&desktop, "lit");
+    until_open(&desktop, true);
+    // It went out of the browser, and to no page of ours.
+    assert!(page.url().starts_with(dead.provider.issuer()), "{}", page.url());
+    assert_eq!(notices.all().len(), 1, "{:?}", notices.all());
+}
+
+#[test]
+fn where_nobody_serves_the_scheme_the_menus_reconnect_comes_back_by_loopback() {
+    if !peers::may_run("the whole story by loopback") {
+        return;
+    }
+    let dead = Dead::new();
+    let desktop = Desktop::start(&dead.home);
+    desktop.panel();
+    let chromium = Chromium::install(&desktop);
+    let _tray = Tray::start(&desktop, &["--hidden"]);
+    until_lamp(&desktop, "alert");
+    desktop.until_item(ID).choose(&["Reconnect rig…"]);
+    let page = chromium.page();
+    consent(&page);
+    page.until_says("h1", "Signed in to rig");
+    dead.until_signed_in();
+    until_lamp(&desktop, "lit");
+    let log = fs::read_to_string(dead.home.run("log/tray")).expect("a log");
+    let (access, refresh) = dead.sign_in.stored(&dead.home, NAME);
+    for secret in [access, refresh, "state=".to_owned(), "code=".to_owned()] {
+        assert!(!log.contains(&secret), "the log holds a secret");
+    }
+}
