@@ -12,6 +12,7 @@ pub mod bus;
 #[cfg(target_os = "linux")]
 pub mod chromium;
 pub mod claude;
+pub mod conformance;
 pub mod desk;
 #[cfg(target_os = "linux")]
 pub mod desktop;

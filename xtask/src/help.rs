@@ -10,7 +10,7 @@ cargo xtask COMMAND
   demo    the keeper at work on servers of its own, on loopback, in a temporary home
   test    everything that CI runs
   lint    formatting, clippy, documentation, licences
-  conformance   the official MCP suite against our sign-in flow
+  conformance   the official MCP suite against a client that signs in by our flow
   bench   figures
   icons   render the pictures in `icons/` from their drawings
 
@@ -79,8 +79,9 @@ Examples:
 pub(crate) const CONFORMANCE: &str = "\
 cargo xtask conformance [--no-install]
 
-Runs the official MCP conformance suite against the engine's sign-in flow, by loopback and by the
-custom scheme, where there is only loopback. The same as `cargo xtask test conformance`.
+Runs the official MCP conformance suite against a client that signs in by the engine's flow, by
+loopback and by the custom scheme, where there is only loopback.
+The same as `cargo xtask test conformance`.
 
   --no-install   never install anything; name what is missing and stop
 

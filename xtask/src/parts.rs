@@ -130,7 +130,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("desktop", "what the desktop's own tests see and do", DESKTOP, What::Isolated("desktop", &[], 2)),
     part("page", "the tray's page: types, every state, keyboard, contrast", PAGE, What::Page),
     part("tray", "the tray on a real desktop, without a network", TRAY, What::Tray("tray", OIDC, 1)),
-    part("conformance", "the official suite's sign-ins", PEERS, What::Conformance),
+    part("conformance", "the official MCP suite, without a network", PEERS, What::Conformance),
 ];
 
 /// The parts that `cargo xtask lint` runs.
