@@ -167,6 +167,8 @@ pub struct Gained {
     pub granted: Granted,
     /// Everything else that the store needs.
     pub enrolment: Enrolment,
+    /// What it was made for: the search's `resource`, whether it was sent or not.
+    pub resource: String,
     /// The authorization server, for the pin and for later refreshes.
     pub server: AuthorizationServer,
     /// Who signed in, where the answer says.
@@ -349,6 +351,11 @@ impl SignIn {
     fn choose_client(&mut self, now: Wall) -> Next {
         let Some(found) = &self.found else { return Next::Failed(SignInFailure::OutOfTurn) };
         match client::choose(&self.subject, found, now) {
+            Some(client) if client.lacks_secret(&self.subject.profile) => {
+                let provider = self.subject.profile.name.clone();
+                let server_name = self.subject.server_name.clone();
+                Next::Failed(SignInFailure::NeedsSecret { provider, server_name })
+            }
             Some(client) => self.listen_for(client),
             None => Next::Failed(self.needs_client()),
         }
@@ -696,6 +703,7 @@ impl SignIn {
         Next::Gained(Box::new(Gained {
             granted: Granted { scope, ..granted },
             enrolment,
+            resource: found.resource.clone(),
             server: found.server.clone(),
             account: token::account(answer),
             kept: client.kept(),

@@ -117,6 +117,16 @@ impl Control {
         self.shared.lock().options.life_seconds = seconds;
     }
 
+    /// Who signs in from now on: the name of a workspace, or a person's address.
+    pub fn set_account(&self, account: impl Into<String>) {
+        self.shared.lock().account = account.into();
+    }
+
+    /// How often a client tried to register itself.
+    pub fn registrations(&self) -> u32 {
+        self.shared.lock().registrations
+    }
+
     /// Ends the family of this refresh token, as an operator would.
     pub fn revoke_family_of(&self, refresh_token: &str) {
         self.shared.lock().ledger.kill_family_of(refresh_token);

@@ -388,6 +388,7 @@ impl Keeper {
         facts.sign_in_ends = gained.granted.sign_in_life.or(by_profile).map(|life| now + life);
         facts.redirect = Some((gained.server.issuer.clone(), gained.redirect));
         facts.registration = gained.kept;
+        facts.resource = Some(gained.resource);
         let other = facts.account.as_ref().zip(account.as_ref()).is_some_and(|(a, b)| a != b);
         facts.account = account.clone().or_else(|| facts.account.take());
         let record = Record {

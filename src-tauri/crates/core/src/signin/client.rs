@@ -180,6 +180,16 @@ impl Client {
         }
     }
 
+    /// Whether the provider is known to refuse it for being public, so that no page is worth opening.
+    pub(super) fn lacks_secret(&self, profile: &Profile) -> bool {
+        match self {
+            Self::Given { client, .. } => {
+                profile.needs_secret == Some(true) && client.secret.is_none()
+            }
+            Self::Document { .. } | Self::Kept(_) | Self::Register { .. } => false,
+        }
+    }
+
     /// Its id; `None` before it is registered.
     pub(super) fn id(&self) -> Option<&str> {
         match self {
@@ -221,9 +231,10 @@ impl Client {
         profile: &Profile,
     ) -> Option<(ClientCredentials, AuthMethod)> {
         match self {
-            Self::Given { client, .. } => {
-                Some((client.clone(), AuthMethod::of_given(client, server, profile)))
-            }
+            Self::Given { client, .. } => Some((
+                client.clone(),
+                AuthMethod::of_given(client, &server.token_auth_methods, profile),
+            )),
             Self::Document { url } => {
                 Some((ClientCredentials { id: url.clone(), secret: None }, AuthMethod::None))
             }
@@ -231,8 +242,9 @@ impl Client {
                 let secret = kept.secret.clone();
                 let client = ClientCredentials { id: kept.client_id.clone(), secret };
                 let method = AuthMethod::named(&kept.method);
-                let method =
-                    method.unwrap_or_else(|| AuthMethod::of_given(&client, server, profile));
+                let method = method.unwrap_or_else(|| {
+                    AuthMethod::of_given(&client, &server.token_auth_methods, profile)
+                });
                 Some((client, method))
             }
             Self::Register { .. } => None,

@@ -52,6 +52,17 @@ pub enum SignInFailure {
         /// The server's name in the client program.
         server_name: String,
     },
+    /// The configured client is public, and this provider takes none of those.
+    #[error(
+        "{provider} lets an app in only with its secret, and none is configured for {server_name}; \
+         add it with `claude mcp add --client-secret`"
+    )]
+    NeedsSecret {
+        /// What people call the provider.
+        provider: String,
+        /// The server's name in the client program.
+        server_name: String,
+    },
     /// The registration that was given has no loopback redirect: the client program could not use it.
     #[error("the sign-in server did not register the redirect that the client program needs")]
     NoLoopback,
@@ -103,6 +114,7 @@ impl SignInFailure {
             Self::Port(_) => "port_taken",
             Self::Registration(_) => "registration_refused",
             Self::NeedsClient { .. } => "client_needed",
+            Self::NeedsSecret { .. } => "secret_needed",
             Self::NoLoopback | Self::NoScheme => "redirect_refused",
             Self::Callback(CallbackRefused::Issuer) => "wrong_issuer",
             Self::Callback(refused) if refused.is_denial() => "denied",
