@@ -24,6 +24,7 @@ pub use client::{Kept, Stored};
 pub use failure::{PortFault, SignInFailure};
 
 use crate::{
+    facts::Pin,
     http::{Answer, Fault, Method, Request},
     oauth::{
         authorize::{
@@ -32,7 +33,7 @@ use crate::{
         },
         challenge::Challenge,
         discovery::{Discovered, SignInDiscovery, Start},
-        metadata::AuthorizationServer,
+        metadata::{AuthorizationServer, host},
         preflight::{self, Glimpse, NEVER_REGISTERED, Redirect},
         registration::Registration,
         scopes,
@@ -86,6 +87,8 @@ pub struct Subject {
     pub granted_scope: Option<String>,
     /// Where the last sign-in was.
     pub recorded: Option<String>,
+    /// Where the last sign-in's tokens may go.
+    pub pin: Option<Pin>,
     /// An issuer that a person has confirmed.
     pub confirmed_issuer: Option<String>,
     /// What this provider does differently.
@@ -295,10 +298,13 @@ impl SignIn {
             Step::Discovering(search) => match search.answer(answer) {
                 None => self.search_on(),
                 Some(Err(fault)) => Next::Failed(SignInFailure::Discovery(fault)),
-                Some(Ok(found)) => {
-                    self.found = Some(found);
-                    self.choose_client(now)
-                }
+                Some(Ok(found)) => match self.moved(&found) {
+                    Some(moved) => Next::Failed(moved),
+                    None => {
+                        self.found = Some(found);
+                        self.choose_client(now)
+                    }
+                },
             },
             Step::Registering(wanted) => {
                 let wanted = *wanted;
@@ -338,6 +344,29 @@ impl SignIn {
         let search = SignInDiscovery::new(start, &self.subject.profile);
         self.step = Step::Discovering(Box::new(search));
         self.search_on()
+    }
+
+    /// A token endpoint that is not where it was gets neither a code nor a client's secret before a
+    /// person has seen both hosts.
+    fn moved(&self, found: &Discovered) -> Option<SignInFailure> {
+        if let Some(known) = client::configured_elsewhere(&self.subject, found) {
+            return Some(SignInFailure::Moved {
+                known: host(known),
+                now: host(&found.server.issuer),
+                issuer: Some(found.server.issuer.clone()),
+                server_name: self.subject.server_name.clone(),
+            });
+        }
+        let pin = self.subject.pin.as_ref()?;
+        let here = found.server.pin();
+        let moved = pin.issuer == here.issuer && pin.token_origin != here.token_origin;
+        let listed = self.subject.profile.token_origins.contains(&here.token_origin);
+        (moved && !listed).then(|| SignInFailure::Moved {
+            known: host(&pin.token_origin),
+            now: host(&here.token_origin),
+            issuer: None,
+            server_name: self.subject.server_name.clone(),
+        })
     }
 
     fn search_on(&self) -> Next {
@@ -595,7 +624,7 @@ impl SignIn {
                 Whose::Ours => crate::oauth::registration::CLIENT_NAME.to_owned(),
                 Whose::Clients => String::from("the app that is registered for the client program"),
             },
-            host: crate::oauth::metadata::host(&found.server.authorization_endpoint),
+            host: host(&found.server.authorization_endpoint),
             other_way: false,
         };
         opened.push(Opened { proof, redirect });

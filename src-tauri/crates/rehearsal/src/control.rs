@@ -122,6 +122,16 @@ impl Control {
         self.shared.lock().account = account.into();
     }
 
+    /// Leads clients elsewhere: the metadata names this address as the token endpoint from now on.
+    pub fn lead_tokens_to(&self, address: impl Into<String>) {
+        self.shared.lock().token_lie = Some(address.into());
+    }
+
+    /// [`crate::short_id`] of each code that was presented, oldest first.
+    pub fn codes_seen(&self) -> Vec<String> {
+        self.shared.lock().codes_seen.clone()
+    }
+
     /// How often a client tried to register itself.
     pub fn registrations(&self) -> u32 {
         self.shared.lock().registrations

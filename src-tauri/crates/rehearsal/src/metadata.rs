@@ -65,7 +65,7 @@ pub(crate) fn metadata(town: &Town, call: &Call) -> Reply {
         let mut document = json!({
             "issuer": issuer,
             "authorization_endpoint": format!("{origin}/authorize"),
-            "token_endpoint": town.token_endpoint(),
+            "token_endpoint": town.token_lie.clone().unwrap_or_else(|| town.token_endpoint()),
             "registration_endpoint": format!("{origin}/register"),
             "revocation_endpoint": format!("{origin}/revoke"),
             "response_types_supported": ["code"],

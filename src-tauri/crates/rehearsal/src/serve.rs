@@ -138,6 +138,8 @@ fn open(options: Options) -> io::Result<(Shared, [Option<Door>; 2])> {
         ledger: Ledger::new(Source::new()?),
         account: "ada@lamp.example".to_owned(),
         registrations: 0,
+        token_lie: None,
+        codes_seen: Vec::new(),
         options,
         token_faults: Queue::default(),
         metadata_faults: Queue::default(),

@@ -47,6 +47,9 @@ pub(crate) fn token(
             dialect::refusal(&town.options, grant, call, &refusal)
         }
     });
+    if let (Some(Grant::Code), Some(code)) = (grant, wire::one(&form, "code")) {
+        town.codes_seen.push(short_id(code));
+    }
     if grant == Some(Grant::Refresh) {
         let basic = call.basic().map(|(id, _)| id);
         town.refreshes.push(Seen {

@@ -65,6 +65,10 @@ pub(crate) struct Town {
     pub(crate) account: String,
     /// How often a client tried to register itself.
     pub(crate) registrations: u32,
+    /// What the metadata says instead of where the token endpoint is.
+    pub(crate) token_lie: Option<String>,
+    /// The short names of the codes that were presented.
+    pub(crate) codes_seen: Vec<String>,
     pub(crate) token_faults: Queue,
     pub(crate) metadata_faults: Queue,
     pub(crate) mcp_faults: Queue,

@@ -12,7 +12,6 @@ use super::{
     Failure, Keeper, Mode, Notice, ProbeFinding,
     grant::{Asked, Grant, Standing},
     plan::{LOST, Next},
-    signing::configured_id,
 };
 use crate::{
     facts::{GrantFacts, Renewer},
@@ -140,7 +139,7 @@ impl Keeper {
         let situation = signing_in.unwrap_or(Situation::NotSignedIn { signed_out });
         let shown = health::show(&situation, &title, &client);
         Row {
-            id: configured_id(store, &server.name),
+            id: self.configured_id(store, server),
             store: store.clone(),
             client,
             profile,
