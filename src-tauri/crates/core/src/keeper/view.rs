@@ -208,6 +208,10 @@ impl Keeper {
         }
         let next = self.next_renewal(target, grant);
         if let Some(spare) = self.spares.about(target).find(|spare| spare.is_owed()) {
+            // An earlier run left them behind, and they are on their way: nothing is wrong yet.
+            if !spare.was_tried() && grant.failure.is_none() && self.mode != Mode::WatchOnly {
+                return Situation::Refreshing;
+            }
             let why = grant
                 .failure
                 .as_ref()
