@@ -82,16 +82,14 @@ impl Server {
 
     /// Goes through its pages from this address on, as a person who agrees, back to the client.
     pub fn walk(&self, page: &str, redirect_uri: &str) -> Walk {
-        match &self.upstream {
-            Some(upstream) => upstream.walk(page, false, redirect_uri),
-            None => {
-                let seen = visit(page);
-                let callback = seen.location.filter(|to| to.starts_with(redirect_uri));
-                let callback = callback
-                    .unwrap_or_else(|| panic!("no way back: {} {}", seen.status, seen.body));
-                Walk { pages: Vec::new(), callback }
-            }
+        if let Some(upstream) = &self.upstream {
+            return upstream.walk(page, false, redirect_uri);
         }
+        let seen = visit(page);
+        let callback = seen.location.filter(|to| to.starts_with(redirect_uri));
+        let callback =
+            callback.unwrap_or_else(|| panic!("no way back: {} {}", seen.status, seen.body));
+        Walk { pages: Vec::new(), callback }
     }
 
     /// Forgets the registration of a sign-in's client.

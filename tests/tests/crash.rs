@@ -169,7 +169,7 @@ fn killed_before_its_write(stage: &Stage) -> String {
     until("the tokens are in the journal", || {
         let text = fs::read_to_string(journal(stage)).unwrap_or_default();
         let found = text.split('"').find(is_new);
-        access = found.unwrap_or_default().to_owned();
+        found.unwrap_or_default().clone_into(&mut access);
         stage.control.is_access_live(&access)
     });
     assert_eq!(store::read(&stage.home, CREDENTIALS), stored, "nothing was written yet");

@@ -298,13 +298,13 @@ impl SignIn {
             Step::Discovering(search) => match search.answer(answer) {
                 None => self.search_on(),
                 Some(Err(fault)) => Next::Failed(SignInFailure::Discovery(fault)),
-                Some(Ok(found)) => match self.moved(&found) {
-                    Some(moved) => Next::Failed(moved),
-                    None => {
-                        self.found = Some(found);
-                        self.choose_client(now)
+                Some(Ok(found)) => {
+                    if let Some(moved) = self.moved(&found) {
+                        return Next::Failed(moved);
                     }
-                },
+                    self.found = Some(found);
+                    self.choose_client(now)
+                }
             },
             Step::Registering(wanted) => {
                 let wanted = *wanted;
