@@ -22,12 +22,7 @@ pub struct Visit {
 
 /// Asks for `http://HOST:PORT/PATH`.
 pub fn visit(url: &str) -> Visit {
-    let rest = url.strip_prefix("http://").expect("a page on loopback");
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let mut stream = TcpStream::connect(authority).expect("somebody listens");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
-    let request = format!("GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("asked");
+    let mut stream = ask(url);
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answered");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
@@ -37,4 +32,15 @@ pub fn visit(url: &str) -> Visit {
         name.eq_ignore_ascii_case("location").then(|| value.trim().to_owned())
     });
     Visit { status, location, body: body.to_owned() }
+}
+
+/// Asks, and leaves the answer to come or not: the tab is open for as long as this is held.
+pub fn ask(url: &str) -> TcpStream {
+    let rest = url.strip_prefix("http://").expect("a page on loopback");
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let mut stream = TcpStream::connect(authority).expect("somebody listens");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
+    let request = format!("GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("asked");
+    stream
 }

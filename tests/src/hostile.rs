@@ -10,7 +10,7 @@ use std::{
 
 use crate::http;
 
-/// What is answered: status line, content type, body.
+/// What is answered: status line, content type, body. Of a redirect the body is where it leads.
 pub type Answer = (&'static str, &'static str, String);
 
 /// The server; it goes on until the test's process ends.
@@ -55,5 +55,8 @@ fn serve(
     let line = format!("{} {} {body}", request.method, request.path);
     sent.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     let (status, kind, body) = answer(&request.path, origin);
+    if status.starts_with('3') {
+        return http::redirect(stream, status, &body);
+    }
     http::answer(stream, status, kind, &body)
 }

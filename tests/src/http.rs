@@ -1,7 +1,7 @@
 //! The least HTTP/1.1 a loopback stand-in needs: one request a connection, one answer, closed.
 //!
 //! It must not be used for anything that is being examined: an authorization server or an MCP
-//! server is `lamplighter-rehearsal`. Where to read next: `model_api`, its only user.
+//! server is `lamplighter-rehearsal`. Where to read next: `model_api` and `hostile`, its users.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
@@ -73,6 +73,16 @@ pub(crate) fn answer(
         "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
          Connection: close\r\n\r\n{body}",
         body.len()
+    )?;
+    stream.flush()
+}
+
+/// Sends whoever asked elsewhere, and closes.
+pub(crate) fn redirect(mut stream: &TcpStream, status: &str, place: &str) -> io::Result<()> {
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nLocation: {place}\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n"
     )?;
     stream.flush()
 }

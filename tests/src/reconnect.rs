@@ -5,7 +5,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     net::TcpListener,
-    process::{Child, ChildStderr, ChildStdout, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
     sync::atomic::{AtomicU16, Ordering},
 };
 
@@ -53,7 +53,11 @@ impl Reconnect {
     }
 
     fn run(home: &Home, args: &[&str]) -> Self {
-        let mut command = command(home, args);
+        Self::of(command(home, args))
+    }
+
+    /// The sign-in that this command is, whose output is JSON.
+    pub fn of(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("started");
         let lines = BufReader::new(child.stdout.take().expect("piped"));

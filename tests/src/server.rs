@@ -6,7 +6,8 @@
 use serde_json::json;
 
 use crate::{
-    oidc::{Choices, OidcProvider},
+    browser::visit,
+    oidc::{Choices, OidcProvider, Walk},
     script::Script,
     sign_in::SignIn,
 };
@@ -77,6 +78,18 @@ impl Server {
             let grant = json!({"client_id": sign_in.client_id, "refresh_token": refresh_token});
             self.script.ask("revoke", grant);
         }
+    }
+
+    /// Goes through its pages from this address on, as a person who agrees, back to the client.
+    pub fn walk(&self, page: &str, redirect_uri: &str) -> Walk {
+        if let Some(upstream) = &self.upstream {
+            return upstream.walk(page, false, redirect_uri);
+        }
+        let seen = visit(page);
+        let callback = seen.location.filter(|to| to.starts_with(redirect_uri));
+        let callback =
+            callback.unwrap_or_else(|| panic!("no way back: {} {}", seen.status, seen.body));
+        Walk { pages: Vec::new(), callback }
     }
 
     /// Forgets the registration of a sign-in's client.

@@ -1,5 +1,5 @@
 //! A process that is killed at the worst moment loses nothing: SIGKILL after the intent, after the
-//! journal, and after the write. The in-process form, at every single step, is in core's own tests.
+//! journal, and after the write; of a sign-in likewise. The in-process form, at every single step, is in core's own tests.
 
 #![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
 
@@ -12,6 +12,8 @@ use std::{
 
 use lamplighter_rehearsal::{Fault, GraceAnswer, Rehearsal, Rotation};
 use lamplighter_tests::{
+    browser::{ask, visit},
+    reconnect::{Reconnect, free_port},
     stage::Stage,
     store::{self, CREDENTIALS},
 };
@@ -42,14 +44,9 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// The journal itself: what is written beside it becomes it only by a rename.
 fn journal(stage: &Stage) -> PathBuf {
-    let ours = stage.home.path().with_file_name("state").join("lamplighter");
-    let entries = fs::read_dir(&ours).expect("our folder").flatten();
-    let mut named = entries.map(|entry| entry.path()).filter(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.starts_with("journal") && !name.contains("reserve")
-    });
-    named.next().unwrap_or_else(|| ours.join("journal"))
+    stage.home.path().with_file_name("state").join("lamplighter/journal")
 }
 
 #[test]
@@ -154,6 +151,101 @@ fn a_polite_end_brings_the_answer_home_first() {
     assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
     let output = child.wait_with_output().expect("ended");
     assert!(output.status.code().is_some(), "it ends by itself");
+    assert!(stage.holds_live_pair("rig"));
+    stage.nothing_was_broken();
+}
+
+/// A sign-in that is killed once its tokens are in the journal, while the client's lock keeps them out
+/// of the store; the access token that was received.
+fn killed_before_its_write(stage: &Stage) -> String {
+    let lock = stage.home.claude(".storage-write.lock");
+    let mut flow = Reconnect::start(&stage.home, "rig", &["--port", &free_port()]);
+    let back = visit(&flow.page()).location.expect("a way back");
+    fs::create_dir(&lock).expect("a lock");
+    let stored = store::read(&stage.home, CREDENTIALS);
+    let is_new = |part: &&str| part.starts_with("lamp_at_") && !stored.contains(*part);
+    let tab = ask(&back);
+    let mut access = String::new();
+    until("the tokens are in the journal", || {
+        let text = fs::read_to_string(journal(stage)).unwrap_or_default();
+        let found = text.split('"').find(is_new);
+        found.unwrap_or_default().clone_into(&mut access);
+        stage.control.is_access_live(&access)
+    });
+    assert_eq!(store::read(&stage.home, CREDENTIALS), stored, "nothing was written yet");
+    // As it goes out of scope it is killed.
+    drop(flow);
+    drop(tab);
+    fs::remove_dir(&lock).expect("let go");
+    access
+}
+
+#[test]
+fn a_sign_in_killed_after_the_journal_is_brought_home_by_the_next_run() {
+    let (mut stage, _) = Stage::with_rig(strict());
+    stage.edit("rig", |entry| {
+        entry["accessToken"] = "".into();
+        entry["expiresAt"] = 0.into();
+        entry.as_object_mut().map(|members| members.remove("refreshToken"));
+    });
+    let access = killed_before_its_write(&stage);
+    let ran = stage.run(&["renew"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert_eq!(stage.pair("rig").0, access, "the very tokens that were received");
+    assert!(stage.holds_live_pair("rig"));
+    let entry = stage.entry("rig");
+    assert!(entry["redirectUri"].as_str().is_some_and(|uri| uri.starts_with("http://localhost:")));
+    // It is the sign-in's own client that renews them.
+    stage.run(&["renew", "rig"]).succeeded();
+    assert!(stage.holds_live_pair("rig"));
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn a_sign_in_over_a_living_one_that_is_killed_after_the_journal_is_brought_home_too() {
+    let mut stage = Stage::new(strict());
+    stage.sign_in("rig", 3600);
+    let access = killed_before_its_write(&stage);
+    let ran = stage.run(&["renew"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert_eq!(stage.pair("rig").0, access, "{}{}", ran.out, ran.err);
+    assert!(!ran.err.contains("needs you") && !ran.out.contains("needs you"), "{}", ran.err);
+    stage.run(&["renew", "rig"]).succeeded();
+    assert!(stage.holds_live_pair("rig"));
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn a_first_sign_in_killed_after_the_journal_is_brought_home_although_there_was_no_entry() {
+    let stage = Stage::new(strict());
+    stage.write_store();
+    let server = serde_json::json!({"type": "http", "url": stage.town.mcp_url()});
+    let config = serde_json::json!({"mcpServers": {"rig": server}});
+    fs::write(stage.home.path().join(".claude.json"), config.to_string()).expect("written");
+    let access = killed_before_its_write(&stage);
+    let ran = stage.run(&["renew"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert_eq!(stage.pair("rig").0, access, "{}{}", ran.out, ran.err);
+    stage.run(&["renew", "rig"]).succeeded();
+    assert!(stage.holds_live_pair("rig"));
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn a_sign_in_killed_after_the_write_finds_everything_in_place() {
+    let mut stage = Stage::new(strict());
+    let minted = stage.sign_in("rig", 3600);
+    let mut flow = Reconnect::start(&stage.home, "rig", &["--port", &free_port()]);
+    let back = visit(&flow.page()).location.expect("a way back");
+    let tab = ask(&back);
+    until("the store was written", || stage.pair("rig").1 != minted.refresh_token);
+    drop(flow);
+    drop(tab);
+    assert!(stage.holds_live_pair("rig"));
+    let held = stage.pair("rig");
+    stage.run(&["renew"]).succeeded();
+    assert_eq!(stage.pair("rig"), held, "it is not due");
+    stage.run(&["renew", "rig"]).succeeded();
     assert!(stage.holds_live_pair("rig"));
     stage.nothing_was_broken();
 }

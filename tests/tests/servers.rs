@@ -6,6 +6,7 @@
 //! Where to read next: `tests/src/server.rs`.
 
 use lamplighter_tests::{
+    browser::visit,
     home::Home,
     peers,
     program::lamplighter,
@@ -13,6 +14,7 @@ use lamplighter_tests::{
     reconnect::{Reconnect, free_port},
     server::Server,
     sign_in::SignIn,
+    store,
 };
 
 const NAME: &str = "rig";
@@ -72,18 +74,53 @@ fn once_forgotten_says_so(what: &str, server: fn(u32) -> Server) {
     assert!(ran.out.contains("no longer knows the client"), "{}{}", ran.out, ran.err);
 }
 
-/// The server forgot the client: one click, a registration of our own, and it goes on.
-fn is_signed_in_to_again(what: &str, server: fn(u32) -> Server) {
+/// How the browser comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Loopback,
+    Scheme,
+}
+
+/// The server forgot the client: one click, a registration of our own, and it goes on. The pages that
+/// a person has to go through are as many as `pages` says.
+fn is_signed_in_to_again(what: &str, server: fn(u32) -> Server, way: Way, pages: usize) {
     let Some(rig) = signed_in(what, server) else { return };
     rig.server.forget(&rig.sign_in);
     assert_eq!(lamplighter(&rig.home, &["renew", NAME]).code, Some(10));
-    let mut flow = Reconnect::start(&rig.home, NAME, &["--port", &free_port()]);
-    let tab = flow.consent();
-    assert!(tab.body.contains("Signed in to rig"), "{} {}", tab.status, tab.body);
+    let port = free_port();
+    let more = match way {
+        Way::Loopback => ["--redirect", "loopback", "--port", &port],
+        Way::Scheme => ["--redirect", "scheme", "--port", &port],
+    };
+    let mut flow = Reconnect::start(&rig.home, NAME, &more);
+    let page = flow.page();
+    let redirect = flow.heard[0]["redirect_uri"].as_str().unwrap_or_default().to_owned();
+    let loopback = format!("http://localhost:{port}/callback");
+    let walk = rig.server.walk(&page, &redirect);
+    assert_eq!(walk.pages.len(), pages, "{:?}", walk.pages);
+    match way {
+        Way::Loopback => {
+            assert_eq!(redirect, loopback);
+            let tab = visit(&walk.callback);
+            assert!(tab.body.contains("Signed in to rig"), "{} {}", tab.status, tab.body);
+        }
+        Way::Scheme => {
+            assert_eq!(redirect, "dev.lamplighter:/oauth/callback");
+            let ran = lamplighter(&rig.home, &["callback", &walk.callback]).succeeded();
+            assert!(ran.out.contains("Signed in to rig"), "{}", ran.out);
+        }
+    }
     let (last, code) = flow.end();
     assert_eq!((last["event"].as_str(), last["tools"].as_u64()), (Some("signed_in"), Some(1)));
     assert_eq!(code, Some(0));
-    lamplighter(&rig.home, &["renew", NAME]).succeeded();
+    let entry = store::entry(&rig.home, &rig.sign_in.key(NAME));
+    assert_eq!(entry["redirectUri"], loopback, "the client program can sign in by itself");
+    for _ in 0..2 {
+        let before = rig.sign_in.stored(&rig.home, NAME);
+        lamplighter(&rig.home, &["renew", NAME]).succeeded();
+        let after = rig.sign_in.stored(&rig.home, NAME);
+        assert!(before.0 != after.0 && before.1 != after.1, "nothing new");
+    }
     let ran = lamplighter(&rig.home, &["check", NAME]).succeeded();
     assert!(ran.err.contains("the server accepts its token, 1 tool"), "{}", ran.err);
 }
@@ -118,12 +155,32 @@ fn an_answer_of_workers_that_was_lost_on_the_way_is_recovered_at_once() {
 
 #[test]
 fn the_mcp_sdk_is_signed_in_to_again_with_nothing_pasted() {
-    is_signed_in_to_again("the MCP SDK", Server::mcp_sdk);
+    is_signed_in_to_again("the MCP SDK", Server::mcp_sdk, Way::Loopback, 0);
+}
+
+#[test]
+fn the_mcp_sdk_takes_the_scheme() {
+    is_signed_in_to_again("the scheme at the MCP SDK", Server::mcp_sdk, Way::Scheme, 0);
 }
 
 #[test]
 fn workers_is_signed_in_to_again_with_nothing_pasted() {
-    is_signed_in_to_again("workers-oauth-provider", Server::workers);
+    is_signed_in_to_again("workers-oauth-provider", Server::workers, Way::Loopback, 0);
+}
+
+#[test]
+fn workers_takes_the_scheme() {
+    is_signed_in_to_again("the scheme at workers", Server::workers, Way::Scheme, 0);
+}
+
+#[test]
+fn fastmcp_is_signed_in_to_again_through_its_form_of_consent() {
+    is_signed_in_to_again("fastmcp's form", Server::fastmcp, Way::Loopback, 1);
+}
+
+#[test]
+fn fastmcp_takes_the_scheme_through_its_form_of_consent() {
+    is_signed_in_to_again("the scheme at fastmcp", Server::fastmcp, Way::Scheme, 1);
 }
 
 #[test]

@@ -118,6 +118,8 @@ pub(crate) const PARTS: &[Part] = &[
     part("keep", "the keeper in the foreground", &[], What::Binary("keep")),
     part("reconnect", "signing in, in the browser", &[], What::Binary("reconnect")),
     part("sign-out", "signing out, and what is asked before", &[], What::Binary("sign_out")),
+    part("providers", "providers that go their own way", &[], What::Binary("providers")),
+    part("odd-servers", "servers that do one thing otherwise", &[], What::Binary("odd_servers")),
     part("hostile", "hostile servers at a sign-in", &[], What::Binary("hostile")),
     part("network", "no network, a network that comes back, sleep and wake", NETWORK, What::Isolated("network", &[], 3)),
     part("leave", "service, on_change, and leaving without a trace", &[], What::Binary("leave")),

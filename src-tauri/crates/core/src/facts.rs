@@ -120,6 +120,8 @@ pub struct GrantFacts {
     pub probed_at: Option<Wall>,
     /// How many tools the server offered when it was last asked.
     pub tools: Option<u32>,
+    /// The `resource` (RFC 8707) that a sign-in of ours was made for.
+    pub resource: Option<String>,
     /// A registration of our own for this entry.
     pub registration: Option<Kept>,
     /// Which way the browser came back at the last sign-in, and for which issuer.

@@ -24,6 +24,7 @@ pub use client::{Kept, Stored};
 pub use failure::{PortFault, SignInFailure};
 
 use crate::{
+    facts::Pin,
     http::{Answer, Fault, Method, Request},
     oauth::{
         authorize::{
@@ -32,7 +33,7 @@ use crate::{
         },
         challenge::Challenge,
         discovery::{Discovered, SignInDiscovery, Start},
-        metadata::AuthorizationServer,
+        metadata::{AuthorizationServer, host},
         preflight::{self, Glimpse, NEVER_REGISTERED, Redirect},
         registration::Registration,
         scopes,
@@ -86,6 +87,8 @@ pub struct Subject {
     pub granted_scope: Option<String>,
     /// Where the last sign-in was.
     pub recorded: Option<String>,
+    /// Where the last sign-in's tokens may go.
+    pub pin: Option<Pin>,
     /// An issuer that a person has confirmed.
     pub confirmed_issuer: Option<String>,
     /// What this provider does differently.
@@ -167,6 +170,8 @@ pub struct Gained {
     pub granted: Granted,
     /// Everything else that the store needs.
     pub enrolment: Enrolment,
+    /// What it was made for: the search's `resource`, whether it was sent or not.
+    pub resource: String,
     /// The authorization server, for the pin and for later refreshes.
     pub server: AuthorizationServer,
     /// Who signed in, where the answer says.
@@ -294,6 +299,9 @@ impl SignIn {
                 None => self.search_on(),
                 Some(Err(fault)) => Next::Failed(SignInFailure::Discovery(fault)),
                 Some(Ok(found)) => {
+                    if let Some(moved) = self.moved(&found) {
+                        return Next::Failed(moved);
+                    }
                     self.found = Some(found);
                     self.choose_client(now)
                 }
@@ -338,6 +346,29 @@ impl SignIn {
         self.search_on()
     }
 
+    /// A token endpoint that is not where it was gets neither a code nor a client's secret before a
+    /// person has seen both hosts.
+    fn moved(&self, found: &Discovered) -> Option<SignInFailure> {
+        if let Some(known) = client::configured_elsewhere(&self.subject, found) {
+            return Some(SignInFailure::Moved {
+                known: host(known),
+                now: host(&found.server.issuer),
+                issuer: Some(found.server.issuer.clone()),
+                server_name: self.subject.server_name.clone(),
+            });
+        }
+        let pin = self.subject.pin.as_ref()?;
+        let here = found.server.pin();
+        let moved = pin.issuer == here.issuer && pin.token_origin != here.token_origin;
+        let listed = self.subject.profile.token_origins.contains(&here.token_origin);
+        (moved && !listed).then(|| SignInFailure::Moved {
+            known: host(&pin.token_origin),
+            now: host(&here.token_origin),
+            issuer: None,
+            server_name: self.subject.server_name.clone(),
+        })
+    }
+
     fn search_on(&self) -> Next {
         let Step::Discovering(search) = &self.step else {
             return Next::Failed(SignInFailure::OutOfTurn);
@@ -349,6 +380,11 @@ impl SignIn {
     fn choose_client(&mut self, now: Wall) -> Next {
         let Some(found) = &self.found else { return Next::Failed(SignInFailure::OutOfTurn) };
         match client::choose(&self.subject, found, now) {
+            Some(client) if client.lacks_secret(&self.subject.profile) => {
+                let provider = self.subject.profile.name.clone();
+                let server_name = self.subject.server_name.clone();
+                Next::Failed(SignInFailure::NeedsSecret { provider, server_name })
+            }
             Some(client) => self.listen_for(client),
             None => Next::Failed(self.needs_client()),
         }
@@ -588,7 +624,7 @@ impl SignIn {
                 Whose::Ours => crate::oauth::registration::CLIENT_NAME.to_owned(),
                 Whose::Clients => String::from("the app that is registered for the client program"),
             },
-            host: crate::oauth::metadata::host(&found.server.authorization_endpoint),
+            host: host(&found.server.authorization_endpoint),
             other_way: false,
         };
         opened.push(Opened { proof, redirect });
@@ -696,6 +732,7 @@ impl SignIn {
         Next::Gained(Box::new(Gained {
             granted: Granted { scope, ..granted },
             enrolment,
+            resource: found.resource.clone(),
             server: found.server.clone(),
             account: token::account(answer),
             kept: client.kept(),

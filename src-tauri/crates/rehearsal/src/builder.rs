@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use crate::control::Control;
+use crate::habits::Habits;
 use crate::options::{Dialect, ExpiresIn, Layout, Options, Prm, Rotation};
 use crate::serve::{Order, Running, launch};
 
@@ -114,6 +115,12 @@ impl Builder {
     /// Serves the token endpoint from a second origin only.
     pub fn token_endpoint_elsewhere(mut self, yes: bool) -> Self {
         self.0.token_endpoint_elsewhere = yes;
+        self
+    }
+
+    /// What it does that the RFCs don't ask for.
+    pub fn habits(mut self, habits: Habits) -> Self {
+        self.0.habits = habits;
         self
     }
 

@@ -117,6 +117,26 @@ impl Control {
         self.shared.lock().options.life_seconds = seconds;
     }
 
+    /// Who signs in from now on: the name of a workspace, or a person's address.
+    pub fn set_account(&self, account: impl Into<String>) {
+        self.shared.lock().account = account.into();
+    }
+
+    /// Leads clients elsewhere: the metadata names this address as the token endpoint from now on.
+    pub fn lead_tokens_to(&self, address: impl Into<String>) {
+        self.shared.lock().token_lie = Some(address.into());
+    }
+
+    /// [`crate::short_id`] of each code that was presented, oldest first.
+    pub fn codes_seen(&self) -> Vec<String> {
+        self.shared.lock().codes_seen.clone()
+    }
+
+    /// How often a client tried to register itself.
+    pub fn registrations(&self) -> u32 {
+        self.shared.lock().registrations
+    }
+
     /// Ends the family of this refresh token, as an operator would.
     pub fn revoke_family_of(&self, refresh_token: &str) {
         self.shared.lock().ledger.kill_family_of(refresh_token);

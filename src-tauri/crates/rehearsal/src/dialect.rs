@@ -4,6 +4,8 @@
 //!
 //! Where to read next: [`Dialect`]; `token`, which decides.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::StatusCode;
 use hyper::header;
 use serde_json::{Map, Value, json};
@@ -11,6 +13,8 @@ use url::form_urlencoded;
 
 use crate::ledger::Pair;
 use crate::options::{Dialect, ExpiresIn, Options};
+use crate::secrets::short_id;
+use crate::sign_in::OFFLINE;
 use crate::wire::{Call, Reply};
 
 /// Which grant is answered; some dialects tell them apart.
@@ -27,19 +31,25 @@ pub(crate) struct Refusal {
     pub(crate) why: &'static str,
 }
 
-pub(crate) fn tokens(
-    options: &Options,
-    grant: Grant,
-    call: &Call,
-    pair: &Pair,
-    scope: &str,
-    may_refresh: bool,
-    now_ms: i64,
-) -> Reply {
+/// What goes into an answer with tokens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Granted<'a> {
+    pub(crate) grant: Grant,
+    pub(crate) pair: &'a Pair,
+    pub(crate) scope: &'a str,
+    pub(crate) may_refresh: bool,
+    pub(crate) account: &'a str,
+    pub(crate) client_id: &'a str,
+    pub(crate) issuer: &'a str,
+    pub(crate) now_ms: i64,
+}
+
+pub(crate) fn tokens(options: &Options, call: &Call, granted: &Granted<'_>) -> Reply {
+    let Granted { grant, pair, scope, may_refresh, now_ms, .. } = *granted;
     let mut body = Map::new();
     body.insert("access_token".into(), pair.access.as_str().into());
     let token_type = match options.dialect {
-        Dialect::Standard | Dialect::Created201 => "Bearer",
+        Dialect::Standard | Dialect::Created201 | Dialect::Google | Dialect::Entra => "Bearer",
         Dialect::Slack => "user",
         Dialect::GitHub => "bearer",
     };
@@ -68,12 +78,22 @@ pub(crate) fn tokens(
     if !options.omit_scope {
         let scope = match options.dialect {
             Dialect::Slack | Dialect::GitHub => scope.replace(' ', ","),
-            Dialect::Standard | Dialect::Created201 => scope.to_owned(),
+            Dialect::Standard | Dialect::Created201 | Dialect::Google => scope.to_owned(),
+            Dialect::Entra => {
+                let listed = scope.split(' ').filter(|scope| *scope != OFFLINE);
+                listed.collect::<Vec<_>>().join(" ")
+            }
         };
         body.insert("scope".into(), scope.into());
     }
     match options.dialect {
         Dialect::Standard => Reply::json(StatusCode::OK, &Value::Object(body)),
+        Dialect::Google | Dialect::Entra => {
+            if scope.split(' ').any(|scope| scope == "openid") {
+                body.insert("id_token".into(), id_token(granted).into());
+            }
+            Reply::json(StatusCode::OK, &Value::Object(body))
+        }
         Dialect::Created201 => Reply::json(StatusCode::CREATED, &Value::Object(body)),
         Dialect::Slack => {
             let body = match grant {
@@ -83,14 +103,31 @@ pub(crate) fn tokens(
                 }
                 Grant::Code => {
                     body.insert("id".into(), "ULAMP".into());
-                    json!({ "ok": true, "app_id": "ALAMP", "authed_user": body })
+                    let team = json!({ "id": "TLAMP", "name": granted.account });
+                    json!({ "ok": true, "app_id": "ALAMP", "authed_user": body, "team": team })
                 }
             };
             Reply::json(StatusCode::OK, &body)
         }
-        Dialect::GitHub => json_or_form(call, &body),
+        Dialect::GitHub => json_or_form(options, call, &body),
     }
     .unstored()
+}
+
+/// The claims of an ID token (OIDC Core §2) without a signature that anybody could check: it comes
+/// straight from the token endpoint, where nobody has to (§3.1.3.7).
+fn id_token(granted: &Granted<'_>) -> String {
+    let claims = json!({
+        "iss": granted.issuer,
+        "aud": granted.client_id,
+        "sub": short_id(granted.account),
+        "email": granted.account,
+        "iat": granted.now_ms / 1000,
+        "exp": granted.pair.expires_at_ms / 1000,
+    });
+    let header = json!({ "alg": "RS256", "typ": "JWT" });
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.{}", part(&header), part(&claims), URL_SAFE_NO_PAD.encode([0; 32]))
 }
 
 pub(crate) fn refusal(
@@ -125,8 +162,23 @@ fn shaped(
     why: &str,
 ) -> Reply {
     match options.dialect {
-        Dialect::Standard | Dialect::Created201 => {
+        Dialect::Standard | Dialect::Created201 | Dialect::Google => {
             Reply::json(status, &json!({ "error": code, "error_description": why }))
+        }
+        Dialect::Entra => {
+            let number = match (code, grant) {
+                ("invalid_grant", Some(Grant::Refresh)) => 70_008,
+                ("invalid_grant", _) => 54_005,
+                ("invalid_client", _) => 700_016,
+                ("invalid_target", _) => 9_010_010,
+                (_, _) => 900_144,
+            };
+            let said = json!({
+                "error": code,
+                "error_description": format!("AADSTS{number}: {why}. Trace ID: 0 Timestamp: 0"),
+                "error_codes": [number],
+            });
+            Reply::json(status, &said)
         }
         Dialect::Slack => {
             let code = match (code, grant) {
@@ -147,15 +199,15 @@ fn shaped(
             let mut body = Map::new();
             body.insert("error".into(), code.into());
             body.insert("error_description".into(), why.into());
-            json_or_form(call, &body)
+            json_or_form(options, call, &body)
         }
     }
     .unstored()
 }
 
-fn json_or_form(call: &Call, body: &Map<String, Value>) -> Reply {
+fn json_or_form(options: &Options, call: &Call, body: &Map<String, Value>) -> Reply {
     let accept = call.header(header::ACCEPT).unwrap_or_default().to_ascii_lowercase();
-    if accept.contains("application/json") {
+    if accept.contains("application/json") && !options.habits.forms_only {
         return Reply::json(StatusCode::OK, &Value::Object(body.clone()));
     }
     let mut form = form_urlencoded::Serializer::new(String::new());

@@ -28,6 +28,8 @@ pub(crate) struct Code {
     pub(crate) challenge: String,
     pub(crate) scope: String,
     pub(crate) resource: Option<String>,
+    /// A refresh token goes with it, as far as the browser's request has a say in that.
+    pub(crate) renewable: bool,
     pub(crate) expires_at_ms: i64,
     /// Set by the first use, so that a second one can end what the first began.
     pub(crate) family: Option<usize>,

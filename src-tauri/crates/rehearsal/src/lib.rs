@@ -8,7 +8,7 @@
 //! What it must not do: depend on another lamplighter crate, listen beyond loopback, write a file,
 //! or be kinder to a client than the RFCs are.
 //!
-//! Where to read next: [`Builder`] for what can be chosen, [`Control`] for what can be done while
+//! Where to read next: [`Builder`] for what can be chosen, [`Habits`] for what real ones do besides, [`Control`] for what can be done while
 //! it runs, [`Fault`] for what can go wrong, `ledger` for how tokens rotate.
 
 #![warn(missing_docs)]
@@ -18,6 +18,7 @@ mod control;
 mod demo;
 mod dialect;
 mod fault;
+mod habits;
 mod ledger;
 mod mcp;
 mod metadata;
@@ -36,6 +37,7 @@ pub use builder::{Builder, Rehearsal};
 pub use control::{Control, Mint, Minted};
 pub use demo::Demo;
 pub use fault::Fault;
+pub use habits::{Habits, NamesItself, Nothing, Offline, Registration};
 pub use options::{ClientAuth, Dialect, ExpiresIn, GraceAnswer, Layout, Prm, Rotation};
 pub use secrets::short_id;
 pub use town::{McpSeen, Outcome, Seen};

@@ -4,6 +4,8 @@
 //!
 //! Where to read next: [`crate::Builder`], which collects them.
 
+use crate::habits::Habits;
+
 /// What happens to the refresh token when it is used (RFC 9700 §4.14.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rotation {
@@ -45,6 +47,10 @@ pub enum Dialect {
     GitHub,
     /// As `Standard`, but success is 201.
     Created201,
+    /// As `Standard`, with an ID token for the scope `openid`.
+    Google,
+    /// As `Google`, with a number of its own in front of each description of an error.
+    Entra,
 }
 
 /// The shape of `expires_in`. What the server really keeps is always its life in seconds.
@@ -123,6 +129,7 @@ pub(crate) struct Options {
     pub(crate) issuer_path: String,
     pub(crate) metadata_issuer: Option<String>,
     pub(crate) token_endpoint_elsewhere: bool,
+    pub(crate) habits: Habits,
 }
 
 impl Default for Options {
@@ -144,6 +151,7 @@ impl Default for Options {
             issuer_path: String::new(),
             metadata_issuer: None,
             token_endpoint_elsewhere: false,
+            habits: Habits::default(),
         }
     }
 }

@@ -136,6 +136,10 @@ fn open(options: Options) -> io::Result<(Shared, [Option<Door>; 2])> {
         origin: format!("http://{}", main.address),
         token_origin: second.as_ref().map(|d| format!("http://{}", d.address)),
         ledger: Ledger::new(Source::new()?),
+        account: "ada@lamp.example".to_owned(),
+        registrations: 0,
+        token_lie: None,
+        codes_seen: Vec::new(),
         options,
         token_faults: Queue::default(),
         metadata_faults: Queue::default(),
@@ -230,7 +234,7 @@ async fn answer(
             Place::Register => Some(sign_in::register(town, &call)),
             Place::Authorize => Some(sign_in::authorize(town, &call)),
             Place::Revoke => Some(token::revoke(town, &call)),
-            Place::Nowhere => Some(Reply::empty(StatusCode::NOT_FOUND)),
+            Place::Nowhere => Some(metadata::nothing_there(town, &call.path)),
         };
         (fault, right, town.options.clone())
     };

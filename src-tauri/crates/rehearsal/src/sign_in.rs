@@ -11,7 +11,9 @@ use hyper::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::habits::{NamesItself, Offline, Registration};
 use crate::ledger::{Client, Code};
+use crate::metadata;
 use crate::options::ClientAuth;
 use crate::secrets::now_ms;
 use crate::town::Town;
@@ -19,6 +21,8 @@ use crate::wire::{self, Call, Reply};
 
 const CODE_LIFE_MS: i64 = 60_000;
 const DEFAULT_SCOPE: &str = "read write";
+/// The scope that asks for a refresh token (OIDC Core §11).
+pub(crate) const OFFLINE: &str = "offline_access";
 
 pub(crate) fn register(town: &mut Town, call: &Call) -> Reply {
     if call.method != Method::POST {
@@ -27,6 +31,19 @@ pub(crate) fn register(town: &mut Town, call: &Call) -> Reply {
     let refuse = |code: &str, why: &str| {
         Reply::json(StatusCode::BAD_REQUEST, &json!({ "error": code, "error_description": why }))
     };
+    town.registrations += 1;
+    let habit = town.options.habits.registration;
+    match habit {
+        Registration::ByHand => return metadata::nothing_there(town, &call.path),
+        Registration::Refused => {
+            let said = json!({ "message": "Validation Failed" });
+            return Reply::json(StatusCode::UNPROCESSABLE_ENTITY, &said);
+        }
+        Registration::Open
+        | Registration::Loose
+        | Registration::WithSecret
+        | Registration::WebOnly => {}
+    }
     let asked = match serde_json::from_slice::<Value>(&call.body) {
         Ok(value) if value.is_object() && call.content_type() == "application/json" => value,
         _ => return refuse("invalid_client_metadata", "The body is a JSON object"),
@@ -36,6 +53,9 @@ pub(crate) fn register(town: &mut Town, call: &Call) -> Reply {
     if redirect_uris.is_empty() || !redirect_uris.iter().all(|uri| redirect_allowed(uri)) {
         return refuse("invalid_redirect_uri", "https, loopback or a scheme of the program's own");
     }
+    if habit == Registration::WebOnly && !redirect_uris.iter().all(|uri| is_web(uri)) {
+        return refuse("invalid_redirect_uri", "HTTPS or loopback only");
+    }
     // RFC 7591 §2: left out means authorization_code alone, so no refresh token.
     let mut grant_types = texts(&asked["grant_types"]);
     if grant_types.is_empty() {
@@ -43,6 +63,9 @@ pub(crate) fn register(town: &mut Town, call: &Call) -> Reply {
     }
     let method = asked["token_endpoint_auth_method"].as_str().unwrap_or("client_secret_basic");
     let auth = match method {
+        "none" if habit == Registration::WithSecret => {
+            return refuse("invalid_client_metadata", "Confidential clients only");
+        }
         "none" => ClientAuth::None,
         "client_secret_basic" => ClientAuth::Basic,
         "client_secret_post" => ClientAuth::Post,
@@ -70,7 +93,15 @@ pub(crate) fn register(town: &mut Town, call: &Call) -> Reply {
     let may_refresh = grant_types.iter().any(|g| g == "refresh_token");
     let client = Client { secret, auth, redirect_uris, may_refresh, name };
     town.ledger.clients.insert(client_id, client);
-    Reply::json(StatusCode::CREATED, &answer).unstored()
+    if habit != Registration::Loose {
+        return Reply::json(StatusCode::CREATED, &answer).unstored();
+    }
+    for number in ["client_id_issued_at", "client_secret_expires_at"] {
+        if let Some(value) = answer[number].as_i64() {
+            answer[number] = value.to_string().into();
+        }
+    }
+    Reply::json(StatusCode::OK, &answer).unstored()
 }
 
 fn texts(value: &Value) -> Vec<String> {
@@ -91,14 +122,20 @@ fn redirect_allowed(uri: &str) -> bool {
     }
 }
 
+/// Whether a client that lives in a browser or on a web server could have it.
+fn is_web(uri: &str) -> bool {
+    Url::parse(uri).is_ok_and(|url| url.scheme() == "https" || is_loopback(&url))
+}
+
 fn is_loopback(url: &Url) -> bool {
     matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
 }
 
-/// Exactly the registered one; of a loopback address the port may differ (RFC 8252 §7.3).
-fn same_redirect(registered: &str, asked: &str) -> bool {
-    if registered == asked {
-        return true;
+/// Exactly the registered one; unless `exact`, the port of a loopback address may differ (RFC 8252
+/// §7.3).
+fn same_redirect(registered: &str, asked: &str, exact: bool) -> bool {
+    if registered == asked || exact {
+        return registered == asked;
     }
     let (Ok(mut left), Ok(mut right)) = (Url::parse(registered), Url::parse(asked)) else {
         return false;
@@ -121,11 +158,22 @@ pub(crate) fn authorize(town: &mut Town, call: &Call) -> Reply {
     let Some(client) = get("client_id").and_then(|id| town.ledger.clients.get(id)) else {
         return page("Unknown client.");
     };
+    let exact = town.options.habits.exact_redirects;
     let redirect_uri = match (get("redirect_uri"), client.redirect_uris.as_slice()) {
-        (Some(asked), known) if known.iter().any(|k| same_redirect(k, asked)) => asked.to_owned(),
+        (Some(asked), known) if known.iter().any(|k| same_redirect(k, asked, exact)) => {
+            asked.to_owned()
+        }
         (None, [only]) => only.clone(),
         _ => return page("Not a registered redirect_uri."),
     };
+    // Some show a page where others would go back with an error.
+    if town.options.habits.needs_scope && get("scope").is_none() {
+        return page("No scopes requested.");
+    }
+    let offline_scope = get("scope").is_some_and(|scope| scope.split(' ').any(|s| s == OFFLINE));
+    if town.options.habits.offline == Offline::ByParameters && offline_scope {
+        return page("Some requested scopes were invalid.");
+    }
     let Ok(mut back) = Url::parse(&redirect_uri) else { return page("Not an address.") };
     let outcome = match (town.options.asks, get("answer")) {
         (false, _) | (true, Some("allow")) => approve(town, call, &redirect_uri),
@@ -144,7 +192,9 @@ pub(crate) fn authorize(town: &mut Town, call: &Call) -> Reply {
             query.append_pair("state", state);
         }
         // RFC 9207 §2.
-        query.append_pair("iss", &town.issuer());
+        if town.options.habits.names_itself != NamesItself::Never {
+            query.append_pair("iss", &town.issuer());
+        }
     }
     Reply::empty(StatusCode::FOUND).with(header::LOCATION, back.to_string()).unstored()
 }
@@ -199,14 +249,28 @@ fn approve(
     }
     let resource = get("resource").map(str::to_owned);
     let mismatch = match &resource {
-        Some(resource) => *resource != town.mcp_url(),
+        Some(resource) => *resource != town.resource(),
         None => true,
     };
+    if town.options.habits.refuses_resource && resource.is_some() {
+        return Err(("invalid_target", "The resource doesn't fit the scopes"));
+    }
     if town.options.require_resource && mismatch {
         return Err(("invalid_target", "resource is missing or not of this server"));
     }
     // Scopes it doesn't know, such as offline_access, are granted without meaning.
     let scope = get("scope").unwrap_or(DEFAULT_SCOPE).to_owned();
+    let has_offline_scope = scope.split(' ').any(|s| s == OFFLINE);
+    let renewable = match town.options.habits.offline {
+        Offline::Always => true,
+        Offline::ByParameters => {
+            get("access_type") == Some("offline") && get("prompt") == Some("consent")
+        }
+        Offline::ByScope if get("prompt") == Some("consent") => {
+            return Err(("consent_required", "An administrator consents for everybody"));
+        }
+        Offline::ByScope => has_offline_scope,
+    };
     let code = town.ledger.source.value("lamp_code_");
     let entry = Code {
         client_id: get("client_id").unwrap_or_default().to_owned(),
@@ -214,6 +278,7 @@ fn approve(
         challenge: challenge.to_owned(),
         scope,
         resource,
+        renewable,
         expires_at_ms: now_ms() + CODE_LIFE_MS,
         family: None,
         used: false,

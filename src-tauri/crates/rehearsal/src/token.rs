@@ -9,10 +9,12 @@
 
 use hyper::{Method, StatusCode, header};
 
-use crate::dialect::{self, Grant, Refusal};
+use crate::dialect::{self, Grant, Granted, Refusal};
+use crate::habits::Offline;
 use crate::ledger::{Pair, Used};
 use crate::options::{ClientAuth, Prm};
 use crate::secrets::{now_ms, s256, short_id};
+use crate::sign_in::OFFLINE;
 use crate::town::{Outcome, Seen, Town};
 use crate::wire::{self, Call, Reply};
 
@@ -45,6 +47,9 @@ pub(crate) fn token(
             dialect::refusal(&town.options, grant, call, &refusal)
         }
     });
+    if let (Some(Grant::Code), Some(code)) = (grant, wire::one(&form, "code")) {
+        town.codes_seen.push(short_id(code));
+    }
     if grant == Some(Grant::Refresh) {
         let basic = call.basic().map(|(id, _)| id);
         town.refreshes.push(Seen {
@@ -79,12 +84,22 @@ fn answer(
         };
     };
     let now = now_ms();
-    let (pair, scope) = match grant {
+    let (pair, scope, renewable) = match grant {
         Grant::Code => exchange(town, form, &client_id, now)?,
         Grant::Refresh => refresh(town, form, &client_id, now, reuse)?,
     };
-    let may_refresh = town.ledger.clients.get(&client_id).is_some_and(|c| c.may_refresh);
-    Ok(dialect::tokens(&town.options, grant, call, &pair, &scope, may_refresh, now))
+    let registered = town.ledger.clients.get(&client_id).is_some_and(|c| c.may_refresh);
+    let granted = Granted {
+        grant,
+        pair: &pair,
+        scope: &scope,
+        may_refresh: registered && renewable,
+        account: &town.account,
+        client_id: &client_id,
+        issuer: &town.issuer(),
+        now_ms: now,
+    };
+    Ok(dialect::tokens(&town.options, call, &granted))
 }
 
 fn well_formed(
@@ -164,7 +179,7 @@ fn exchange(
     form: &[(String, String)],
     client_id: &str,
     now: i64,
-) -> Result<(Pair, String), Refusal> {
+) -> Result<(Pair, String, bool), Refusal> {
     check_resource(town, form, false)?;
     let Some(code) = wire::one(form, "code") else {
         return refuse("invalid_request", "code is missing");
@@ -208,7 +223,7 @@ fn exchange(
         entry.used = true;
         entry.family = Some(family);
     }
-    Ok((pair, known.scope))
+    Ok((pair, known.scope, known.renewable))
 }
 
 fn refresh(
@@ -217,7 +232,7 @@ fn refresh(
     client_id: &str,
     now: i64,
     reuse: &mut bool,
-) -> Result<(Pair, String), Refusal> {
+) -> Result<(Pair, String, bool), Refusal> {
     check_resource(town, form, true)?;
     if !town.ledger.clients.get(client_id).is_some_and(|c| c.may_refresh) {
         return refuse("unauthorized_client", "Not registered for refresh_token");
@@ -238,17 +253,28 @@ fn refresh(
         town.violation("refresh token presented by another client");
     }
     match pair {
-        Some(pair) => Ok((pair, scope)),
+        Some(pair) => {
+            let asked = wire::one(form, "scope");
+            let asked = asked.is_none_or(|asked| asked.split(' ').any(|scope| scope == OFFLINE));
+            Ok((pair, scope, asked || town.options.habits.offline != Offline::ByScope))
+        }
         None => refuse("invalid_grant", "Not a live refresh token of this client"),
     }
 }
 
 /// RFC 8707 §2. Where the resource publishes nothing, a client can't know what to send.
 fn check_resource(town: &mut Town, form: &[(String, String)], record: bool) -> Result<(), Refusal> {
-    let expected = town.mcp_url();
+    let expected = town.resource();
+    let unwanted = town.options.habits.refuses_resource;
     let sent: Vec<&str> =
         form.iter().filter(|(k, v)| k == "resource" && !v.is_empty()).map(|(_, v)| &**v).collect();
     let required = town.options.require_resource;
+    if unwanted {
+        return match sent.as_slice() {
+            [] => Ok(()),
+            [..] => refuse("invalid_target", "The resource doesn't fit the scopes"),
+        };
+    }
     if sent.is_empty() {
         if record && (required || town.options.prm != Prm::Nowhere) {
             town.violation("resource missing on a refresh");

@@ -61,6 +61,14 @@ pub(crate) struct Town {
     /// Where `/token` is, when it isn't at the origin.
     pub(crate) token_origin: Option<String>,
     pub(crate) ledger: Ledger,
+    /// Who signs in: a workspace or a person's address.
+    pub(crate) account: String,
+    /// How often a client tried to register itself.
+    pub(crate) registrations: u32,
+    /// What the metadata says instead of where the token endpoint is.
+    pub(crate) token_lie: Option<String>,
+    /// The short names of the codes that were presented.
+    pub(crate) codes_seen: Vec<String>,
     pub(crate) token_faults: Queue,
     pub(crate) metadata_faults: Queue,
     pub(crate) mcp_faults: Queue,
@@ -71,11 +79,17 @@ pub(crate) struct Town {
 
 impl Town {
     pub(crate) fn issuer(&self) -> String {
-        format!("{}{}", self.origin, self.options.issuer_path)
+        let slash = if self.options.habits.issuer_slash { "/" } else { "" };
+        format!("{}{}{slash}", self.origin, self.options.issuer_path)
     }
 
     pub(crate) fn mcp_url(&self) -> String {
         format!("{}/mcp", self.origin)
+    }
+
+    /// What the MCP server calls itself (RFC 9728 §2), and so what `resource` is.
+    pub(crate) fn resource(&self) -> String {
+        if self.options.habits.resource_is_origin { self.origin.clone() } else { self.mcp_url() }
     }
 
     pub(crate) fn token_endpoint(&self) -> String {

@@ -25,6 +25,7 @@ use crate::{
     journal::{Record, Stage},
     oauth::{
         discovery::{Discovery, ServerMetadata},
+        scopes,
         token::{AuthMethod, Refresh},
     },
     store::{Entry, StoreFault, StoreView, TokenPair},
@@ -358,20 +359,25 @@ impl Keeper {
             }
         }
         flight.targets = kept;
-        let method = presenting
-            .method
-            .unwrap_or_else(|| AuthMethod::choose(&client, &metadata.token_auth_methods));
         let profile = self.profiles.of(&entry.server_url).1;
+        let facts = self.facts_of(&target);
+        let method = presenting.method.unwrap_or_else(|| {
+            let own = facts.registration.as_ref().filter(|kept| kept.client_id == client.id);
+            own.and_then(|kept| AuthMethod::named(&kept.method)).unwrap_or_else(|| {
+                AuthMethod::of_given(&client, &metadata.token_auth_methods, profile)
+            })
+        });
         let by_default = profile.send_resource != Some(false);
-        let resource =
-            (by_default != presenting.tried_other_resource).then_some(entry.server_url.as_str());
+        let named = facts.resource.clone().unwrap_or_else(|| entry.server_url.clone());
+        let resource = (by_default != presenting.tried_other_resource).then_some(named.as_str());
+        let scope = scopes::at_refresh(entry.scope.as_deref(), profile);
         let request = Refresh {
             endpoint: &metadata.token_endpoint,
             client: &client,
             method,
             token: &token,
             resource,
-            scope: entry.scope.as_deref().filter(|_| profile.send_scope == Some(true)),
+            scope: scope.as_deref(),
             on_behalf_of: &entry.server_url,
         }
         .request();

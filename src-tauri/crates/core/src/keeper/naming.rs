@@ -18,15 +18,20 @@ pub(super) fn names<'a>(
     }
     let named = entries.map(|(key, name)| {
         let unique = count.get(name).is_none_or(|n| *n == 1);
-        let suffix =
-            if unique { alloc::string::String::new() } else { format!("~{}", digits(key)) };
-        (key.clone(), GrantId(format!("{store}/{name}{suffix}")))
+        let id = if unique { plain(store, name) } else { tied(store, name, key.as_str()) };
+        (key.clone(), id)
     });
     named.collect()
 }
 
-fn digits(key: &EntryKey) -> alloc::string::String {
-    hex(&Sha256::digest(key.as_str().as_bytes())[..2])
+/// The name of the only server that is called so.
+pub(super) fn plain(store: &StoreId, name: &str) -> GrantId {
+    GrantId(format!("{store}/{name}"))
+}
+
+/// The name of one of several; `mark` is its key, or whatever else tells it from the others.
+pub(super) fn tied(store: &StoreId, name: &str, mark: &str) -> GrantId {
+    GrantId(format!("{store}/{name}~{}", hex(&Sha256::digest(mark.as_bytes())[..2])))
 }
 
 #[cfg(test)]

@@ -13,9 +13,10 @@ use alloc::{
 };
 
 use super::{
-    Effect, Event, Keeper, Mode, NamedServer, Outcome, Pending, ProbeFinding, Reconnect,
+    Effect, Event, Failure, Keeper, Mode, NamedServer, Outcome, Pending, ProbeFinding, Reconnect,
     flight::{Ending, Flight, Work},
     grant::Grant,
+    naming,
 };
 use crate::{
     facts::GrantFacts,
@@ -193,6 +194,7 @@ impl Keeper {
             more_scopes: wish.more_scopes.clone(),
             granted_scope: entry.and_then(|entry| entry.scope.clone()),
             recorded: entry.and_then(|entry| entry.authorization_server.clone()),
+            pin: facts.pin.clone(),
             confirmed_issuer: facts.confirmed_issuer.clone(),
             wish: wish.redirect,
             port: wish.port,
@@ -250,11 +252,25 @@ impl Keeper {
     pub(super) fn configured_subject(&self, grant: &GrantId) -> Result<Known<'_>, String> {
         let views = self.stores.iter().filter_map(|(id, seen)| Some((id, seen.as_ref().ok()?)));
         let mut servers = views.flat_map(|(id, view)| view.servers.iter().map(move |s| (id, s)));
-        let found = servers.find(|(store, server)| configured_id(store, &server.name) == *grant);
+        let found = servers.find(|(store, server)| self.configured_id(store, server) == *grant);
         let Some((store, server)) = found else {
             return Err("no server by this name was found".into());
         };
         known_by_configuration(store, server)
+    }
+
+    /// What a server is called that only the configuration names. One that is called like a known
+    /// grant, or like another of its kind, never stands in for it.
+    pub(super) fn configured_id(&self, store: &StoreId, server: &ConfiguredServer) -> GrantId {
+        let plain = naming::plain(store, &server.name);
+        let view = self.stores.get(store).and_then(|seen| seen.as_ref().ok());
+        let servers = view.map(|view| view.servers.as_slice()).unwrap_or_default();
+        let alike = servers.iter().filter(|other| other.name == server.name).count();
+        if alike <= 1 && self.grants.named(&plain).is_none() {
+            return plain;
+        }
+        let mark = server.key.as_ref().map_or(server.url.as_str(), |key| key.as_str());
+        naming::tied(store, &server.name, mark)
     }
 
     pub(super) fn sign_ins_of(&self, target: &Target) -> Vec<SignInId> {
@@ -386,6 +402,7 @@ impl Keeper {
         facts.sign_in_ends = gained.granted.sign_in_life.or(by_profile).map(|life| now + life);
         facts.redirect = Some((gained.server.issuer.clone(), gained.redirect));
         facts.registration = gained.kept;
+        facts.resource = Some(gained.resource);
         let other = facts.account.as_ref().zip(account.as_ref()).is_some_and(|(a, b)| a != b);
         facts.account = account.clone().or_else(|| facts.account.take());
         let record = Record {
@@ -497,6 +514,14 @@ impl Keeper {
         let Some(running) = self.take_sign_in(id) else { return };
         if let SignInFailure::Discovery(SignInFault::IssuerMismatch { issuer, .. }) = failure {
             self.facts_mut(&running.target).seen_issuer = Some(issuer.clone());
+        }
+        if let SignInFailure::Moved { known, now, issuer, .. } = failure {
+            if let Some(issuer) = issuer {
+                self.facts_mut(&running.target).seen_issuer = Some(issuer.clone());
+            } else if let Some(grant) = self.grants.get_mut(&running.target) {
+                let (known, now) = (known.clone(), now.clone());
+                grant.failure = Some(Failure::Approval { known, now });
+            }
         }
         let words = failure.to_string();
         for door in running.doors {
@@ -651,15 +676,11 @@ fn name_taken(name: &str, url: &str) -> String {
     format!("{name} is the name of another server here, at {}; choose another name", host(url))
 }
 
-/// The id of a server that only the configuration names.
-pub(super) fn configured_id(store: &StoreId, name: &str) -> GrantId {
-    GrantId(format!("{store}/{name}"))
-}
-
 fn stored_registration(entry: &Entry) -> Option<Stored> {
     Some(Stored {
         client: entry.client.clone()?,
         redirect_uri: entry.redirect_uri.clone(),
         issuer: entry.issuer.clone(),
+        authorization_server: entry.authorization_server.clone(),
     })
 }

@@ -53,6 +53,11 @@ impl Spare {
         self.owed
     }
 
+    /// Whether a store has not taken them although it was tried.
+    pub(super) const fn was_tried(&self) -> bool {
+        self.attempts > 0
+    }
+
     pub(super) fn is_about(&self, target: &Target) -> bool {
         self.record.replaced.iter().any(|(t, _)| t == target)
     }

@@ -12,7 +12,6 @@ use super::{
     Failure, Keeper, Mode, Notice, ProbeFinding,
     grant::{Asked, Grant, Standing},
     plan::{LOST, Next},
-    signing::configured_id,
 };
 use crate::{
     facts::{GrantFacts, Renewer},
@@ -140,7 +139,7 @@ impl Keeper {
         let situation = signing_in.unwrap_or(Situation::NotSignedIn { signed_out });
         let shown = health::show(&situation, &title, &client);
         Row {
-            id: configured_id(store, &server.name),
+            id: self.configured_id(store, server),
             store: store.clone(),
             client,
             profile,
@@ -209,6 +208,10 @@ impl Keeper {
         }
         let next = self.next_renewal(target, grant);
         if let Some(spare) = self.spares.about(target).find(|spare| spare.is_owed()) {
+            // An earlier run left them behind, and they are on their way: nothing is wrong yet.
+            if !spare.was_tried() && grant.failure.is_none() && self.mode != Mode::WatchOnly {
+                return Situation::Refreshing;
+            }
             let why = grant
                 .failure
                 .as_ref()

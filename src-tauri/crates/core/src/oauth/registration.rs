@@ -60,14 +60,10 @@ impl AuthMethod {
     }
 
     /// The method for a client that was made elsewhere: by hand, or by its own program.
-    pub fn of_given(
-        client: &ClientCredentials,
-        server: &AuthorizationServer,
-        profile: &Profile,
-    ) -> Self {
+    pub fn of_given(client: &ClientCredentials, supported: &[String], profile: &Profile) -> Self {
         match profile.auth_method {
             Some(method) if client.secret.is_some() => method,
-            Some(_) | None => Self::choose(client, &server.token_auth_methods),
+            Some(_) | None => Self::choose(client, supported),
         }
     }
 }
@@ -498,10 +494,10 @@ mod tests {
         let secret = ClientCredentials { id: "c".into(), secret: Some(Secret::new("s")) };
         let public = ClientCredentials { id: "c".into(), secret: None };
         let post = Profile { auth_method: Some(AuthMethod::Post), ..Profile::default() };
-        assert_eq!(AuthMethod::of_given(&secret, &server(&[]), &post), AuthMethod::Post);
-        assert_eq!(AuthMethod::of_given(&public, &server(&[]), &post), AuthMethod::None);
+        assert_eq!(AuthMethod::of_given(&secret, &[], &post), AuthMethod::Post);
+        assert_eq!(AuthMethod::of_given(&public, &[], &post), AuthMethod::None);
         let plain = Profile::default();
-        assert_eq!(AuthMethod::of_given(&secret, &server(&[]), &plain), AuthMethod::Basic);
+        assert_eq!(AuthMethod::of_given(&secret, &[], &plain), AuthMethod::Basic);
     }
 
     #[test]

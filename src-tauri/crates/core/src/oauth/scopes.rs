@@ -37,6 +37,18 @@ pub fn step_up(granted: Option<&str>, found: &Discovered, profile: &Profile) -> 
     with_offline_access(each_once(both.map(String::as_str)), found, profile)
 }
 
+/// The scope of a refresh, where the provider wants it repeated. One that has to be asked for a
+/// refresh token with a scope has to be asked again, although that scope is never among those granted.
+pub fn at_refresh(granted: Option<&str>, profile: &Profile) -> Option<String> {
+    let granted = granted.filter(|_| profile.send_scope == Some(true))?;
+    let mut repeated = wire::scopes(granted);
+    let asks = profile.offline_access == Some(true);
+    if asks && !repeated.is_empty() && !repeated.iter().any(|scope| scope == OFFLINE_ACCESS) {
+        repeated.push(OFFLINE_ACCESS.into());
+    }
+    Some(repeated.join(" "))
+}
+
 /// Whether `asked` holds a scope that `before`, the text of an earlier request or grant, does not.
 pub fn is_more(asked: &[String], before: &str) -> bool {
     let before = scope_tokens(before);
@@ -110,6 +122,20 @@ mod tests {
             [OFFLINE_ACCESS]
         );
         assert!(choose(&found(&[], &[], &[OFFLINE_ACCESS]), &yes).is_empty());
+    }
+
+    #[test]
+    fn a_refresh_repeats_scopes_only_where_that_is_wanted() {
+        let mut profile = Profile::default();
+        assert_eq!(at_refresh(Some("a b"), &profile), None);
+        profile.send_scope = Some(true);
+        assert_eq!(at_refresh(Some("a,b"), &profile).as_deref(), Some("a b"));
+        assert_eq!(at_refresh(None, &profile), None);
+        profile.offline_access = Some(true);
+        assert_eq!(at_refresh(Some("a"), &profile).as_deref(), Some("a offline_access"));
+        let has = Some("offline_access a");
+        assert_eq!(at_refresh(has, &profile).as_deref(), has);
+        assert_eq!(at_refresh(Some(""), &profile).as_deref(), Some(""));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     oauth::{
         authorize::loopback_port as port_of,
         discovery::Discovered,
-        metadata::AuthorizationServer,
+        metadata::{AuthorizationServer, origin},
         registration::{Registered, RegistrationFault, metadata_document},
         token::AuthMethod,
     },
@@ -77,6 +77,30 @@ pub struct Stored {
     pub redirect_uri: Option<String>,
     /// The issuer that gave it, where the entry tells.
     pub issuer: Option<String>,
+    /// The authorization server that was asked then, where the entry tells.
+    pub authorization_server: Option<String>,
+}
+
+impl Stored {
+    /// Whether what was found is who gave it. An older entry names nobody: then a client without a
+    /// secret has nothing to lose, and one with it goes to the MCP server's own origin alone.
+    fn is_of(&self, subject: &Subject, found: &Discovered) -> bool {
+        match (&self.issuer, &self.authorization_server) {
+            (Some(issuer), _) => *issuer == found.server.issuer,
+            (None, Some(asked)) => {
+                *asked == found.trail.authorization_server || *asked == found.server.issuer
+            }
+            (None, None) => {
+                let own = origin(&subject.server_url);
+                self.client.secret.is_none() || origin(&found.server.token_endpoint) == own
+            }
+        }
+    }
+
+    /// What it names as who gave it.
+    fn giver(&self) -> Option<&str> {
+        self.issuer.as_deref().or(self.authorization_server.as_deref())
+    }
 }
 
 /// Whose name a consent page shows.
@@ -134,6 +158,21 @@ pub(super) fn choose(subject: &Subject, found: &Discovered, now: Wall) -> Option
     to_register(subject, found).or_else(|| stored(subject, found))
 }
 
+/// Who the configured client was used with before, if what was found is somebody else: an app that
+/// was made at one sign-in server is nobody's at another, and its secret is not for that one's ears.
+pub(super) fn configured_elsewhere<'a>(
+    subject: &'a Subject,
+    found: &Discovered,
+) -> Option<&'a str> {
+    let client = subject.configured.as_ref()?;
+    let stored = subject.stored.as_ref().filter(|stored| stored.client.id == client.id)?;
+    let confirmed = subject.confirmed_issuer.as_ref() == Some(&found.server.issuer);
+    let same = confirmed
+        || subject.profile.issuers.contains(&found.server.issuer)
+        || stored.is_of(subject, found);
+    stored.giver().filter(|_| !same)
+}
+
 /// A new registration, where the server offers it.
 pub(super) fn to_register(subject: &Subject, found: &Discovered) -> Option<Client> {
     let offered = subject.profile.registration != Some(false);
@@ -145,9 +184,8 @@ pub(super) fn to_register(subject: &Subject, found: &Discovered) -> Option<Clien
 /// The entry's own registration, where its issuer and its redirect are known to fit.
 pub(super) fn stored(subject: &Subject, found: &Discovered) -> Option<Client> {
     let stored = subject.stored.as_ref()?;
-    let same_issuer = stored.issuer.as_ref().is_none_or(|issuer| *issuer == found.server.issuer);
     let redirect_uri = stored.redirect_uri.clone().filter(|uri| port_of(uri).is_some())?;
-    same_issuer.then(|| Client::Given {
+    stored.is_of(subject, found).then(|| Client::Given {
         client: stored.client.clone(),
         redirect_uri: Some(redirect_uri),
         configured: false,
@@ -177,6 +215,16 @@ impl Client {
             Self::Kept(_) | Self::Document { .. } | Self::Register { .. } => {
                 subject.port.is_some() || subject.callback_port.is_some()
             }
+        }
+    }
+
+    /// Whether the provider is known to refuse it for being public, so that no page is worth opening.
+    pub(super) fn lacks_secret(&self, profile: &Profile) -> bool {
+        match self {
+            Self::Given { client, .. } => {
+                profile.needs_secret == Some(true) && client.secret.is_none()
+            }
+            Self::Document { .. } | Self::Kept(_) | Self::Register { .. } => false,
         }
     }
 
@@ -221,9 +269,10 @@ impl Client {
         profile: &Profile,
     ) -> Option<(ClientCredentials, AuthMethod)> {
         match self {
-            Self::Given { client, .. } => {
-                Some((client.clone(), AuthMethod::of_given(client, server, profile)))
-            }
+            Self::Given { client, .. } => Some((
+                client.clone(),
+                AuthMethod::of_given(client, &server.token_auth_methods, profile),
+            )),
             Self::Document { url } => {
                 Some((ClientCredentials { id: url.clone(), secret: None }, AuthMethod::None))
             }
@@ -231,8 +280,9 @@ impl Client {
                 let secret = kept.secret.clone();
                 let client = ClientCredentials { id: kept.client_id.clone(), secret };
                 let method = AuthMethod::named(&kept.method);
-                let method =
-                    method.unwrap_or_else(|| AuthMethod::of_given(&client, server, profile));
+                let method = method.unwrap_or_else(|| {
+                    AuthMethod::of_given(&client, &server.token_auth_methods, profile)
+                });
                 Some((client, method))
             }
             Self::Register { .. } => None,

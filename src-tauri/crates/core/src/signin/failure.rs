@@ -37,6 +37,22 @@ pub enum SignInFailure {
     /// Where to sign in could not be found, or must not be used.
     #[error("{0}")]
     Discovery(SignInFault),
+    /// The token endpoint of the same issuer lies elsewhere now, or the app that was made at one issuer
+    /// would be used at another. May be confirmed by a person.
+    #[error(
+        "its sign-ins would be completed at another address now: {known} → {now}. Nothing was sent; \
+         to accept that, `lamplighter trust {server_name}`"
+    )]
+    Moved {
+        /// The host known so far.
+        known: String,
+        /// The host it would be now.
+        now: String,
+        /// The other issuer, if it is another.
+        issuer: Option<String>,
+        /// The server's name in the client program.
+        server_name: String,
+    },
     /// A port is taken that has to be free.
     #[error("{0}")]
     Port(PortFault),
@@ -49,6 +65,17 @@ pub enum SignInFailure {
          or configure a client id of your own"
     )]
     NeedsClient {
+        /// The server's name in the client program.
+        server_name: String,
+    },
+    /// The configured client is public, and this provider takes none of those.
+    #[error(
+        "{provider} lets an app in only with its secret, and none is configured for {server_name}; \
+         add it with `claude mcp add --client-secret`"
+    )]
+    NeedsSecret {
+        /// What people call the provider.
+        provider: String,
         /// The server's name in the client program.
         server_name: String,
     },
@@ -100,9 +127,11 @@ impl SignInFailure {
                 SignInFault::PushedRequests => "pushed_requests",
                 SignInFault::Address { .. } => "bad_address",
             },
+            Self::Moved { .. } => "approval_required",
             Self::Port(_) => "port_taken",
             Self::Registration(_) => "registration_refused",
             Self::NeedsClient { .. } => "client_needed",
+            Self::NeedsSecret { .. } => "secret_needed",
             Self::NoLoopback | Self::NoScheme => "redirect_refused",
             Self::Callback(CallbackRefused::Issuer) => "wrong_issuer",
             Self::Callback(refused) if refused.is_denial() => "denied",

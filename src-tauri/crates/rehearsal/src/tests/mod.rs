@@ -1,10 +1,11 @@
 //! Tests through a raw TCP client, so that what is seen is what went over the wire.
 //!
-//! Where to read next: `faults` for each fault, `rotation` for each way to rotate, `doors` for
+//! Where to read next: `faults` for each fault, `habits` for the providers, `rotation` for each way to rotate, `doors` for
 //! sign-in, discovery, MCP and the ports themselves.
 
 mod doors;
 mod faults;
+mod habits;
 mod rotation;
 
 use std::io::{Read as _, Write as _};
