@@ -407,7 +407,11 @@ grant: GrantId, } | { "act": "trust",
 /**
  * Which.
  */
-grant: GrantId, } | { "act": "pause", 
+grant: GrantId, 
+/**
+ * What was shown, word for word.
+ */
+now: string, } | { "act": "pause", 
 /**
  * Which.
  */

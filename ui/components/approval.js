@@ -9,11 +9,12 @@ import { texts } from "../texts.js";
 
 class NewAddressReview extends HTMLElement {
   #grant = "";
+  #new = "";
   #title = h("h3", { id: unique("review") });
   #known = h("dd");
   #now = h("dd");
   #dont = button(texts.approval.dont, () => this.dispatchEvent(new CustomEvent("leave", { bubbles: true })));
-  #trust = actButton("", () => ({ act: "trust", grant: this.#grant }));
+  #trust = actButton("", () => ({ act: "trust", grant: this.#grant, now: this.#new }));
 
   connectedCallback() {
     if (!this.#title.isConnected) {
@@ -39,8 +40,9 @@ class NewAddressReview extends HTMLElement {
     if (row.approval) {
       text(this.#title, texts.approval.title(row.title));
       text(this.#known, row.approval.known);
-      text(this.#now, row.approval.now);
-      text(this.#trust, texts.approval.trust(row.approval.now));
+      this.#new = row.approval.now;
+      text(this.#now, this.#new);
+      text(this.#trust, texts.approval.trust(this.#new));
     }
   }
 

@@ -25,7 +25,7 @@ const IN_ROW = [
   [/^Copy diagnostics$/, (grant) => ({ act: "copy_diagnostics", grant })],
   [/^Copy link$/, (grant) => ({ act: "copy_link", grant })],
   [/Try another way$/, (grant) => ({ act: "another_way", grant })],
-  [/^Trust /, (grant) => ({ act: "trust", grant })],
+  [/^Trust (?<host>.*)$/, (grant, said) => ({ act: "trust", grant, now: said.host })],
   [/^Don't trust$/, () => null],
 ];
 
@@ -247,7 +247,7 @@ function expectation({ grant, offer, name }, view) {
   if (grant) {
     const known = IN_ROW.find(([pattern]) => pattern.test(name));
     assert.ok(known, `nobody thought of the button “${name}”`);
-    return known[1](grant);
+    return known[1](grant, known[0].exec(name).groups);
   }
   const known = ELSEWHERE.find(([pattern]) => pattern.test(name));
   assert.ok(known, `nobody thought of the button “${name}”`);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lamplighter_core::{
     health::{EXIT_FINE, EXIT_WAITING},
-    keeper::{Action, Event, Keeper, Mode},
+    keeper::{Action, Event, Keeper, Mode, Trusted},
     snapshot::{NewAddress, Snapshot},
 };
 use lamplighter_engine::{open::Place, paths::Env};
@@ -49,7 +49,12 @@ pub(crate) fn run(place: Place, args: &args::Trust) -> anyhow::Result<u8> {
             return Ok(EXIT_OTHER);
         }
     }
-    ask::run(Place::find(Env::Process)?, Action::Trust, &names, args.json)
+    ask::run(
+        Place::find(Env::Process)?,
+        |grant| Action::Trust(Trusted::new(grant, &moved.now)),
+        &names,
+        args.json,
+    )
 }
 
 /// What a look found.

@@ -140,8 +140,9 @@ pub struct GrantFacts {
     pub failing_since: Option<Wall>,
     /// The user said: leave this one to the client.
     pub paused: bool,
-    /// A person has seen the new address: what the next search finds is pinned.
-    pub approved: bool,
+    /// New names that a person was shown and trusts, until one of them is pinned: hosts, or an issuer
+    /// where only that changed.
+    pub trusted: Vec<String>,
 }
 
 /// Who renewed a token.

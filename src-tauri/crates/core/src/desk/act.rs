@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{GrantId, StoreId},
-    keeper::{Action, Reconnect},
+    keeper::{Action, Reconnect, Trusted},
     snapshot::Snapshot,
 };
 
@@ -51,10 +51,12 @@ pub enum Act {
         /// Which.
         grant: GrantId,
     },
-    /// Accept the new address.
+    /// Accept the new address that was shown.
     Trust {
         /// Which.
         grant: GrantId,
+        /// What was shown, word for word.
+        now: String,
     },
     /// Leave it to the client.
     Pause {
@@ -164,7 +166,9 @@ impl Act {
             }
             Self::AnotherWay { grant } => Vec::from([Action::AnotherWay(grant.clone())]),
             Self::CancelSignIn { grant } => Vec::from([Action::CancelSignIn(grant.clone())]),
-            Self::Trust { grant } => Vec::from([Action::Trust(grant.clone())]),
+            Self::Trust { grant, now } => {
+                Vec::from([Action::Trust(Trusted::new(grant.clone(), now))])
+            }
             Self::Pause { grant } => Vec::from([Action::Pause(grant.clone())]),
             Self::Resume { grant } => Vec::from([Action::Resume(grant.clone())]),
             Self::CheckAll => all().map(Action::Check).chain([Action::RenewDue]).collect(),

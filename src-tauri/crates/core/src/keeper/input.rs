@@ -159,8 +159,8 @@ pub enum Action {
     Resume(GrantId),
     /// Look where this grant's server signs in now: asks for metadata and sends nothing else.
     Review(GrantId),
-    /// Accept that this grant's server now signs in elsewhere.
-    Trust(GrantId),
+    /// Accept that a grant's server now signs in where the person was shown it does.
+    Trust(Trusted),
     /// Sign in, again or for the first time.
     Reconnect(Reconnect),
     /// The sign-in page shows an error: let the browser come back by the other way, where there is
@@ -170,6 +170,16 @@ pub enum Action {
     CancelSignIn(GrantId),
     /// Sign out: the entry leaves its store, and its server is asked to end the grant.
     SignOut(SignOut),
+}
+
+/// A new address that a person was shown and trusts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Trusted {
+    /// The grant.
+    pub grant: GrantId,
+    /// What was shown as new, word for word ([`NewAddress::now`](crate::snapshot::NewAddress)): if
+    /// it is another one by now, nothing is accepted.
+    pub now: String,
 }
 
 /// A wish to sign out.
@@ -222,6 +232,13 @@ pub struct NamedServer {
     pub url: String,
 }
 
+impl Trusted {
+    /// This grant's new address, as it was shown.
+    pub fn new(grant: impl Into<GrantId>, now: &str) -> Self {
+        Self { grant: grant.into(), now: now.into() }
+    }
+}
+
 impl Reconnect {
     /// The usual way.
     pub const fn of(grant: GrantId) -> Self {
@@ -249,11 +266,11 @@ impl Action {
             | Self::Pause(id)
             | Self::Resume(id)
             | Self::Review(id)
-            | Self::Trust(id)
             | Self::AnotherWay(id)
             | Self::CancelSignIn(id) => Some(id),
             Self::Reconnect(wish) => Some(&wish.grant),
             Self::SignOut(wish) => Some(&wish.grant),
+            Self::Trust(wish) => Some(&wish.grant),
             Self::RenewDue => None,
         }
     }

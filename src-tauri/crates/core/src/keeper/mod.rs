@@ -57,7 +57,7 @@ pub use failure::Failure;
 pub use grant::ProbeFinding;
 pub use input::{
     Action, Event, Input, Mode, NamedServer, Opening, Outcome, Reconnect, SendFault, SignInMeans,
-    SignOut, WokeWhy,
+    SignOut, Trusted, WokeWhy,
 };
 pub use notice::{Notice, NoticeAction, NoticeCode, Severity};
 pub use signing_out::AtServer;
@@ -337,7 +337,7 @@ impl Keeper {
             Action::Pause(id) => self.set_paused(&id, true),
             Action::Resume(id) => self.set_paused(&id, false),
             Action::Review(id) => self.review(&id),
-            Action::Trust(id) => self.approve(&id),
+            Action::Trust(wish) => self.trust(&wish),
             Action::Reconnect(wish) => self.reconnect(&wish),
             Action::AnotherWay(id) => self.another_way(&id),
             Action::CancelSignIn(id) => self.cancel_sign_in(&id),
@@ -362,16 +362,21 @@ impl Keeper {
         }
     }
 
-    /// Forgets the pin, so that the next search pins what it finds: the person has seen both hosts.
-    fn approve(&mut self, id: &GrantId) {
+    /// The next search may pin what the person was shown, and nothing else: another host that answers
+    /// by then is shown again.
+    fn trust(&mut self, wish: &Trusted) {
+        let id = &wish.grant;
         let Some(target) = self.target_of(id).or_else(|| self.configured_target(id)) else {
             return;
         };
         let facts = self.facts_mut(&target);
-        facts.pin = None;
         facts.metadata = None;
-        facts.approved = true;
-        facts.confirmed_issuer = facts.seen_issuer.take().or_else(|| facts.confirmed_issuer.take());
+        if !facts.trusted.contains(&wish.now) {
+            facts.trusted.push(wish.now.clone());
+        }
+        if let Some(seen) = facts.seen_issuer.take_if(|seen| *seen == wish.now) {
+            facts.confirmed_issuer = Some(seen);
+        }
         if let Some(grant) = self.grants.get_mut(&target) {
             grant.failure = None;
             grant.wait_until = None;

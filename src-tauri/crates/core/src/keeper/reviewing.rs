@@ -36,7 +36,7 @@ impl Keeper {
             metadata_url: entry.metadata_url.as_deref(),
         };
         let profile = self.profiles.of(&entry.server_url).1;
-        let search = Discovery::for_refresh(anchor, profile, false);
+        let search = Discovery::for_refresh(anchor, profile, &self.facts_of(&target).trusted);
         self.look_for(target, search);
     }
 
@@ -63,7 +63,8 @@ impl Keeper {
         let Some(Grant { entry, .. }) = self.grants.get(&target) else { return };
         let facts = self.facts_of(&target);
         let profile = self.profiles.of(&entry.server_url).1;
-        match trust(&found, entry.issuer.as_deref(), facts.pin.as_ref(), profile) {
+        let (recorded, pin) = (entry.issuer.as_deref(), facts.pin.as_ref());
+        match trust(&found, recorded, pin, profile, &facts.trusted) {
             Trust::Approval { known, now } => self.moved(&target, known, now),
             Trust::Fine(_) => {
                 let url = entry.authorization_server.as_ref().unwrap_or(&entry.server_url).clone();

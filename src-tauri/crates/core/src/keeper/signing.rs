@@ -395,7 +395,7 @@ impl Keeper {
         facts.refusal = None;
         facts.lost = None;
         facts.failing_since = None;
-        facts.approved = false;
+        facts.trusted.clear();
         facts.seen_issuer = None;
         facts.pin = Some(gained.server.pin());
         facts.metadata = Some((gained.server.for_refresh(), now));

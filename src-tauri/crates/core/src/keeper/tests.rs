@@ -890,7 +890,10 @@ fn a_token_endpoint_that_moved_gets_nothing_before_a_person_agrees() {
     assert_eq!(world.notices(), [NoticeCode::ApprovalRequired]);
     world.pass(&mut keeper, 60 * MINUTE);
     assert_eq!(world.server.presented.len(), before);
-    keeper.handle(Input::Act(Action::Trust(GrantId::from("claude-code/slack"))), world.now);
+    keeper.handle(
+        Input::Act(Action::Trust(Trusted::new("claude-code/slack", "elsewhere.example"))),
+        world.now,
+    );
     world.settle(&mut keeper);
     assert_eq!(world.server.presented.len(), before + 1);
     assert_eq!(world.health(&keeper), Health::Healthy);
@@ -905,7 +908,10 @@ fn a_server_that_names_another_one_without_a_record_waits_for_a_person_too() {
     let mut keeper = world.start();
     assert_eq!(world.health(&keeper), Health::ApprovalRequired);
     assert!(world.server.presented.is_empty());
-    keeper.handle(Input::Act(Action::Trust(GrantId::from("claude-code/slack"))), world.now);
+    keeper.handle(
+        Input::Act(Action::Trust(Trusted::new("claude-code/slack", "as.example"))),
+        world.now,
+    );
     world.settle(&mut keeper);
     assert_eq!(world.health(&keeper), Health::Healthy);
 }

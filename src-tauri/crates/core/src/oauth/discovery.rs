@@ -92,14 +92,14 @@ pub struct Discovery {
     server_url: String,
     queue: VecDeque<(String, Document)>,
     vouched: Vec<String>,
-    approved: bool,
+    trusted: Vec<String>,
     saw_unwell: bool,
 }
 
 impl Discovery {
-    /// A search for the token endpoint of an existing grant. `approved`: a person has seen where the
-    /// server signs in now, so its word on that is taken.
-    pub fn for_refresh(anchor: Anchor<'_>, profile: &Profile, approved: bool) -> Self {
+    /// A search for the token endpoint of an existing grant. `trusted`: new hosts that a person has
+    /// seen and trusts; another one than these is not followed.
+    pub fn for_refresh(anchor: Anchor<'_>, profile: &Profile, trusted: &[String]) -> Self {
         let queue = if let Some(url) = anchor.metadata_url {
             VecDeque::from([(url.into(), Document::Server { asked: None })])
         } else if let Some(issuer) = anchor.authorization_server {
@@ -111,7 +111,7 @@ impl Discovery {
             server_url: anchor.server_url.into(),
             queue,
             vouched: profile.issuers.iter().chain(&profile.token_origins).cloned().collect(),
-            approved,
+            trusted: trusted.to_vec(),
             saw_unwell: false,
         }
     }
@@ -163,7 +163,7 @@ impl Discovery {
     fn follow(&mut self, named: &str) -> Result<(), DiscoveryFault> {
         let own = origin(named).is_some() && origin(named) == origin(&self.server_url);
         if own
-            || self.approved
+            || self.trusted.contains(&host(named))
             || self.vouched.iter().any(|v| v == named || origin(v) == origin(named))
         {
             self.queue = server_documents(named);
@@ -206,13 +206,18 @@ pub enum Trust {
     },
 }
 
-/// Judges what a search found against what the sign-in recorded, the pin and the profile.
+/// Judges what a search found against what the sign-in recorded, the pin, the profile and the names
+/// that a person was shown and trusts: exactly those, and nobody else who answers in their place.
 pub fn trust(
     found: &Found,
     recorded_issuer: Option<&str>,
     pin: Option<&Pin>,
     profile: &Profile,
+    trusted: &[String],
 ) -> Trust {
+    let approval = |known: String, now: String| {
+        if trusted.contains(&now) { None } else { Some(Trust::Approval { known, now }) }
+    };
     let metadata = &found.metadata;
     let token_origin = origin(&metadata.token_endpoint).unwrap_or_default();
     let here = Pin { issuer: metadata.issuer.clone(), token_origin: token_origin.clone() };
@@ -221,11 +226,12 @@ pub fn trust(
             return Trust::Fine(here);
         }
         let moved = pin.token_origin != here.token_origin;
-        return if moved {
-            Trust::Approval { known: host(&pin.token_origin), now: host(&token_origin) }
+        let asked = if moved {
+            approval(host(&pin.token_origin), host(&token_origin))
         } else {
-            Trust::Approval { known: pin.issuer.clone(), now: here.issuer }
+            approval(pin.issuer.clone(), here.issuer.clone())
         };
+        return asked.unwrap_or(Trust::Fine(here));
     }
     let vouched = profile.issuers.contains(&metadata.issuer);
     let as_recorded = recorded_issuer.is_none_or(|r| same_but_slash(r, &metadata.issuer));
@@ -241,14 +247,19 @@ pub fn trust(
     let listed = profile.token_origins.contains(&token_origin);
     if !vouched && !(as_recorded && (exact || slash_only)) {
         let known = recorded_issuer.or(found.asked.as_deref()).map(host).unwrap_or_default();
-        return Trust::Approval { known, now: host(&metadata.issuer) };
+        if let Some(asked) = approval(known, host(&metadata.issuer)) {
+            return asked;
+        }
+        // The issuer is trusted now, its own host with it, and no further one at its word.
+        if origin(&metadata.issuer).as_deref() == Some(token_origin.as_str()) {
+            return Trust::Fine(here);
+        }
     }
-    if exact || vouched || at_home || listed {
-        Trust::Fine(here)
-    } else {
-        let known = found.asked.as_deref().map(host).unwrap_or_default();
-        Trust::Approval { known, now: host(&token_origin) }
+    if at_home || listed || vouched || (exact && as_recorded) {
+        return Trust::Fine(here);
     }
+    let known = found.asked.as_deref().map(host).unwrap_or_default();
+    approval(known, host(&token_origin)).unwrap_or(Trust::Fine(here))
 }
 
 /// The places of an authorization server's metadata, as documents to ask for.
@@ -293,7 +304,7 @@ mod tests {
         anchor: Anchor<'_>,
         site: impl Fn(&str) -> (u16, String),
     ) -> (Result<Found, DiscoveryFault>, Vec<String>) {
-        let mut discovery = Discovery::for_refresh(anchor, &Profile::default(), false);
+        let mut discovery = Discovery::for_refresh(anchor, &Profile::default(), &[]);
         let mut asked = vec![];
         while let Some(request) = discovery.request() {
             let (status, body) = site(&request.url);
@@ -351,7 +362,7 @@ mod tests {
         let (end, _) = search(at("https://as.example"), |_| (502, String::new()));
         assert_eq!(end, Err(DiscoveryFault::Unreachable));
         let mut discovery =
-            Discovery::for_refresh(at("https://as.example"), &Profile::default(), false);
+            Discovery::for_refresh(at("https://as.example"), &Profile::default(), &[]);
         let end = discovery.answer(Err(Fault::Dns));
         assert_eq!(end, Some(Err(DiscoveryFault::Unreachable)));
     }
@@ -394,7 +405,7 @@ mod tests {
     }
 
     fn judged(found: &Found, recorded: Option<&str>, pin: Option<&Pin>) -> bool {
-        matches!(trust(found, recorded, pin, &Profile::default()), Trust::Fine(_))
+        matches!(trust(found, recorded, pin, &Profile::default(), &[]), Trust::Fine(_))
     }
 
     #[test]
@@ -419,7 +430,7 @@ mod tests {
         assert!(judged(&slack, Some("https://slack.com"), None));
         let profiles = crate::profile::Profiles::default();
         let profile = profiles.of("https://mcp.slack.com/mcp").1;
-        assert!(matches!(trust(&slack, None, None, profile), Trust::Fine(_)));
+        assert!(matches!(trust(&slack, None, None, profile, &[]), Trust::Fine(_)));
         let recorded_otherwise =
             found("https://as.example", "https://as.example", "https://as.example/t");
         assert!(!judged(&recorded_otherwise, Some("https://old.example"), None));
@@ -433,10 +444,32 @@ mod tests {
         assert!(judged(&same, None, Some(&pin)));
         let moved = found("https://as.example", "https://as.example", "https://evil.example/t");
         assert_eq!(
-            trust(&moved, None, Some(&pin), &Profile::default()),
+            trust(&moved, None, Some(&pin), &Profile::default(), &[]),
             Trust::Approval { known: "as.example".into(), now: "evil.example".into() }
         );
         let renamed = found("https://as.example/", "https://as.example/", "https://as.example/t");
         assert!(!judged(&renamed, None, Some(&pin)));
+    }
+
+    #[test]
+    fn a_trusted_name_is_good_for_itself_alone() {
+        let profile = Profile::default();
+        let judge = |found: &Found, recorded: Option<&str>, trusted: &[&str]| {
+            let trusted: Vec<String> = trusted.iter().map(|&name| name.into()).collect();
+            match trust(found, recorded, None, &profile, &trusted) {
+                Trust::Fine(_) => None,
+                Trust::Approval { now, .. } => Some(now),
+            }
+        };
+        // The old place names another issuer, and a token endpoint at a third host.
+        let old = Some("https://old.example");
+        let moved = found("https://old.example", "https://new.example", "https://third.example/t");
+        assert_eq!(judge(&moved, old, &[]).as_deref(), Some("new.example"));
+        assert_eq!(judge(&moved, old, &["new.example"]).as_deref(), Some("third.example"));
+        assert_eq!(judge(&moved, old, &["third.example"]).as_deref(), Some("new.example"));
+        assert_eq!(judge(&moved, old, &["new.example", "third.example"]), None);
+        let whole = found("https://old.example", "https://new.example", "https://new.example/t");
+        assert_eq!(judge(&whole, old, &["new.example"]), None);
+        assert_eq!(judge(&whole, old, &["other.example"]).as_deref(), Some("new.example"));
     }
 }

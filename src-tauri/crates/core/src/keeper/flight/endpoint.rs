@@ -22,7 +22,7 @@ impl Keeper {
             return self.land_quietly(flight);
         };
         let fresh = facts.metadata.filter(|(_, at)| self.now.wall < *at + METADATA_KEPT);
-        if let (Some((metadata, _)), Some(pin), false) = (fresh, facts.pin, facts.approved) {
+        if let (Some((metadata, _)), Some(pin)) = (fresh, facts.pin) {
             return self.take_lock(with_endpoint(flight, metadata, pin));
         }
         let profile = self.profiles.of(&entry.server_url).1;
@@ -31,7 +31,7 @@ impl Keeper {
             authorization_server: entry.authorization_server.as_deref(),
             metadata_url: entry.metadata_url.as_deref(),
         };
-        let search = Discovery::for_refresh(anchor, profile, facts.approved);
+        let search = Discovery::for_refresh(anchor, profile, &facts.trusted);
         self.search(flight, search);
     }
 
@@ -60,8 +60,8 @@ impl Keeper {
     /// No metadata now: what was found before still holds, pinned as it is.
     fn endpoint_unknown(&mut self, flight: Flight, fault: DiscoveryFault) {
         let facts = self.lead(&flight).map(|(facts, _)| facts).unwrap_or_default();
-        match (facts.metadata, facts.pin, facts.approved) {
-            (Some((metadata, _)), Some(pin), false) => {
+        match (facts.metadata, facts.pin) {
+            (Some((metadata, _)), Some(pin)) => {
                 self.take_lock(with_endpoint(flight, metadata, pin));
             }
             _ => self.leads_nowhere(flight, Failure::Discovery(fault)),
@@ -83,15 +83,8 @@ impl Keeper {
             return self.land_quietly(flight);
         };
         let profile = self.profiles.of(&entry.server_url).1;
-        let trust = if facts.approved {
-            Trust::Fine(Pin {
-                issuer: found.metadata.issuer.clone(),
-                token_origin: discovery::origin(&found.metadata.token_endpoint).unwrap_or_default(),
-            })
-        } else {
-            discovery::trust(found, entry.issuer.as_deref(), facts.pin.as_ref(), profile)
-        };
-        match trust {
+        let (recorded, pin) = (entry.issuer.as_deref(), facts.pin.as_ref());
+        match discovery::trust(found, recorded, pin, profile, &facts.trusted) {
             Trust::Approval { known, now } => {
                 self.leads_nowhere(flight, Failure::Approval { known, now });
             }
@@ -101,7 +94,7 @@ impl Keeper {
                     let facts = self.facts_mut(target);
                     facts.metadata = Some((found.metadata.clone(), now));
                     facts.pin = Some(pin.clone());
-                    facts.approved = false;
+                    facts.trusted.clear();
                 }
                 self.take_lock(with_endpoint(flight, found.metadata.clone(), pin));
             }

@@ -40,11 +40,34 @@ fn a_look_sends_nothing_and_shows_both_hosts() {
     assert!(world.server.presented.is_empty());
     assert_eq!(world.facts.grants, facts.grants, "nothing is pinned by looking");
     // Trusted, it is renewed there.
-    keeper.handle(Input::Act(Action::Trust("claude-code/slack".into())), world.now);
+    keeper.handle(
+        Input::Act(Action::Trust(Trusted::new("claude-code/slack", "new.example"))),
+        world.now,
+    );
     keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
     world.settle(&mut keeper);
     assert_eq!(world.server.presented.len(), 1);
     assert_eq!(reviewed(&mut world, &mut keeper), None);
+}
+
+#[test]
+fn only_the_host_that_was_shown_is_trusted() {
+    let mut world = pinned();
+    world.server.moved_to = Some("https://new.example");
+    let mut keeper = world.start();
+    reviewed(&mut world, &mut keeper);
+    // While the person reads, another one answers.
+    world.server.moved_to = Some("https://third.example");
+    keeper.handle(
+        Input::Act(Action::Trust(Trusted::new("claude-code/slack", "new.example"))),
+        world.now,
+    );
+    keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
+    world.settle(&mut keeper);
+    assert!(world.server.presented.is_empty());
+    let hosts = NewAddress { known: "as.example".into(), now: "third.example".into() };
+    assert_eq!(keeper.snapshot().rows[0].approval, Some(hosts.clone()));
+    assert_eq!(reviewed(&mut world, &mut keeper), Some(hosts));
 }
 
 #[test]
@@ -80,7 +103,7 @@ fn another_name_that_a_sign_in_met_is_shown_and_confirmed_also_before_the_first_
     let hosts = NewAddress { known: "mcp.notion.example".into(), now: seen.clone() };
     let grant = GrantId::from("claude-code/notion");
     assert_eq!(world.events.last(), Some(&Event::Reviewed { grant, moved: Some(hosts) }));
-    keeper.handle(Input::Act(Action::Trust("claude-code/notion".into())), world.now);
+    keeper.handle(Input::Act(Action::Trust(Trusted::new("claude-code/notion", &seen))), world.now);
     world.settle(&mut keeper);
     assert_eq!(world.facts.grants[&target].confirmed_issuer, Some(seen));
 }

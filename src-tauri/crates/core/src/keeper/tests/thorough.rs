@@ -410,7 +410,7 @@ impl Crowd {
                     1 => Action::RenewDue,
                     2 => Action::Pause(id),
                     3 => Action::Resume(id),
-                    4 => Action::Trust(id),
+                    4 => Action::Trust(Trusted::new(id, "new.example")),
                     5 => Action::CancelSignIn(id),
                     6 => Action::Review(id),
                     7 => Action::SignOut(SignOut { grant: id, revoke: true }),
