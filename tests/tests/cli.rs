@@ -73,6 +73,7 @@ fn the_status_document_has_the_members_that_the_readme_names() {
     let mut names: Vec<&str> = server.keys().map(String::as_str).collect();
     names.sort_unstable();
     let expected = [
+        "account",
         "actions",
         "client",
         "expires_at",
