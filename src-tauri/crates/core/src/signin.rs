@@ -89,6 +89,8 @@ pub struct Subject {
     pub recorded: Option<String>,
     /// Where the last sign-in's tokens may go.
     pub pin: Option<Pin>,
+    /// New hosts for them that a person was shown and trusts.
+    pub trusted: Vec<String>,
     /// An issuer that a person has confirmed.
     pub confirmed_issuer: Option<String>,
     /// What this provider does differently.
@@ -360,7 +362,8 @@ impl SignIn {
         let pin = self.subject.pin.as_ref()?;
         let here = found.server.pin();
         let moved = pin.issuer == here.issuer && pin.token_origin != here.token_origin;
-        let listed = self.subject.profile.token_origins.contains(&here.token_origin);
+        let listed = self.subject.profile.token_origins.contains(&here.token_origin)
+            || self.subject.trusted.contains(&host(&here.token_origin));
         (moved && !listed).then(|| SignInFailure::Moved {
             known: host(&pin.token_origin),
             now: host(&here.token_origin),

@@ -195,6 +195,7 @@ impl Keeper {
             granted_scope: entry.and_then(|entry| entry.scope.clone()),
             recorded: entry.and_then(|entry| entry.authorization_server.clone()),
             pin: facts.pin.clone(),
+            trusted: facts.trusted.clone(),
             confirmed_issuer: facts.confirmed_issuer.clone(),
             wish: wish.redirect,
             port: wish.port,
