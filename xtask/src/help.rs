@@ -32,13 +32,15 @@ Examples:
   cargo xtask run --no-install";
 
 pub(crate) const TEST: &str = "\
-cargo xtask test [PART…] [--no-install] [--list] [--long]
+cargo xtask test [PART…] [--no-install] [--list] [--long] [--in-turn]
 
 Real clients and servers, the peers, are installed once, from npm and PyPI, into target/peers.
 
-Without names: every part that CI runs, in order. One that fails does not stop the others.
+Without names: every part that CI runs; those that mostly wait run beside the others, and what
+they say is shown when they end. One that fails does not stop the others.
 The last line is `N passed, N failed, N skipped`; the exit code is 1 if any failed.
 
+  --in-turn      one part after the other
   --list         say which parts there are, and run nothing
   --long         more cases where a part has any (LAMPLIGHTER_LONG=1)
   --no-install   never install system packages or peers; name what is missing and stop

@@ -4,8 +4,9 @@
 
 use anyhow::Result;
 
+use crate::cargo;
 use crate::parts::LINT;
-use crate::{cargo, test};
+use crate::test::{self, Ways};
 
 /// Lets the tools change what they can, if wanted, then checks.
 pub(crate) fn run(fix: bool, install: bool) -> Result<bool> {
@@ -16,5 +17,5 @@ pub(crate) fn run(fix: bool, install: bool) -> Result<bool> {
         cargo::succeeds(&mut cargo::cargo(&clippy))?;
         cargo::must(&mut cargo::cargo(&["fmt", "--all"]))?;
     }
-    test::run(&LINT.map(str::to_owned), install, false)
+    test::run(&LINT.map(str::to_owned), Ways { install, ..Ways::default() })
 }

@@ -29,6 +29,8 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use lexopt::{Arg, Parser, ValueExt as _};
 
+use test::Ways;
+
 /// The words of one command, all commands together: each says which of them it takes.
 #[derive(Debug, Default)]
 struct Words {
@@ -77,7 +79,7 @@ fn command(parser: &mut Parser) -> Result<bool> {
     };
     let (help, allowed): (&str, &[&str]) = match name.as_str() {
         "run" => (help::RUN, &["no-install", "yes"]),
-        "test" => (help::TEST, &["no-install", "list", "long"]),
+        "test" => (help::TEST, &["no-install", "list", "long", "in-turn"]),
         "bench" => (help::BENCH, &[]),
         "lint" => (help::LINT, &["fix", "no-install"]),
         "demo" => (help::DEMO, &[]),
@@ -93,7 +95,10 @@ fn command(parser: &mut Parser) -> Result<bool> {
     let install = !words.has("no-install");
     match name.as_str() {
         "test" if words.has("list") => Ok(test::list(&words.names)?),
-        "test" => test::run(&words.names, install, words.has("long")),
+        "test" => {
+            let ways = Ways { install, long: words.has("long"), in_turn: words.has("in-turn") };
+            test::run(&words.names, ways)
+        }
         "bench" => bench::run(&words.names),
         "lint" => {
             words.no_names()?;
@@ -109,7 +114,7 @@ fn command(parser: &mut Parser) -> Result<bool> {
         }
         "conformance" => {
             words.no_names()?;
-            test::run(&["conformance".to_owned()], install, false)
+            test::run(&["conformance".to_owned()], Ways { install, ..Ways::default() })
         }
         _ => {
             words.no_names()?;

@@ -37,6 +37,8 @@ pub(crate) struct Part {
     /// The commands from system packages that it cannot do without.
     tools: &'static [&'static Tool],
     what: What,
+    /// Whether most of its time it waits, so that it costs little beside another.
+    pub(crate) waits: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,17 @@ const fn part(
     tools: &'static [&'static Tool],
     what: What,
 ) -> Part {
-    Part { name, about, tools, what }
+    Part { name, about, tools, what, waits: false }
+}
+
+/// A part that mostly waits.
+const fn waiting(
+    name: &'static str,
+    about: &'static str,
+    tools: &'static [&'static Tool],
+    what: What,
+) -> Part {
+    Part { name, about, tools, what, waits: true }
 }
 
 const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
@@ -112,22 +124,22 @@ pub(crate) const PARTS: &[Part] = &[
     part("layering", "nothing points up", &[], What::Binary("layering")),
     part("contract", "every store keeps the contract", &[], What::Binary("contract")),
     part("keychain", "the keychain form, against a stand-in", &[], What::Binary("keychain")),
-    part("cli", "the command line: words, documents, exit codes", &[], What::Binary("cli")),
-    part("weather", "bad networks, disks and clocks", &[], What::Binary("weather")),
-    part("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),
-    part("keep", "the keeper in the foreground", &[], What::Binary("keep")),
-    part("reconnect", "signing in, in the browser", &[], What::Binary("reconnect")),
-    part("sign-out", "signing out, and what is asked before", &[], What::Binary("sign_out")),
-    part("providers", "providers that go their own way", &[], What::Binary("providers")),
-    part("odd-servers", "servers that do one thing otherwise", &[], What::Binary("odd_servers")),
-    part("hostile", "hostile servers at a sign-in", &[], What::Binary("hostile")),
-    part("network", "no network, a network that comes back, sleep and wake", NETWORK, What::Isolated("network", &[], 3)),
-    part("leave", "service, on_change, and leaving without a trace", &[], What::Binary("leave")),
+    waiting("cli", "the command line: words, documents, exit codes", &[], What::Binary("cli")),
+    waiting("weather", "bad networks, disks and clocks", &[], What::Binary("weather")),
+    waiting("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),
+    waiting("keep", "the keeper in the foreground", &[], What::Binary("keep")),
+    waiting("reconnect", "signing in, in the browser", &[], What::Binary("reconnect")),
+    waiting("sign-out", "signing out, and what is asked before", &[], What::Binary("sign_out")),
+    waiting("providers", "providers that go their own way", &[], What::Binary("providers")),
+    waiting("odd-servers", "servers that do one thing otherwise", &[], What::Binary("odd_servers")),
+    waiting("hostile", "hostile servers at a sign-in", &[], What::Binary("hostile")),
+    waiting("network", "no network, a network that comes back, sleep and wake", NETWORK, What::Isolated("network", &[], 3)),
+    waiting("leave", "service, on_change, and leaving without a trace", &[], What::Binary("leave")),
     part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code", CLAUDE_CODE, 3)),
     part("beside", "the real Claude Code beside the keeper", PEERS, What::Isolated("beside", CLAUDE_CODE, 3)),
     part("soak", "several of the real Claude Code, and Lamplighter in their midst", PEERS, What::Isolated("soak", CLAUDE_CODE, 2)),
-    part("oidc", "a certified authorization server, without a network", PEERS, What::Isolated("oidc", OIDC, 16)),
-    part("servers", "what MCP servers are built on, without a network", PYTHON_PEERS, What::Isolated("servers", SERVERS, 16)),
+    waiting("oidc", "a certified authorization server, without a network", PEERS, What::Isolated("oidc", OIDC, 16)),
+    waiting("servers", "what MCP servers are built on, without a network", PYTHON_PEERS, What::Isolated("servers", SERVERS, 16)),
     part("browser", "Chromium at a certified authorization server, without a network", BROWSER, What::Isolated("browser", OIDC, 2)),
     part("desktop", "what the desktop's own tests see and do", DESKTOP, What::Isolated("desktop", &[], 2)),
     part("page", "the tray's page: types, every state, keyboard, contrast", PAGE, What::Page),
@@ -161,6 +173,21 @@ impl Shared {
         }
         let programs = Programs::build(&[])?;
         Ok(self.programs.get_or_init(|| programs))
+    }
+
+    /// Builds and installs what these need, so that two of them never do at once.
+    pub(crate) fn prepare(&self, parts: &[&Part]) -> Result<()> {
+        println!("\n== what the others need");
+        self.programs()?;
+        cargo::must(&mut cargo(&["test", "-p", "lamplighter-tests", "--no-run"]))?;
+        for part in parts {
+            if let What::Isolated(_, peers, _) | What::Tray(_, peers, _) = part.what
+                && part.cannot().is_none()
+            {
+                peers::ensure(peers, self.install)?;
+            }
+        }
+        Ok(())
     }
 
     /// Adds what every test binary is told.
