@@ -3,21 +3,33 @@
 //! Three loops of `claude mcp list` over six servers, whose tokens are always within the client's own
 //! margin, so that every list renews them; the server ends a sign-in whose token is used twice. First
 //! without Lamplighter, then with it: what a client spoils by itself is not ours, and is counted apart.
-//! It must not end a client in the middle: what that loses would be the test's own doing. Where to
+//! So are tokens that a client was given and never wrote down: whoever comes next finds the spent one,
+//! as 2.1.220 and 2.1.330 do to themselves when a list ends while its answer is on the way. It must not end a client in the middle: what that loses would be the test's own doing. Where to
 //! read next: `beside`, for a session beside the keeper.
 
 #![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fmt,
     io::Write as _,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use lamplighter_rehearsal::{Outcome, Rehearsal, Rotation, Seen};
-use lamplighter_tests::{claude::Claude, model_api::ModelApi, peers, stage::Stage};
+use lamplighter_rehearsal::{Outcome, Rehearsal, Rotation, Seen, short_id};
+use lamplighter_tests::{
+    claude::Claude,
+    model_api::ModelApi,
+    peers,
+    stage::Stage,
+    store::{self, CREDENTIALS},
+};
+use serde_json::Value;
 
 const SERVERS: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
 /// How many lists run at once.
@@ -30,12 +42,17 @@ const SPAN: Duration = Duration::from_secs(20);
 /// The versions wait side by side, but take turns where they would take the machine from each other.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// How often the store is looked at: far more often than a round trip and a write take.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// What happened in one span.
 struct Span {
     lists: usize,
     by_client: Counts,
     by_lamplighter: Counts,
-    /// The servers whose sign-in is dead.
+    /// The servers whose new tokens a client was given and never wrote down.
+    lost: Vec<&'static str>,
+    /// The servers whose sign-in is dead otherwise.
     dead: Vec<&'static str>,
     /// How the first of them came to be.
     story: String,
@@ -45,7 +62,7 @@ struct Span {
 struct Counts {
     issued: usize,
     refused: usize,
-    /// Those that presented a spent token.
+    /// Those that presented a spent token, when the store held its successor or should have.
     reused: usize,
 }
 
@@ -56,12 +73,14 @@ impl fmt::Display for Counts {
     }
 }
 
-fn counts(seen: &[Seen], of: impl Fn(&Seen) -> bool) -> Counts {
-    let count = |what: fn(&Seen) -> bool| seen.iter().filter(|seen| of(seen) && what(seen)).count();
+/// `lost`: the tokens whose successors a client was given and never wrote down.
+fn counts(seen: &[Seen], lost: &BTreeSet<String>, of: impl Fn(&Seen) -> bool) -> Counts {
+    let count =
+        |what: &dyn Fn(&Seen) -> bool| seen.iter().filter(|seen| of(seen) && what(seen)).count();
     Counts {
-        issued: count(|seen| seen.outcome == Outcome::Issued),
-        refused: count(|seen| matches!(seen.outcome, Outcome::Refused(_))),
-        reused: count(|seen| seen.reuse),
+        issued: count(&|seen| seen.outcome == Outcome::Issued),
+        refused: count(&|seen| matches!(seen.outcome, Outcome::Refused(_))),
+        reused: count(&|seen| seen.reuse && !lost.contains(&seen.refresh_token_short_id)),
     }
 }
 
@@ -91,6 +110,39 @@ fn renew_until(stage: &Stage, end: Instant) {
         // Whether a sign-in died is told by the server's books, at the end.
         assert!(matches!(ran.code, Some(0 | 10 | 11)), "{}{}", ran.out, ran.err);
     }
+}
+
+/// Looks at the store until told to stop: the refresh token that each server had last.
+fn watch(stage: &Stage, stop: &AtomicBool) -> BTreeMap<&'static str, String> {
+    let mut last = BTreeMap::new();
+    loop {
+        // Also once more after the end.
+        let stopped = stop.load(Ordering::Relaxed);
+        let text = store::read(&stage.home, CREDENTIALS);
+        // A client may be writing it.
+        let all: Value = serde_json::from_str(&text).unwrap_or_default();
+        for name in SERVERS {
+            let token = all["mcpOAuth"][stage.key(name)]["refreshToken"].as_str();
+            if let Some(token) = token.filter(|token| !token.is_empty()) {
+                last.insert(name, short_id(token));
+            }
+        }
+        if stopped {
+            return last;
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// The tokens that a client redeemed and that the store never saw followed by another.
+fn lost_by_client(seen: &[Seen], last: &BTreeMap<&str, String>) -> BTreeSet<String> {
+    let redeemed = |token: &str| {
+        let mut redeemers = seen
+            .iter()
+            .filter(|seen| seen.refresh_token_short_id == token && seen.outcome == Outcome::Issued);
+        redeemers.next().is_some_and(|first| !is_lamplighter(first))
+    };
+    last.values().filter(|token| redeemed(token)).cloned().collect()
 }
 
 /// Every refresh around the first one with a spent token, of the same sign-in: who spoilt it.
@@ -140,29 +192,37 @@ fn span(stage: &mut Stage, version: &str, with_lamplighter: bool) -> Span {
     let before = stage.control.refreshes().len();
     let times = if std::env::var_os("LAMPLIGHTER_LONG").is_some() { 6 } else { 1 };
     let end = Instant::now() + SPAN * times;
-    let lists = thread::scope(|scope| {
+    let stop = &AtomicBool::new(false);
+    let (lists, kept) = thread::scope(|scope| {
+        let watch = scope.spawn(|| watch(stage, stop));
         let lists: Vec<_> = (0..LISTS).map(|_| scope.spawn(|| list_until(claude, end))).collect();
         if with_lamplighter {
             renew_until(stage, end);
         }
-        lists.into_iter().map(|list| list.join().expect("a loop of lists")).sum()
+        let lists = lists.into_iter().map(|list| list.join().expect("a loop of lists")).sum();
+        stop.store(true, Ordering::Relaxed);
+        (lists, watch.join().expect("the watch"))
     });
     let seen = &stage.control.refreshes()[before..];
-    let alive = |name: &str| stage.control.is_refresh_live(&stage.pair(name).1);
+    let spent = lost_by_client(seen, &kept);
+    let dead = |name: &&str| !stage.control.is_refresh_live(&stage.pair(name).1);
+    let was_lost = |name: &&str| kept.get(name).is_some_and(|token| spent.contains(token));
+    let (lost, dead) = SERVERS.into_iter().filter(dead).partition(was_lost);
     Span {
         lists,
-        by_client: counts(seen, |seen| !is_lamplighter(seen)),
-        by_lamplighter: counts(seen, is_lamplighter),
-        dead: SERVERS.into_iter().filter(|name| !alive(name)).collect(),
+        by_client: counts(seen, &spent, |seen| !is_lamplighter(seen)),
+        by_lamplighter: counts(seen, &spent, is_lamplighter),
+        lost,
+        dead,
         story: story(seen),
     }
 }
 
 fn say(version: &str, with: &str, span: &Span) {
-    let Span { lists, by_client, by_lamplighter, dead, story } = span;
+    let Span { lists, by_client, by_lamplighter, lost, dead, story } = span;
     let said = format!(
         "Claude Code {version}, {with} Lamplighter: {lists} lists; refreshes by the client \
-         {by_client}, by Lamplighter {by_lamplighter}; dead sign-ins: {dead:?}{story}"
+         {by_client}, by Lamplighter {by_lamplighter}; lost by the client: {lost:?}; dead sign-ins: {dead:?}{story}"
     );
     let _ = writeln!(std::io::stderr().lock(), "{said}");
 }

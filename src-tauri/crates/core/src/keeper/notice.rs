@@ -20,6 +20,10 @@ pub(super) const DEFINITE_AFTER: Millis = Millis::minutes(30);
 /// Any failure is told this long after the token's end.
 pub(super) const GIVE_UP_AFTER: Millis = Millis::hours(6);
 
+/// New tokens that no store takes are told this long after they came: what keeps them out is a lock
+/// most of the time, and over in a moment.
+pub(super) const UNSAVED_AFTER: Millis = Millis::minutes(5);
+
 /// What a person should know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
@@ -159,7 +163,20 @@ impl super::Keeper {
                 NoticeAction::Show,
                 Severity::Warning,
             ),
-            Health::StoreBroken => (
+            Health::StoreBroken
+                if self.owed_for(target).is_some_and(|span| span >= UNSAVED_AFTER) =>
+            {
+                (
+                    NoticeCode::CannotSave,
+                    format!(
+                        "{title}'s new tokens can't be saved for {client}; Lamplighter keeps them and \
+                     goes on trying."
+                    ),
+                    NoticeAction::Show,
+                    Severity::Warning,
+                )
+            }
+            Health::StoreBroken if self.owed_for(target).is_none() => (
                 NoticeCode::StoreBroken,
                 format!("{client}'s sign-ins can't be read or saved; nothing was changed."),
                 NoticeAction::Show,
@@ -176,6 +193,7 @@ impl super::Keeper {
             | Health::StandingBy
             | Health::Paused
             | Health::StoreLocked
+            | Health::StoreBroken
             | Health::Unknown => {
                 // Neither a renewal in the air nor a refusal that is asked about once more heals what
                 // it has not mended yet.
@@ -196,5 +214,12 @@ impl super::Keeper {
             severity,
             grant: grant.id.clone(),
         })
+    }
+
+    /// For how long new tokens have been waiting for their store, while it can be read.
+    fn owed_for(&self, target: &Target) -> Option<Millis> {
+        let readable = matches!(self.stores.get(&target.store), Some(Ok(_)));
+        let owed = self.spares.about(target).find(|spare| spare.is_owed() && readable)?;
+        Some(owed.record.at.until(self.now.wall))
     }
 }

@@ -1016,6 +1016,25 @@ fn a_store_that_cannot_be_written_is_owed_and_never_forgotten() {
 }
 
 #[test]
+fn new_tokens_that_no_store_takes_are_told_after_five_minutes_and_once() {
+    let mut world = World::new();
+    let full = StoreFault::DiskFull { place: "store".into() };
+    world.write_faults = VecDeque::from(vec![full; 1_000]);
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 4 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::StoreBroken);
+    assert_eq!(world.notices(), [], "most such things are over in a moment");
+    world.pass(&mut keeper, 60 * MINUTE);
+    assert_eq!(world.notices(), [NoticeCode::CannotSave]);
+    world.write_faults.clear();
+    world.pass(&mut keeper, 60 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+    let withdrawn = |event: &Event| matches!(event, Event::NoticeWithdrawn { .. });
+    assert!(world.events.iter().any(withdrawn));
+    assert_eq!(world.notices(), [NoticeCode::CannotSave]);
+}
+
+#[test]
 fn a_lock_that_another_program_holds_is_waited_for_and_then_told() {
     let mut world = World::new();
     world.mode = Mode::OnRequest;
