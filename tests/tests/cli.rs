@@ -431,3 +431,29 @@ fn on_a_terminal_a_person_sees_both_hosts_and_decides() {
     }
     stage.run(&["renew", "rig"]).succeeded();
 }
+
+#[test]
+fn what_doctor_finds_has_a_code_that_the_readme_explains() {
+    let readme = include_str!("../../README.md");
+    let wrongs: [(&str, fn(&Stage)); 4] = [
+        ("keyring_absent", |_| {}),
+        ("store_broken", |stage| store::write(&stage.home, CREDENTIALS, "[]")),
+        ("lock_held", |stage| {
+            std::fs::create_dir(stage.home.claude(".storage-write.lock")).expect("a lock");
+        }),
+        ("verdicts_cached", |stage| store::write_verdict(&stage.home, "rig")),
+    ];
+    for (expected, spoil) in wrongs {
+        let (stage, _) = Stage::with_rig(strict());
+        spoil(&stage);
+        let ran = stage.run(&["doctor", "--json"]);
+        let told: Value = serde_json::from_str(&ran.out).expect("a document");
+        let findings = told["findings"].as_array().expect("a list");
+        let codes: Vec<&str> = findings.iter().filter_map(|found| found["code"].as_str()).collect();
+        assert!(codes.contains(&expected), "{codes:?}");
+        for code in codes {
+            assert!(readme.contains(&format!("`{code}`")), "{code}");
+        }
+        assert!(stage.run(&["doctor"]).out.contains(&format!("[{expected}]")));
+    }
+}

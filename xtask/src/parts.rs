@@ -150,6 +150,9 @@ pub(crate) const PARTS: &[Part] = &[
 /// The parts that `cargo xtask lint` runs.
 pub(crate) const LINT: [&str; 4] = ["fmt", "clippy", "doc", "deny"];
 
+/// How many tests that mostly wait run at once.
+const WAITING_AT_ONCE: u8 = 8;
+
 /// What all parts of one call share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -226,6 +229,9 @@ impl Part {
             What::Deny => deny::check(),
             What::Binary(file) => {
                 let mut command = cargo(&["test", "-p", "lamplighter-tests", "--test", file]);
+                if self.waits {
+                    command.args(["--", &format!("--test-threads={WAITING_AT_ONCE}")]);
+                }
                 shared.tell(&mut command)?;
                 cargo::succeeds(&mut command)
             }

@@ -27,7 +27,8 @@ fn print(finding: &Finding) {
         Grade::Note => "○",
         Grade::Wrong => "!",
     };
-    println!("{mark} {}: {}", finding.about, finding.found);
+    let code = finding.code.map(|code| format!(" [{code}]")).unwrap_or_default();
+    println!("{mark} {}: {}{code}", finding.about, finding.found);
     if let Some(advice) = &finding.advice {
         println!("    → {advice}");
     }

@@ -33,8 +33,11 @@ pub enum Grade {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// A stable name for scripts: `store`, `keyring`, …
+    /// What was looked at, stable for scripts: `store`, `keyring`, …
     pub about: &'static str,
+    /// What is not as it should be, stable for scripts and in the README's table:
+    /// `store_broken`, `keyring_locked`, …; nothing where all is fine.
+    pub code: Option<&'static str>,
     /// How much it matters.
     pub grade: Grade,
     /// What was found.
@@ -48,17 +51,24 @@ pub struct Finding {
 
 impl Finding {
     fn fine(about: &'static str, found: impl Into<String>) -> Self {
-        Self { about, grade: Grade::Fine, found: found.into(), advice: None, exit: 0 }
+        Self { about, code: None, grade: Grade::Fine, found: found.into(), advice: None, exit: 0 }
     }
 
-    fn note(about: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        let advice = Some(advice.into());
-        Self { about, grade: Grade::Note, found: found.into(), advice, exit: 0 }
+    fn note(
+        (about, code): (&'static str, &'static str),
+        found: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        let (code, advice) = (Some(code), Some(advice.into()));
+        Self { about, code, grade: Grade::Note, found: found.into(), advice, exit: 0 }
     }
 
-    fn wrong(about: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        let advice = Some(advice.into());
-        Self { about, grade: Grade::Wrong, found: found.into(), advice, exit: 1 }
+    fn wrong(
+        about: (&'static str, &'static str),
+        found: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self { grade: Grade::Wrong, exit: 1, ..Self::note(about, found, advice) }
     }
 
     fn of_store(mut self) -> Self {
@@ -76,14 +86,14 @@ pub fn examine(place: &Place) -> Vec<Finding> {
     findings.extend(place.stores.iter().flat_map(|store| store_findings(store.as_ref())));
     findings.extend(place.offered.iter().map(|folder| {
         Finding::note(
-            "store",
+            ("store", "store_offered"),
             format!("{} holds another store, which is not looked at", folder.display()),
             format!("add it to [stores.claude-code] folders in {}", place.paths.settings.display()),
         )
     }));
     if place.stores.is_empty() {
         findings.push(Finding::note(
-            "store",
+            ("store", "store_none"),
             "no client's store is looked at",
             format!("see [stores.claude-code] in {}", place.paths.settings.display()),
         ));
@@ -130,7 +140,7 @@ fn store_findings(store: &dyn crate::stores::Store) -> Vec<Finding> {
                 let names: Vec<_> =
                     view.verdicts.iter().map(|verdict| verdict.server_name.as_str()).collect();
                 findings.push(Finding::note(
-                    "verdicts",
+                    ("verdicts", "verdicts_cached"),
                     format!("{} hides from new sessions: {}", info.client, names.join(", ")),
                     "`lamplighter renew` withdraws the ones that are stale",
                 ));
@@ -147,26 +157,32 @@ fn store_findings(store: &dyn crate::stores::Store) -> Vec<Finding> {
             if let Some(wiper) = view.wiper {
                 let version = wiper.version.map(|v| format!(" {v}")).unwrap_or_default();
                 findings.push(Finding::note(
-                    "client",
+                    ("client", "client_wipes"),
                     format!("{}{version} is open and could lose what is renewed", info.client),
                     "renewals wait until it is closed or a token ends; `claude update` mends that",
                 ));
             }
             for advice in view.advice {
-                findings.push(Finding::note("client", info.client.clone(), advice));
+                findings.push(Finding::note(
+                    ("client", "client_advice"),
+                    info.client.clone(),
+                    advice,
+                ));
             }
         }
         Err(fault @ StoreFault::Absent { .. }) => {
             findings.push(Finding::fine("store", format!("{name}: nobody signed in ({fault})")));
         }
         Err(fault @ StoreFault::Unsupported { .. }) => findings.push(Finding::note(
-            "store",
+            ("store", "store_unsupported"),
             format!("{name}: {fault}"),
             "this version leaves it to the client",
         )),
-        Err(fault) => findings.push(
-            Finding::wrong("store", format!("{name}: {fault}"), store_advice(&fault)).of_store(),
-        ),
+        Err(fault) => {
+            let (code, advice) = store_advice(&fault);
+            let found = format!("{name}: {fault}");
+            findings.push(Finding::wrong(("store", code), found, advice).of_store());
+        }
     }
     let file = store.watched().into_iter().next();
     findings.extend(file.iter().filter_map(|file| permissions(file)));
@@ -184,7 +200,7 @@ fn locks(folder: &Path) -> Vec<Finding> {
         let age = touched.elapsed().unwrap_or_default().as_secs();
         is_lock.then(|| {
             Finding::note(
-                "lock",
+                ("lock", if age < 60 { "lock_held" } else { "lock_left" }),
                 format!("{} stands, last touched {age} s ago", path.display()),
                 if age < 60 {
                     "a renewal is under way; it goes by itself"
@@ -197,19 +213,25 @@ fn locks(folder: &Path) -> Vec<Finding> {
     standing.collect()
 }
 
-const fn store_advice(fault: &StoreFault) -> &'static str {
+/// The code of a fault, and what to do.
+const fn store_advice(fault: &StoreFault) -> (&'static str, &'static str) {
     match fault {
-        StoreFault::Broken { .. } => {
-            "nothing was changed; mend the file or restore a backup of it, then sign in where needed"
+        StoreFault::Broken { .. } => (
+            "store_broken",
+            "nothing was changed; mend the file or restore a backup of it, then sign in where needed",
+        ),
+        StoreFault::Locked { .. } => {
+            ("store_locked", "unlock it; renewals go on by themselves then")
         }
-        StoreFault::Locked { .. } => "unlock it; renewals go on by themselves then",
-        StoreFault::Denied { .. } => "run Lamplighter as the user who owns the file",
-        StoreFault::DiskFull { .. } => "make room on that disk",
+        StoreFault::Denied { .. } => {
+            ("store_denied", "run Lamplighter as the user who owns the file")
+        }
+        StoreFault::DiskFull { .. } => ("disk_full", "make room on that disk"),
         StoreFault::Busy { .. } | StoreFault::LockLost { .. } => {
-            "another program is at work there; try again in a minute"
+            ("store_busy", "another program is at work there; try again in a minute")
         }
         StoreFault::Absent { .. } | StoreFault::Unsupported { .. } | StoreFault::Io { .. } => {
-            "see what the system says"
+            ("store_unreadable", "see what the system says")
         }
     }
 }
@@ -221,7 +243,7 @@ fn permissions(file: &Path) -> Option<Finding> {
     let mode = fs::metadata(file).ok()?.permissions().mode() & 0o777;
     (mode & 0o077 != 0).then(|| {
         Finding::note(
-            "permissions",
+            ("permissions", "store_readable_by_others"),
             format!("{} can be read by others (mode {mode:o})", file.display()),
             format!("chmod 600 {}; the next renewal does it by itself", file.display()),
         )
@@ -239,7 +261,7 @@ fn engine(place: &Place) -> Finding {
         None => Finding::fine("engine", "no other Lamplighter is at work"),
         Some(held @ LockFault::Held { .. }) => Finding::fine("engine", held.to_string()),
         Some(fault @ LockFault::Io { .. }) => Finding::wrong(
-            "engine",
+            ("engine", "state_folder"),
             fault.to_string(),
             "Lamplighter needs its state folder for itself",
         ),
@@ -256,20 +278,20 @@ fn keyring_finding(answer: &KeyringAnswer) -> Finding {
         KeyringAnswer::Locked => {
             let advice =
                 format!("unlock it, which a keeper that runs finds out by itself; {unsealed}");
-            Finding::note("keyring", "it is locked", advice)
+            Finding::note(("keyring", "keyring_locked"), "it is locked", advice)
         }
         KeyringAnswer::Absent(why) => Finding::note(
-            "keyring",
+            ("keyring", "keyring_absent"),
             format!("there is none to ask: {why}"),
             format!("fine on a server; {unsealed}"),
         ),
         KeyringAnswer::TimedOut => Finding::note(
-            "keyring",
+            ("keyring", "keyring_silent"),
             "it did not answer in time",
             format!("see whether it hangs; {unsealed}"),
         ),
         KeyringAnswer::Off => Finding::note(
-            "keyring",
+            ("keyring", "keyring_off"),
             "the settings say not to ask it",
             format!("keyring = \"auto\"; {unsealed}"),
         ),
@@ -290,12 +312,12 @@ fn journal(place: &Place, answer: &KeyringAnswer) -> Finding {
             Finding::fine("journal", format!("{}: {count} records, not sealed", file.display()))
         }
         (_, JournalState::SetAside { .. }) => Finding::wrong(
-            "journal",
+            ("journal", "journal_unreadable"),
             format!("{} can't be read", file.display()),
             "the next run sets it aside untouched and begins a new one",
         ),
         (_, JournalState::Closed(why)) => Finding::wrong(
-            "journal",
+            ("journal", "journal_closed"),
             format!("{}: {why}", file.display()),
             "nothing is renewed until it can be opened",
         ),
@@ -311,7 +333,7 @@ fn facts(place: &Place) -> Finding {
         ),
         Ok(None) => Finding::fine("facts", format!("{}: nothing yet", file.display())),
         Err(fault) => Finding::wrong(
-            "facts",
+            ("facts", "facts_unreadable"),
             fault.to_string(),
             "the next run sets it aside and starts afresh",
         ),
@@ -332,7 +354,7 @@ fn clock(place: &Place) -> Finding {
         .max();
     match newest.filter(|newest| *newest > now.0 + 60_000) {
         Some(newest) => Finding::wrong(
-            "clock",
+            ("clock", "clock_behind"),
             format!("a store was written {} s after now", (newest - now.0) / 1_000),
             "set this machine's clock; ends of tokens are told by it",
         ),
@@ -352,11 +374,11 @@ fn network(place: &Place) -> Vec<Finding> {
     match client {
         Ok(client) => client
             .advice()
-            .map(|advice| Finding::note("network", "it can be used", advice))
+            .map(|advice| Finding::note(("network", "network_advice"), "it can be used", advice))
             .into_iter()
             .collect(),
         Err(fault) => vec![Finding::wrong(
-            "network",
+            ("network", "network_settings"),
             fault.to_string(),
             format!("see [network] in {}", place.paths.settings.display()),
         )],
