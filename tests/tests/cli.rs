@@ -434,8 +434,9 @@ fn on_a_terminal_a_person_sees_both_hosts_and_decides() {
 
 #[test]
 fn what_doctor_finds_has_a_code_that_the_readme_explains() {
+    type Spoil = fn(&Stage);
     let readme = include_str!("../../README.md");
-    let wrongs: [(&str, fn(&Stage)); 4] = [
+    let wrongs: [(&str, Spoil); 4] = [
         ("keyring_absent", |_| {}),
         ("store_broken", |stage| store::write(&stage.home, CREDENTIALS, "[]")),
         ("lock_held", |stage| {
