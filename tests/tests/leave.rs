@@ -134,7 +134,7 @@ fn the_users_command_hears_of_each_change_and_of_no_secret() {
     let renewed = lines.iter().find(|line| line["event"] == "renewed").expect("told");
     assert_eq!(renewed["server"]["renewed_by"], "lamplighter");
     let members = renewed["server"].as_object().expect("an object");
-    assert_eq!(members.len(), 18, "the object that `status --json` has: {members:?}");
+    assert_eq!(members.len(), 19, "the object that `status --json` has: {members:?}");
     let healths: Vec<(&Value, &Value)> = lines
         .iter()
         .filter(|line| line["event"] == "health")
