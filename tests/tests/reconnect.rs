@@ -105,7 +105,9 @@ fn who_gives_up_leaves_all_as_it_was_and_the_port_closed() {
         let mut flow = Reconnect::start(&stage.home, "rig", &[]);
         let page = flow.page();
         let id = flow.id().to_string();
-        let ended = std::process::Command::new("kill").args(["-INT", &id]).status();
+        // A run in the background has Ctrl-C ignored, and who only reads from the keeper leaves that so.
+        let signal = if by_keeper { "-TERM" } else { "-INT" };
+        let ended = std::process::Command::new("kill").args([signal, &id]).status();
         assert!(ended.is_ok_and(|status| status.success()));
         flow.end();
         let back = visit(&page).location.unwrap_or_default();
