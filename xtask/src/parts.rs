@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::cargo::{self, Programs, cargo};
+use crate::cargo::{self, AS_FOR_TESTS, Programs, cargo};
 use crate::namespace::Namespace;
 use crate::peers::{self, CLAUDE_CODE, OIDC, Peer, SERVERS};
 use crate::system::{
@@ -81,9 +81,14 @@ const fn waiting(
 
 const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
 const DOC: &[&str] = &["doc", "--workspace", "--no-deps", "--document-private-items"];
+/// The whole workspace each time: with part of it cargo would choose other features of what several
+/// need, and build all of that once more.
+const TEST: &[&str] = &["test", "--workspace", "--lib", "--bins"];
+const EXAMPLES: &[&str] = &["test", "--workspace", "--doc"];
 const DENY_WARNINGS: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
 /// A real keyring, where the system has the one that the tests know.
-const UNIT: &[&Tool] = if cfg!(target_os = "linux") { &[&DBUS, &KEYRING] } else { &[] };
+const UNIT: &[&Tool] =
+    if cfg!(target_os = "linux") { &[&DBUS, &KEYRING, &PKG_CONFIG, &WEBKIT] } else { &[] };
 /// What the tray's window is built with, on systems that do not bring it.
 pub(crate) const WINDOW: &[&Tool] =
     if cfg!(target_os = "linux") { &[&PKG_CONFIG, &WEBKIT] } else { &[] };
@@ -120,7 +125,8 @@ pub(crate) const PARTS: &[Part] = &[
     part("clippy", "no lint speaks", WINDOW, What::Cargo(CLIPPY, &[])),
     part("doc", "the documentation builds, private items too", WINDOW, What::Cargo(DOC, DENY_WARNINGS)),
     part("deny", "licences and sources of all dependencies", &[&PIP], What::Deny),
-    part("unit", "the tests inside the crates", UNIT, What::Cargo(&["test"], &[])),
+    part("unit", "the tests inside the crates", UNIT, What::Cargo(TEST, &[])),
+    part("examples", "what the documentation shows works, or fails as it says", &[], What::Cargo(EXAMPLES, &[])),
     part("layering", "nothing points up", &[], What::Binary("layering")),
     part("contract", "every store keeps the contract", &[], What::Binary("contract")),
     part("keychain", "the keychain form, against a stand-in", &[], What::Binary("keychain")),
@@ -174,7 +180,7 @@ impl Shared {
         if let Some(programs) = self.programs.get() {
             return Ok(programs);
         }
-        let programs = Programs::build(&[])?;
+        let programs = Programs::build(&AS_FOR_TESTS)?;
         Ok(self.programs.get_or_init(|| programs))
     }
 
@@ -182,7 +188,7 @@ impl Shared {
     pub(crate) fn prepare(&self, parts: &[&Part]) -> Result<()> {
         println!("\n== what the others need");
         self.programs()?;
-        cargo::must(&mut cargo(&["test", "-p", "lamplighter-tests", "--no-run"]))?;
+        cargo::must(&mut cargo(&["test", "--workspace", "--tests", "--no-run"]))?;
         for part in parts {
             if let What::Isolated(_, peers, _) | What::Tray(_, peers, _) = part.what
                 && part.cannot().is_none()
@@ -228,7 +234,7 @@ impl Part {
             }
             What::Deny => deny::check(),
             What::Binary(file) => {
-                let mut command = cargo(&["test", "-p", "lamplighter-tests", "--test", file]);
+                let mut command = cargo(&["test", "--workspace", "--test", file]);
                 if self.waits {
                     command.args(["--", &format!("--test-threads={WAITING_AT_ONCE}")]);
                 }
@@ -241,7 +247,8 @@ impl Part {
             What::Page => page(self.tools, shared),
             What::Tray(file, peers, at_once) => {
                 system::ensure(self.tools, shared.install)?;
-                let built = cargo::build(&["build", "-p", "lamplighter-tray"])?;
+                let tray = ["build", "--workspace", "--bin", "lamplighter-tray"];
+                let built = cargo::build(&[&tray[..], &AS_FOR_TESTS].concat())?;
                 let tray = cargo::pick(&built, "lamplighter-tray")?;
                 return isolated(file, self.tools, peers, at_once, shared, Some(&tray));
             }
@@ -279,7 +286,7 @@ fn isolated(
         Err(why) => return Ok(Outcome::Skipped(why)),
     };
     peers::ensure(peers, shared.install)?;
-    let built = cargo::build(&["test", "-p", "lamplighter-tests", "--test", file, "--no-run"])?;
+    let built = cargo::build(&["test", "--workspace", "--test", file, "--no-run"])?;
     let mut command = namespace.command(&cargo::pick(&built, file)?);
     // Most of their time they wait, so more of them than there are cores may run at once.
     command.args([&format!("--test-threads={at_once}"), "--nocapture"]);
