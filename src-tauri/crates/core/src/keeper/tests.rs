@@ -74,6 +74,8 @@ struct Server {
     weather: VecDeque<Weather>,
     presented: Vec<(Boot, String)>,
     revoked: Vec<String>,
+    /// The clients that gave them back.
+    revoked_for: Vec<String>,
     revokes_at: &'static str,
     moved_to: Option<&'static str>,
 }
@@ -166,6 +168,7 @@ impl World {
                 weather: VecDeque::new(),
                 presented: vec![],
                 revoked: vec![],
+                revoked_for: vec![],
                 revokes_at: "https://as.example/revoke",
                 moved_to: None,
             },
@@ -439,6 +442,7 @@ impl World {
             let form: BTreeMap<_, _> =
                 url::form_urlencoded::parse(&request.body).into_owned().collect();
             self.server.revoked.push(form["token"].clone());
+            self.server.revoked_for.push(form.get("client_id").cloned().unwrap_or_default());
             return answer(200, String::new());
         }
         if request.url.contains("oauth-protected-resource") {

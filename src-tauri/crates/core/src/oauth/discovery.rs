@@ -192,6 +192,22 @@ impl Discovery {
     }
 }
 
+impl ServerMetadata {
+    /// Where tokens are given back (RFC 7009). It is not pinned by itself, so it has to lie where the
+    /// issuer or the token endpoint does; `Err`: it does not.
+    pub fn revocation_at_home(&self, pin: &Pin) -> Result<Option<&str>, Elsewhere> {
+        let Some(endpoint) = &self.revocation_endpoint else { return Ok(None) };
+        let there = origin(endpoint);
+        let at_home = there.is_some()
+            && (there == origin(&pin.issuer) || there.as_ref() == Some(&pin.token_origin));
+        if at_home { Ok(Some(endpoint)) } else { Err(Elsewhere) }
+    }
+}
+
+/// An endpoint that lies at another host than what is pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elsewhere;
+
 /// Whether a refresh token may go where the metadata says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {

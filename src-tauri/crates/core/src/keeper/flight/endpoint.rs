@@ -7,7 +7,7 @@ use super::{Ending, Flight, Step, Work};
 use crate::{
     facts::Pin,
     http::{Answer, Fault},
-    keeper::{Effect, Failure, Keeper},
+    keeper::{Effect, Failure, Keeper, spare::GivenBackAt},
     oauth::discovery::{self, Anchor, Discovery, DiscoveryFault, Found, ServerMetadata, Trust},
     time::Millis,
 };
@@ -103,7 +103,7 @@ impl Keeper {
 }
 
 fn with_endpoint(mut flight: Flight, metadata: ServerMetadata, pin: Pin) -> Flight {
-    flight.revocation_endpoint.clone_from(&metadata.revocation_endpoint);
+    flight.given_back_at = GivenBackAt::of(&metadata, &pin);
     match &mut flight.work {
         Work::Refresh(presenting) => {
             presenting.metadata = Some(metadata);
