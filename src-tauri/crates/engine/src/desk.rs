@@ -163,13 +163,21 @@ pub struct Desk<S> {
     /// Sign-ins that were begun here.
     mine: BTreeSet<GrantId>,
     links: BTreeMap<GrantId, Secret>,
+    /// Settings were changed that the keeper has not begun with yet.
+    reopen_owed: bool,
+    bell: Bell,
+}
+
+/// A way to the keeper whose news ring here.
+fn open(env: &Env, bell: &Bell) -> std::io::Result<Link> {
+    let tell = bell.clone();
+    Link::open(env.clone(), Box::new(move |told| tell.ring(Tick::Told(told))))
 }
 
 impl<S: Shell> Desk<S> {
     /// Joins a shell to the keeper; nothing is shown before [`Desk::run`].
     pub fn new(env: Env, shell: S, bell: Bell) -> std::io::Result<Self> {
-        let tell = bell.clone();
-        let link = Link::open(env.clone(), Box::new(move |told| tell.ring(Tick::Told(told))))?;
+        let link = open(&env, &bell)?;
         let place = Place::find(env.clone()).ok();
         let memory = Memory::open(place.as_ref());
         let pinned = env.get("WAYLAND_DISPLAY").is_some();
@@ -200,6 +208,8 @@ impl<S: Shell> Desk<S> {
             hints: Vec::new(),
             mine: BTreeSet::new(),
             links: BTreeMap::new(),
+            reopen_owed: false,
+            bell,
         })
     }
 
@@ -268,6 +278,7 @@ impl<S: Shell> Desk<S> {
             Told::Snapshot(snapshot) => {
                 self.fault = None;
                 self.snapshot = *snapshot;
+                self.reopen();
             }
             Told::Event(event) => self.happened(&event),
             Told::Invited(invited) => self.invited(&invited),
@@ -454,7 +465,19 @@ impl<S: Shell> Desk<S> {
             return;
         }
         self.place = place.ok();
-        if before != self.place.as_ref().map(|place| place.settings.clone()) {
+        let after = self.place.as_ref().map(|place| place.settings.clone());
+        // Whether notices are shown is nothing to the keeper.
+        let but_for_notices = |settings: Option<Settings>| {
+            settings.map(|settings| Settings { notices: true, ..settings })
+        };
+        self.reopen_owed |= but_for_notices(before) != but_for_notices(after);
+        self.reopen();
+    }
+
+    /// The keeper begins anew with what was set, once no sign-in waits for the browser: it would end.
+    fn reopen(&mut self) {
+        let signing_in = self.snapshot.rows.iter().any(|row| row.sign_in.is_some());
+        if !signing_in && std::mem::take(&mut self.reopen_owed) {
             self.link.reopen();
         }
     }

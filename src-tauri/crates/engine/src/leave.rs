@@ -201,11 +201,13 @@ pub fn remove(paths: &Paths, lock: Option<EngineLock>) -> Removal {
     for file in belongings(paths).into_iter().filter(|file| *file != lock_file) {
         removal.note(&file, fs::remove_file(&file));
     }
-    // A file that is open can't be removed everywhere.
-    drop(lock);
+    // While it is held, so that nobody takes it in between; but for Windows, where a file that is open
+    // can't be removed.
+    let lock = lock.filter(|_| cfg!(unix));
     if is_there(&lock_file) {
         removal.note(&lock_file, fs::remove_file(&lock_file));
     }
+    drop(lock);
     let folders = [Some(paths.runtime.as_path()), Some(&paths.state), paths.settings.parent()];
     let mut folders: Vec<&Path> = folders.into_iter().flatten().collect();
     folders.dedup();

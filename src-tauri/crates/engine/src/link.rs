@@ -7,7 +7,11 @@
 //! Read next: [`socket`](crate::socket) for the requests and answers, which are the same from within,
 //! and [`driver`](crate::driver) for the loop.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use lamplighter_core::{
     keeper::{Action, Event, Keeper, Mode},
@@ -34,6 +38,8 @@ const WHAT: &str = "lamplighter-tray";
 const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 /// How soon what could not be opened is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// What a callback meets when nobody signs in.
+const NOT_WAITING: &str = "This sign-in is no longer waiting";
 /// While it only looks: how often it sees whether a keeper has come.
 const ANYBODY: Duration = Duration::from_secs(37);
 
@@ -190,7 +196,7 @@ impl Way {
 
     async fn stand(&mut self, place: Place, wish: &Wish) -> Over {
         #[cfg(unix)]
-        match crate::socket::Remote::join(&place.paths.socket_file()) {
+        match join(place.paths.socket_file()).await {
             Ok(Some(remote)) => return self.view(remote).await,
             Ok(None) => {}
             Err(fault) => {
@@ -268,10 +274,17 @@ impl Way {
             }
             tokio::select! {
                 Some(_) = watch.changed.recv() => {}
-                Some(ask) = self.asked.recv() => {
-                    self.once(place, ask).await;
-                    (self.tell)(Told::Stance(Stance::Looking));
-                }
+                Some(ask) = self.asked.recv() => match ask {
+                    Ask::Do(action) => {
+                        self.once(place, action).await;
+                        (self.tell)(Told::Stance(Stance::Looking));
+                    }
+                    // Nobody signs in here now: no page of the web's makes it open anything.
+                    Ask::Callback(_) => (self.tell)(Told::Page {
+                        title: NOT_WAITING.into(),
+                        good: false,
+                    }),
+                },
                 () = tokio::time::sleep(ANYBODY) => {
                     if is_anybody(&place.paths.socket_file()) {
                         return Over::Changed;
@@ -283,7 +296,7 @@ impl Way {
     }
 
     /// Does one thing, as a command would.
-    async fn once(&mut self, place: &Place, ask: Ask) {
+    async fn once(&mut self, place: &Place, action: Action) {
         let listener = Box::new(|_: &Event, _: &Keeper| {});
         let place = find(&place.env);
         let opened = place.and_then(|p| p.open(Mode::OnRequest, WHAT, ENGINE_PATIENCE, listener));
@@ -293,7 +306,7 @@ impl Way {
         };
         driver.look().await;
         let inside = driver.inside();
-        inside.ask(ask.into());
+        inside.ask(Request::Act(action));
         self.work(&mut driver, inside, true).await;
     }
 
@@ -313,7 +326,8 @@ impl Way {
             tokio::select! {
                 () = &mut kept => break,
                 Some(reply) = inside.hear.recv() => {
-                    let done = matches!(reply, Reply::Settled | Reply::Page { .. });
+                    // A callback that belongs to nothing settles nothing.
+                    let done = matches!(reply, Reply::Settled);
                     self.told(reply);
                     if once && done {
                         settled.notify_one();
@@ -347,12 +361,26 @@ impl From<Ask> for Request {
     }
 }
 
-/// Where things lie; settings that can't be read are put aside, since nobody sits at a terminal to
-/// mend them, and the defaults hold.
+/// Joins the keeper that runs, in a thread that may wait: a listener of our own that is just being
+/// closed needs this one.
+#[cfg(unix)]
+async fn join(socket: PathBuf) -> std::io::Result<Option<crate::socket::Remote>> {
+    let joined = tokio::task::spawn_blocking(move || crate::socket::Remote::join(&socket)).await;
+    joined.map_err(std::io::Error::other)?
+}
+
+/// Where things lie; settings that say nothing sensible are put aside, since nobody sits at a terminal
+/// to mend them, and the defaults hold. A file that the system does not give is left where it is.
 fn find(env: &Env) -> Result<Place, OpenFault> {
     match Place::find(env.clone()) {
-        Err(OpenFault::Settings(fault)) => {
-            let aside = Paths::find(env)?.settings.with_extension("damaged.toml");
+        Err(OpenFault::Settings(fault)) if fault.readable => {
+            let settings = Paths::find(env)?.settings;
+            let names = std::iter::once("damaged.toml".to_owned())
+                .chain((2..1000).map(|number| format!("damaged-{number}.toml")));
+            let mut free = names.map(|name| settings.with_extension(name));
+            let Some(aside) = free.find(|aside| aside.symlink_metadata().is_err()) else {
+                return Err(OpenFault::Settings(fault));
+            };
             tracing::warn!(%fault, to = %aside.display(), "the settings were put aside");
             match std::fs::rename(&fault.place, &aside) {
                 Ok(()) => Place::find(env.clone()),

@@ -173,6 +173,7 @@ mod unix {
         io::{BufRead, BufReader, Read, Write},
         os::unix::{fs::PermissionsExt, net::UnixStream as StdStream},
         path::Path,
+        time::Duration,
     };
 
     use tokio::{
@@ -182,6 +183,12 @@ mod unix {
     };
 
     use super::{Asked, Hello, LONGEST_LINE, Reply, Request, Said, VERSION};
+
+    /// How soon a door that failed to open is opened again.
+    const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+    /// How long a keeper that listens may take to say its first word. One that is just ending, or hangs,
+    /// must not hold up whoever wants to join it.
+    const HELLO: Duration = Duration::from_secs(5);
 
     /// Listens at `place` until the returned receiver is dropped. The engine's lock is held, so a
     /// socket that lies there already was left by a process that is gone.
@@ -195,16 +202,22 @@ mod unix {
         let (send, receive) = unbounded_channel();
         tokio::spawn(async move {
             let mut guest = 0;
-            while let Ok((stream, _)) = listener.accept().await {
+            loop {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    () = send.closed() => return,
+                };
+                let Ok((stream, _)) = accepted else {
+                    // Too many open files, say: the next one may come in again.
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                    continue;
+                };
                 let ours = rustix::process::geteuid().as_raw();
                 if !stream.peer_cred().is_ok_and(|peer| peer.uid() == ours) {
                     continue;
                 }
                 guest += 1;
                 tokio::spawn(welcome(guest, stream, send.clone()));
-                if send.is_closed() {
-                    return;
-                }
             }
         });
         Ok(receive)
@@ -259,6 +272,15 @@ mod unix {
         line
     }
 
+    fn has_left(error: &io::Error) -> bool {
+        matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::BrokenPipe
+        )
+    }
+
     /// A command's side: blocking, one request after another.
     #[derive(Debug)]
     pub struct Remote {
@@ -286,9 +308,16 @@ mod unix {
                 let what = "the socket belongs to another user";
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
             }
+            stream.set_read_timeout(Some(HELLO))?;
             let mut remote = Self { write: stream.try_clone()?, lines: BufReader::new(stream) };
-            remote.write.write_all(&line(&Hello { lamplighter: VERSION }))?;
-            let hello: Hello = remote.read()?;
+            let greeted = remote.write.write_all(&line(&Hello { lamplighter: VERSION }));
+            let hello: Hello = match greeted.and_then(|()| remote.read()) {
+                Ok(hello) => hello,
+                // It ended while it was being joined.
+                Err(error) if has_left(&error) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            remote.write.set_read_timeout(None)?;
             if hello.lamplighter == VERSION {
                 return Ok(Some(remote));
             }

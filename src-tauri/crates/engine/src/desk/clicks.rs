@@ -139,9 +139,15 @@ impl<S: Shell> Desk<S> {
     fn remove(&mut self) -> Result<(), String> {
         self.leave_demo();
         self.link.end();
-        self.shell.set_start_at_login(false)?;
         let removed = Place::find(self.env.clone()).map_err(|fault| fault.to_string());
-        removed.and_then(|place| crate::leave::now(place).map_err(|fault| fault.to_string()))?;
+        let removed =
+            removed.and_then(|place| crate::leave::now(place).map_err(|fault| fault.to_string()));
+        if let Err(fault) = removed {
+            // Somebody else is at work, or tokens can't be brought home: it goes on keeping them.
+            self.link = super::open(&self.env, &self.bell).map_err(|fault| fault.to_string())?;
+            return Err(fault);
+        }
+        self.shell.set_start_at_login(false)?;
         self.shell.quit();
         Ok(())
     }

@@ -197,4 +197,108 @@ fn damaged_settings_are_put_aside_and_the_defaults_hold() {
     bell.ring(Tick::End);
     thread.join().unwrap();
     assert_eq!(files_in(&folder), ["settings.damaged.toml"]);
+    // Once more: both stay.
+    fs::write(folder.join("settings.toml"), "consent = {").unwrap();
+    let env = Env::fixed([("HOME", home.path())]);
+    let (shell, (bell, ticks)) = (Recorder::default(), super::bell());
+    let desk = Desk::new(env, shell.clone(), bell.clone()).unwrap();
+    let thread = std::thread::spawn(move || desk.run(ticks).unwrap());
+    shell.until("they are aside", |_| folder.join("settings.damaged-2.toml").exists());
+    bell.ring(Tick::End);
+    thread.join().unwrap();
+    assert_eq!(fs::read_to_string(folder.join("settings.damaged.toml")).unwrap(), "consent = [");
+}
+
+#[test]
+fn settings_that_change_under_a_keeper_begin_it_anew_and_it_still_answers() {
+    let rig = Rig::start();
+    let keep = lamplighter_core::desk::Answer::Keep;
+    rig.shell.until("it looks", |seen| !seen.lamps.is_empty());
+    rig.bell.ring(Tick::Act(Act::Consent { answer: keep }, None));
+    let socket = || {
+        let env = Env::fixed([("HOME", rig.home.path())]);
+        crate::paths::Paths::find(&env).unwrap().socket_file()
+    };
+    for on in [false, true, false] {
+        let settings = rig.home.path().join(".config/lamplighter/settings.toml");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            // Who joins in the moment in which it begins anew finds nobody, and comes again.
+            let joined = crate::socket::Remote::join(&socket()).ok().flatten();
+            let answer = joined.and_then(|mut remote| {
+                remote.ask(&crate::socket::Request::Snapshot).ok()?;
+                remote.hear().ok()
+            });
+            if answer.is_some() {
+                break;
+            }
+            assert!(Instant::now() < deadline, "nobody answers");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        rig.bell.ring(Tick::Act(Act::Probe { on }, None));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !fs::read_to_string(&settings).unwrap_or_default().contains(&format!("probe = {on}"))
+        {
+            assert!(Instant::now() < deadline, "it is not set");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn a_link_that_nobody_waits_for_writes_nothing_and_asks_nobody() {
+    let rig = Rig::start();
+    rig.shell.until("the server is seen", |seen| !seen.lamps.is_empty());
+    let link = "dev.lamplighter:/oauth/callback?code=1&state=x";
+    rig.bell.ring(Tick::Link(Secret::new(link)));
+    rig.shell.until("the page says so", |seen| {
+        let notes = seen.views.last().map(|view| view.around.notes.concat());
+        notes.is_some_and(|notes| notes.contains("no longer waiting"))
+    });
+    assert_eq!(files_in(rig.home.path()), [".claude"]);
+    assert_eq!(files_in(&rig.home.path().join(".claude")), [".credentials.json"]);
+}
+
+#[test]
+fn settings_that_the_system_does_not_give_stay_where_they_are() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join(".config/lamplighter");
+    fs::create_dir_all(folder.join("settings.toml")).unwrap();
+    let shell = Recorder::default();
+    let (bell, ticks) = bell();
+    let desk = Desk::new(Env::fixed([("HOME", home.path())]), shell.clone(), bell.clone()).unwrap();
+    let thread = std::thread::spawn(move || desk.run(ticks).unwrap());
+    bell.ring(Tick::Act(Act::Open, None));
+    shell.until("it says so", |seen| {
+        seen.views.last().is_some_and(|view| !view.around.notes.is_empty())
+    });
+    bell.ring(Tick::End);
+    thread.join().unwrap();
+    assert_eq!(files_in(&folder), ["settings.toml"]);
+}
+
+#[test]
+fn who_cannot_leave_goes_on_keeping() {
+    let rig = Rig::start();
+    let keep = lamplighter_core::desk::Answer::Keep;
+    rig.shell.until("it looks", |seen| !seen.lamps.is_empty());
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    rig.bell.ring(Tick::Act(Act::Consent { answer: keep }, None));
+    let keeps = |seen: &Seen| {
+        let view = seen.views.last();
+        view.is_some_and(|view| view.rows.iter().any(|row| row.next_renewal_at.is_some()))
+    };
+    rig.shell.until("it keeps", keeps);
+    // A journal that nobody can read keeps everything where it is.
+    let state = rig.home.path().join(".local/state/lamplighter");
+    fs::create_dir_all(state.join("journal")).unwrap();
+    rig.bell.ring(Tick::Act(Act::RemoveLamplighter, None));
+    rig.shell.until("it says why", |seen| {
+        seen.views.last().is_some_and(|view| !view.around.notes.is_empty())
+    });
+    assert!(!rig.shell.with(|seen| seen.quit));
+    fs::remove_dir(state.join("journal")).unwrap();
+    rig.shell.with(|seen| seen.views.clear());
+    rig.bell.ring(Tick::PageOpened);
+    rig.shell.until("it keeps again", keeps);
 }
