@@ -10,10 +10,10 @@
 use std::{
     fs,
     path::PathBuf,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
 
-use lamplighter_rehearsal::{Rehearsal, Rotation};
+use lamplighter_rehearsal::{Fault, Rehearsal, Rotation};
 use lamplighter_tests::{
     chromium::Chromium,
     desktop::{Desktop, tray::Item},
@@ -281,5 +281,37 @@ fn where_nobody_serves_the_scheme_the_menus_reconnect_comes_back_by_loopback() {
     let (access, refresh) = dead.sign_in.stored(&dead.home, NAME);
     for secret in [access, refresh, "state=".to_owned(), "code=".to_owned()] {
         assert!(!log.contains(&secret), "the log holds a secret");
+    }
+}
+
+#[test]
+fn who_ends_the_tray_while_a_renewal_is_on_its_way_gets_its_tokens_home_first() {
+    for by_menu in [false, true] {
+        let builder = Rehearsal::builder().life_seconds(3_600).rotation(Rotation::Strict);
+        let (stage, minted) = Stage::with_rig(builder);
+        consented(&stage.home);
+        stage.control.inject(Fault::Slow { ms: 8_000 }, 1);
+        let desktop = Desktop::start(&stage.home);
+        if by_menu {
+            desktop.panel();
+        }
+        let mut tray = Tray::start(&desktop, &["--hidden"]);
+        let item = by_menu.then(|| desktop.until_item(ID));
+        until("the token was presented", || {
+            let newest = stage.control.newest_pair_of(&minted.refresh_token).1;
+            (newest != minted.refresh_token).then_some(())
+        });
+        assert_eq!(stage.pair(NAME).1, minted.refresh_token, "the answer is still on its way");
+        match item {
+            Some(item) => item.choose(&["Quit"]),
+            None => {
+                let id = tray.0.id().to_string();
+                let killed = Command::new("kill").args(["-TERM", &id]).status();
+                assert!(killed.is_ok_and(|status| status.success()));
+            }
+        }
+        assert!(tray.until_ended(), "it ends by itself");
+        assert!(stage.holds_live_pair(NAME), "by the menu: {by_menu}");
+        stage.nothing_was_broken();
     }
 }

@@ -6,11 +6,11 @@ use std::{
 };
 
 use lamplighter_core::keeper::{Event, Keeper, Mode};
-use lamplighter_engine::{on_change::OnChange, open::Place};
+use lamplighter_engine::{on_change::OnChange, open::Place, stop};
 
 use crate::{
     changes::Changes,
-    events::{line, print_json, stopped},
+    events::{line, print_json},
     reader, remote, words,
 };
 
@@ -52,7 +52,7 @@ pub(crate) fn run(place: Place, json: bool) -> anyhow::Result<u8> {
                 println!("{line}");
             }
         }
-        driver.keep(stopped()).await;
+        driver.keep(stop::asked()).await;
         // Others may act while the user's command hears the last news.
         drop(driver);
         if let Some(runner) = runner {

@@ -17,11 +17,12 @@ use lamplighter_engine::{
     lock::EngineLock,
     open::Place,
     service::{Installed, Service},
+    stop,
 };
 
 use crate::{
     EXIT_OTHER, EXIT_USAGE, args,
-    events::{print_json, print_line, stopped},
+    events::{print_json, print_line},
 };
 
 /// What there is to remove.
@@ -128,7 +129,7 @@ fn bring_home(place: Place, json: bool) -> Result<Option<EngineLock>, StayFault>
         .enable_all()
         .build()
         .map_err(|error| StayFault::Runtime(error.to_string()))?;
-    runtime.block_on(leave::bring_home(place, stopped, listener, waiting))
+    runtime.block_on(leave::bring_home(place, stop::asked, listener, waiting))
 }
 
 /// Standard error, also for scripts: a minute without a word is long.

@@ -9,7 +9,8 @@ use alloc::{collections::VecDeque, format, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use super::metadata::{
-    ResourceMetadata, document_request, resource_places, same_but_slash, server_places,
+    ResourceMetadata, document_request, is_plain_issuer, resource_places, same_but_slash,
+    server_places,
 };
 pub use super::metadata::{host, origin};
 use crate::{
@@ -139,7 +140,8 @@ impl Discovery {
         match document {
             Document::Server { asked } => {
                 let metadata = serde_json::from_slice::<ServerMetadata>(&answer.body).ok();
-                if let Some(metadata) = metadata.filter(|_| readable) {
+                let usable = metadata.filter(|found| readable && is_plain_issuer(&found.issuer));
+                if let Some(metadata) = usable {
                     return Some(Ok(Found { metadata, asked }));
                 }
                 self.queue.is_empty().then(|| self.nothing_found(asked))
