@@ -302,13 +302,12 @@ fn who_ends_the_tray_while_a_renewal_is_on_its_way_gets_its_tokens_home_first() 
             (newest != minted.refresh_token).then_some(())
         });
         assert_eq!(stage.pair(NAME).1, minted.refresh_token, "the answer is still on its way");
-        match item {
-            Some(item) => item.choose(&["Quit"]),
-            None => {
-                let id = tray.0.id().to_string();
-                let killed = Command::new("kill").args(["-TERM", &id]).status();
-                assert!(killed.is_ok_and(|status| status.success()));
-            }
+        if let Some(item) = item {
+            item.choose(&["Quit"]);
+        } else {
+            let id = tray.0.id().to_string();
+            let killed = Command::new("kill").args(["-TERM", &id]).status();
+            assert!(killed.is_ok_and(|status| status.success()));
         }
         assert!(tray.until_ended(), "it ends by itself");
         assert!(stage.holds_live_pair(NAME), "by the menu: {by_menu}");
