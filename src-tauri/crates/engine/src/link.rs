@@ -7,7 +7,7 @@
 //! Read next: [`socket`](crate::socket) for the requests and answers, which are the same from within,
 //! and [`driver`](crate::driver) for the loop.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::VecDeque, path::Path, sync::Arc, time::Duration};
 
 use lamplighter_core::{
     keeper::{Action, Event, Keeper, Mode},
@@ -103,7 +103,9 @@ impl Link {
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => runtime.block_on(Way { asked, wishes, tell }.go()),
+                Ok(runtime) => {
+                    runtime.block_on(Way { asked, later: VecDeque::new(), wishes, tell }.go())
+                }
                 Err(fault) => tracing::error!(%fault, "nothing can run here"),
             }
         })?;
@@ -160,8 +162,18 @@ enum Over {
 
 struct Way {
     asked: UnboundedReceiver<Ask>,
+    /// What was asked for while one stance gave way to the next.
+    later: VecDeque<Ask>,
     wishes: watch::Receiver<Wish>,
     tell: Tell,
+}
+
+/// What was put off, then what is asked for now.
+async fn next(later: &mut VecDeque<Ask>, asked: &mut UnboundedReceiver<Ask>) -> Option<Ask> {
+    match later.pop_front() {
+        Some(ask) => Some(ask),
+        None => asked.recv().await,
+    }
 }
 
 impl Way {
@@ -229,7 +241,7 @@ impl Way {
                     Some(reply) => self.told(reply),
                     None => return Over::Changed,
                 },
-                Some(ask) = self.asked.recv() => {
+                Some(ask) = next(&mut self.later, &mut self.asked) => {
                     if voice.ask(&ask.into()).is_err() {
                         return Over::Changed;
                     }
@@ -268,7 +280,7 @@ impl Way {
             }
             tokio::select! {
                 Some(_) = watch.changed.recv() => {}
-                Some(ask) = self.asked.recv() => {
+                Some(ask) = next(&mut self.later, &mut self.asked) => {
                     self.once(place, ask).await;
                     (self.tell)(Told::Stance(Stance::Looking));
                 }
@@ -301,6 +313,7 @@ impl Way {
     async fn work(&mut self, driver: &mut Driver, mut inside: Inside, once: bool) {
         inside.ask(Request::Events);
         inside.ask(Request::Watch);
+        let mut put_off = VecDeque::new();
         let settled = Arc::new(tokio::sync::Notify::new());
         let (stop, mut wishes) = (Arc::clone(&settled), self.wishes.clone());
         let mut kept = std::pin::pin!(driver.keep(async move {
@@ -319,9 +332,17 @@ impl Way {
                         settled.notify_one();
                     }
                 }
-                Some(ask) = self.asked.recv() => inside.ask(ask.into()),
+                Some(ask) = next(&mut self.later, &mut self.asked) => {
+                    // A driver that is about to end hears nothing more: the next one does it.
+                    if self.wishes.has_changed().unwrap_or(true) {
+                        put_off.push_back(ask);
+                    } else {
+                        inside.ask(ask.into());
+                    }
+                }
             }
         }
+        self.later.append(&mut put_off);
         while let Ok(reply) = inside.hear.try_recv() {
             self.told(reply);
         }
