@@ -71,19 +71,23 @@ impl WebDriver {
     }
 
     /// Presses keys where the focus is; `WebDriver`'s own characters stand for those without a letter.
-    /// The last may be one that closes the window.
     pub fn press(&self, keys: &str) {
+        self.keys(keys).unwrap_or_else(|why| panic!("{keys:?}: {why}"));
+    }
+
+    /// Presses keys of which the last takes the page away: it may be gone before that comes up again.
+    pub fn press_away(&self, keys: &str) {
+        drop(self.keys(keys));
+    }
+
+    fn keys(&self, keys: &str) -> Result<Value, String> {
         let mut actions = Vec::new();
         for key in keys.chars() {
             actions.push(json!({"type": "keyDown", "value": key}));
             actions.push(json!({"type": "keyUp", "value": key}));
         }
         let keyboard = json!({"type": "key", "id": "keyboard", "actions": actions});
-        let pressed = self.send("POST", "/actions", Some(&json!({"actions": [keyboard]})));
-        if let Err(why) = pressed {
-            // Gone before the key came up again.
-            assert!(why.starts_with("no such window"), "{keys:?}: {why}");
-        }
+        self.send("POST", "/actions", Some(&json!({"actions": [keyboard]})))
     }
 
     /// Holds keys down together, and lets them go.

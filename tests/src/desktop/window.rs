@@ -209,6 +209,12 @@ impl Window<'_> {
         self.page.press(ENTER);
     }
 
+    /// Goes there by the tab key, and presses Enter, with which the program ends.
+    pub fn press_last(&self, name: &str) {
+        self.tab_to(name);
+        self.page.press_away(ENTER);
+    }
+
     /// Presses Enter where the focus is.
     pub fn enter(&self) {
         self.page.press(ENTER);
@@ -221,7 +227,7 @@ impl Window<'_> {
 
     /// Presses Escape, with which the window goes.
     pub fn close(&self) {
-        self.escape();
+        self.page.press_away(ESCAPE);
         self.desktop.until_window(false);
     }
 

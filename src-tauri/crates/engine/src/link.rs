@@ -104,7 +104,7 @@ impl Link {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
                 Ok(runtime) => {
-                    runtime.block_on(Way { asked, later: VecDeque::new(), wishes, tell }.go())
+                    runtime.block_on(Way { asked, later: VecDeque::new(), wishes, tell }.go());
                 }
                 Err(fault) => tracing::error!(%fault, "nothing can run here"),
             }
