@@ -11,6 +11,9 @@ pub struct Cost {
     pub processes: Vec<String>,
     /// Proportional memory, in bytes: what is shared counts by halves, thirds and so on.
     pub memory: u64,
+    /// Memory that is nobody else's and no file's, in bytes: other programs that come and go don't
+    /// change it.
+    pub own: u64,
     /// How often each thread waited and was woken since its start, by its number.
     pub wakes: BTreeMap<u32, u64>,
 }
@@ -25,6 +28,8 @@ impl Cost {
             let Ok(name) = fs::read_to_string(format!("{place}/comm")) else { continue };
             cost.processes.push(name.trim().to_owned());
             cost.memory += number(Path::new(&place).join("smaps_rollup").as_path(), "Pss:") * 1024;
+            cost.own +=
+                number(Path::new(&place).join("smaps_rollup").as_path(), "Anonymous:") * 1024;
             for task in fs::read_dir(format!("{place}/task")).into_iter().flatten().flatten() {
                 let woken = number(&task.path().join("status"), "voluntary_ctxt_switches:");
                 let task = task.file_name().to_str().and_then(|name| name.parse().ok());
