@@ -150,6 +150,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("desktop", "what the desktop's own tests see and do", DESKTOP, What::Isolated("desktop", &[], 2)),
     part("page", "the tray's page: types, every state, keyboard, contrast", PAGE, What::Page),
     part("tray", "the tray on a real desktop, without a network", TRAY, What::Tray("tray", OIDC, 1)),
+    part("window", "the tray's real window, by keys alone, without a network", TRAY, What::Tray("window", peers::WINDOW, 1)),
     part("conformance", "the official MCP suite, without a network", PEERS, What::Conformance),
 ];
 
@@ -242,7 +243,7 @@ impl Part {
                 cargo::succeeds(&mut command)
             }
             What::Isolated(file, peers, at_once) => {
-                return isolated(file, self.tools, peers, at_once, shared, None);
+                return isolated(file, self.tools, peers, at_once, shared, None, &[]);
             }
             What::Page => page(self.tools, shared),
             What::Tray(file, peers, at_once) => {
@@ -250,7 +251,7 @@ impl Part {
                 let tray = ["build", "--workspace", "--bin", "lamplighter-tray"];
                 let built = cargo::build(&[&tray[..], &AS_FOR_TESTS].concat())?;
                 let tray = cargo::pick(&built, "lamplighter-tray")?;
-                return isolated(file, self.tools, peers, at_once, shared, Some(&tray));
+                return isolated(file, self.tools, peers, at_once, shared, Some(&tray), &[]);
             }
             What::Conformance => return conformance(shared),
         };
@@ -271,6 +272,24 @@ impl Part {
     }
 }
 
+/// The tray's figures, measured on the desktop that its tests have.
+pub(crate) fn bench_tray() -> Result<()> {
+    system::ensure(TRAY, true)?;
+    let args = ["build", "--profile", "tray", "-p", "lamplighter-tray", "--features"];
+    let built = cargo::build(&[&args[..], &["lamplighter-tray/custom-protocol"]].concat())?;
+    let tray = cargo::pick(&built, "lamplighter-tray")?;
+    let shared = Shared::new(true, false);
+    let only = &["--ignored", "--exact", "bench_tray"];
+    match isolated("window", TRAY, &[], 1, &shared, Some(&tray), only)? {
+        Outcome::Passed => Ok(()),
+        Outcome::Skipped(why) => {
+            println!("skipped: {why}");
+            Ok(())
+        }
+        Outcome::Failed => anyhow::bail!("the tray could not be measured"),
+    }
+}
+
 /// Runs a test binary where there is only loopback; peers are installed before, with the network.
 fn isolated(
     file: &str,
@@ -279,6 +298,7 @@ fn isolated(
     at_once: u8,
     shared: &Shared,
     tray: Option<&Path>,
+    only: &[&str],
 ) -> Result<Outcome> {
     system::ensure(tools, shared.install)?;
     let namespace = match Namespace::find() {
@@ -289,7 +309,7 @@ fn isolated(
     let built = cargo::build(&["test", "--workspace", "--test", file, "--no-run"])?;
     let mut command = namespace.command(&cargo::pick(&built, file)?);
     // Most of their time they wait, so more of them than there are cores may run at once.
-    command.args([&format!("--test-threads={at_once}"), "--nocapture"]);
+    command.args([&format!("--test-threads={at_once}"), "--nocapture"]).args(only);
     shared.tell(&mut command)?;
     if let Some(tray) = tray {
         command.env("LAMPLIGHTER_TRAY_BIN", tray);

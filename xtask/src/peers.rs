@@ -111,6 +111,16 @@ const CONFORMANCE_SUITE: Peer = Peer {
 
 pub(crate) const CONFORMANCE: &[Peer] = &[NODE, CONFORMANCE_SUITE];
 
+const AXE: Peer = Peer {
+    name: "axe-core 4.14.1",
+    folder: "axe-core-4.14.1",
+    from: From::Npm(&["axe-core@4.14.1"]),
+    proof: "node_modules/axe-core/axe.min.js",
+};
+
+/// What looks for what some people can't see, hear or reach.
+pub(crate) const WINDOW: &[Peer] = &[AXE];
+
 /// Where all peers lie.
 pub(crate) fn folder() -> PathBuf {
     cargo::target().join("peers")

@@ -8,6 +8,7 @@
 //! and [`driver`](crate::driver) for the loop.
 
 use std::{
+    collections::VecDeque,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -109,7 +110,9 @@ impl Link {
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => runtime.block_on(Way { asked, wishes, tell }.go()),
+                Ok(runtime) => {
+                    runtime.block_on(Way { asked, later: VecDeque::new(), wishes, tell }.go());
+                }
                 Err(fault) => tracing::error!(%fault, "nothing can run here"),
             }
         })?;
@@ -166,8 +169,18 @@ enum Over {
 
 struct Way {
     asked: UnboundedReceiver<Ask>,
+    /// What was asked for while one stance gave way to the next.
+    later: VecDeque<Ask>,
     wishes: watch::Receiver<Wish>,
     tell: Tell,
+}
+
+/// What was put off, then what is asked for now.
+async fn next(later: &mut VecDeque<Ask>, asked: &mut UnboundedReceiver<Ask>) -> Option<Ask> {
+    match later.pop_front() {
+        Some(ask) => Some(ask),
+        None => asked.recv().await,
+    }
 }
 
 impl Way {
@@ -235,7 +248,7 @@ impl Way {
                     Some(reply) => self.told(reply),
                     None => return Over::Changed,
                 },
-                Some(ask) = self.asked.recv() => {
+                Some(ask) = next(&mut self.later, &mut self.asked) => {
                     if voice.ask(&ask.into()).is_err() {
                         return Over::Changed;
                     }
@@ -274,7 +287,7 @@ impl Way {
             }
             tokio::select! {
                 Some(_) = watch.changed.recv() => {}
-                Some(ask) = self.asked.recv() => match ask {
+                Some(ask) = next(&mut self.later, &mut self.asked) => match ask {
                     Ask::Do(action) => {
                         self.once(place, action).await;
                         (self.tell)(Told::Stance(Stance::Looking));
@@ -314,6 +327,7 @@ impl Way {
     async fn work(&mut self, driver: &mut Driver, mut inside: Inside, once: bool) {
         inside.ask(Request::Events);
         inside.ask(Request::Watch);
+        let mut put_off = VecDeque::new();
         let settled = Arc::new(tokio::sync::Notify::new());
         let (stop, mut wishes) = (Arc::clone(&settled), self.wishes.clone());
         let mut kept = std::pin::pin!(driver.keep(async move {
@@ -333,9 +347,17 @@ impl Way {
                         settled.notify_one();
                     }
                 }
-                Some(ask) = self.asked.recv() => inside.ask(ask.into()),
+                Some(ask) = next(&mut self.later, &mut self.asked) => {
+                    // A driver that is about to end hears nothing more: the next one does it.
+                    if self.wishes.has_changed().unwrap_or(true) {
+                        put_off.push_back(ask);
+                    } else {
+                        inside.ask(ask.into());
+                    }
+                }
             }
         }
+        self.later.append(&mut put_off);
         while let Ok(reply) = inside.hear.try_recv() {
             self.told(reply);
         }

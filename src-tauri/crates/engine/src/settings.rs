@@ -180,8 +180,8 @@ fn proxy(text: Option<String>) -> ProxyChoice {
     }
 }
 
-/// `~/` stands for the home folder.
-fn absolute(folder: &str, env: &Env) -> Option<PathBuf> {
+/// A path as a person writes it: `~/` stands for the home folder. `None` where it begins elsewhere.
+pub(crate) fn absolute(folder: &str, env: &Env) -> Option<PathBuf> {
     let path = match folder.strip_prefix("~/") {
         Some(below) => env.home()?.join(below),
         None => PathBuf::from(folder),

@@ -168,6 +168,31 @@ fn after_a_yes_it_keeps_and_the_answer_is_written_down() {
 }
 
 #[test]
+fn what_is_set_while_it_keeps_counts_and_it_goes_on_keeping() {
+    let rig = Rig::start();
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    let keep = lamplighter_core::desk::Answer::Keep;
+    rig.bell.ring(Tick::Act(Act::Consent { answer: keep }, None));
+    let keeps = |seen: &Seen| {
+        let rows = seen.views.last().map(|view| view.rows.as_slice()).unwrap_or_default();
+        rows.iter().find(|row| row.next_renewal_at.is_some()).map(|row| row.id.clone())
+    };
+    rig.shell.until("it keeps", |seen| keeps(seen).is_some());
+    let grant = rig.shell.with(|seen| keeps(seen).unwrap());
+    rig.bell.ring(Tick::Act(Act::Probe { on: false }, None));
+    rig.bell.ring(Tick::Act(Act::Notices { on: false }, None));
+    rig.bell.ring(Tick::Act(Act::Pause { grant: grant.clone() }, None));
+    rig.shell.until("it still does what is clicked", |seen| {
+        let view = seen.views.last().unwrap();
+        !view.around.settings.probe
+            && !view.around.settings.notices
+            && view.rows.iter().any(|row| {
+                row.id == grant && row.health == lamplighter_core::health::Health::Paused
+            })
+    });
+}
+
+#[test]
 fn a_menu_that_did_not_change_is_not_set_again() {
     let rig = Rig::start();
     rig.shell.until("the server is seen", |seen| seen.menus.len() >= 2);
