@@ -50,6 +50,10 @@ pub enum Request {
     Watch,
     /// A callback's query, for whichever sign-in waits for it.
     Callback(String),
+    /// This connection is a desktop's: it can show a page when somebody asks for one.
+    ShowsPages,
+    /// Bring the page up on whatever desktop is connected.
+    OpenPage,
 }
 
 /// What the keeper sends.
@@ -71,6 +75,10 @@ pub enum Reply {
     },
     /// All that was asked for on this connection is settled.
     Settled,
+    /// Somebody asks for the page: only on connections that show pages.
+    OpenPage,
+    /// Whether a desktop was asked to bring its page up.
+    PageAsked(bool),
 }
 
 /// A sign-in page, for who asked for it.
@@ -112,12 +120,15 @@ impl std::fmt::Debug for Invited {
 }
 
 /// One connection as the loop sees it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub(crate) struct Guest {
     pub answer: UnboundedSender<Reply>,
     /// Whether every event is wanted, or only those up to a settlement.
     pub listens: bool,
     /// Whether the whole truth is wanted whenever it changes.
     pub watches: bool,
+    /// Whether it is a desktop that can show a page.
+    pub shows_pages: bool,
     /// What was asked for on it and is not settled.
     pub open: BTreeSet<GrantId>,
     /// Something was asked for, so a settlement is owed.
@@ -127,7 +138,14 @@ pub(crate) struct Guest {
 impl Guest {
     /// One that has just come.
     pub(crate) const fn new(answer: UnboundedSender<Reply>) -> Self {
-        Self { answer, listens: false, watches: false, open: BTreeSet::new(), owed: false }
+        Self {
+            answer,
+            listens: false,
+            watches: false,
+            shows_pages: false,
+            open: BTreeSet::new(),
+            owed: false,
+        }
     }
 }
 
