@@ -56,7 +56,7 @@ pub(crate) fn run(place: Place, args: &args::Uninstall) -> anyhow::Result<u8> {
 }
 
 fn look(place: &Place) -> anyhow::Result<Belongings> {
-    let files = leave::belongings(&place.paths);
+    let files = leave::belongings(&place.paths, &place.env);
     // Where there are no services, none is ours.
     let service = Service::find(&place.env).ok();
     let service = service.map(|service| service.installed().map(|found| (service, found)));
@@ -110,7 +110,7 @@ fn leave(place: Place, belongings: Belongings, json: bool) -> anyhow::Result<u8>
         service.remove().context("removing the service; nothing else was removed")?;
         removed.push(service.file().to_owned());
     }
-    let rest = leave::remove(&paths, lock);
+    let rest = leave::remove(&paths, &env, lock);
     removed.extend(rest.removed);
     let removal = Removal { removed, kept: rest.kept };
     let forgotten = keyring::forget_journal_key(&settings, &env);
@@ -152,6 +152,7 @@ const fn exit_of(fault: &StayFault) -> u8 {
         StayFault::Open(_)
         | StayFault::Lock(_)
         | StayFault::Closed { .. }
+        | StayFault::Service(_)
         | StayFault::Runtime(_)
         | StayFault::Stopped => EXIT_OTHER,
     }

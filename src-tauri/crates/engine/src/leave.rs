@@ -3,8 +3,10 @@
 //! It must not remove anything while new tokens lie in the journal alone, nor a file that is not
 //! ours, and it leaves every client's store as it is.
 //!
-//! Read next: [`journal`](crate::journal) for what is brought home, [`service`](crate::service) for
-//! the one thing of ours that lies elsewhere.
+//! Read next: [`journal`](crate::journal) for what is brought home, [`service`](crate::service) and
+//! [`traces`] for what of ours lies elsewhere.
+
+mod traces;
 
 use std::{
     fs, io,
@@ -21,8 +23,9 @@ use crate::{
     keyring,
     lock::{EngineLock, LockFault},
     open::{OpenFault, Place},
-    paths::Paths,
+    paths::{Env, Paths},
     seal::Key,
+    service::{Installed, Service},
 };
 
 /// How this process is named to others meanwhile.
@@ -65,6 +68,9 @@ pub enum StayFault {
         /// How many.
         count: usize,
     },
+    /// The service is in the way.
+    #[error("the service: {0}")]
+    Service(String),
     /// Nothing can run here.
     #[error("{0}")]
     Runtime(String),
@@ -146,9 +152,18 @@ async fn settle<F: Future<Output = ()> + Send>(
     if stopped.load(Ordering::Relaxed) { Err(StayFault::Stopped) } else { Ok(()) }
 }
 
-/// All of it at once, for a shell that has asked already: brings home, then removes. Takes up to two
-/// minutes where new tokens were saved just now.
+/// All of it at once, for a shell that has asked already: ends the service, brings home, then removes.
+/// Takes up to two minutes where new tokens were saved just now. Where it fails, all is as it was.
 pub fn now(place: Place) -> Result<Removal, StayFault> {
+    let in_the_way = |fault: crate::service::ServiceFault| StayFault::Service(fault.to_string());
+    // Where there are no services, none is ours.
+    let service = Service::find(&place.env).ok();
+    let service = service.filter(|s| matches!(s.installed(), Ok(Installed::Ours { .. })));
+    let status = service.as_ref().and_then(|service| service.status().ok());
+    let serving = service.as_ref().filter(|_| status.is_some_and(|s| s.running == Some(true)));
+    if let Some(service) = serving {
+        service.stop().map_err(in_the_way)?;
+    }
     let (paths, settings, env) = (place.paths.clone(), place.settings.clone(), place.env.clone());
     let at_work = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -156,8 +171,20 @@ pub fn now(place: Place) -> Result<Removal, StayFault> {
         let listener: Listener = Box::new(|_, _| {});
         runtime.block_on(bring_home(place, std::future::pending::<()>, listener, |_| {}))
     });
-    let ended = at_work.join().map_err(|_| StayFault::Runtime("it failed midway".into()))?;
-    let removal = remove(&paths, ended?);
+    let ended = at_work.join().map_err(|_| StayFault::Runtime("it failed midway".into()));
+    let lock = match ended.flatten() {
+        Ok(lock) => lock,
+        Err(fault) => {
+            if let Some(service) = serving {
+                service.resume().map_err(in_the_way)?;
+            }
+            return Err(fault);
+        }
+    };
+    if let Some(service) = &service {
+        service.remove().map_err(in_the_way)?;
+    }
+    let removal = remove(&paths, &env, lock);
     // Without a keyring there is no key.
     let _: keyring::Forgotten = keyring::forget_journal_key(&settings, &env);
     Ok(removal)
@@ -187,19 +214,23 @@ pub struct Removal {
 }
 
 /// Every file of ours that is there, the ones that may hold a secret first.
-pub fn belongings(paths: &Paths) -> Vec<PathBuf> {
+pub fn belongings(paths: &Paths, env: &Env) -> Vec<PathBuf> {
     let mut found = inside(&paths.state, is_of_state);
     found.extend(inside(&paths.runtime, |name| name == "keeper.sock"));
     found.extend(Some(paths.settings.clone()).filter(|file| is_there(file)));
+    found.extend(traces::files(env));
     found
 }
 
 /// Removes the files of ours and then the folders that held them, where nothing else is in them.
-pub fn remove(paths: &Paths, lock: Option<EngineLock>) -> Removal {
+pub fn remove(paths: &Paths, env: &Env, lock: Option<EngineLock>) -> Removal {
     let mut removal = Removal::default();
     let lock_file = paths.lock_file();
-    for file in belongings(paths).into_iter().filter(|file| *file != lock_file) {
+    for file in belongings(paths, env).into_iter().filter(|file| *file != lock_file) {
         removal.note(&file, fs::remove_file(&file));
+    }
+    for (list, error) in traces::forget_scheme(env) {
+        removal.kept.push(Kept { place: list, why: error.to_string() });
     }
     // While it is held, so that nobody takes it in between; but for Windows, where a file that is open
     // can't be removed.
@@ -265,7 +296,12 @@ fn is_of_state(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::paths::{Env, HOME_OVERRIDE};
+    use crate::paths::HOME_OVERRIDE;
+
+    /// No desktop is here.
+    fn nowhere() -> Env {
+        Env::fixed::<&str, &str>([])
+    }
 
     fn names(places: &[PathBuf]) -> Vec<String> {
         let name = |place: &PathBuf| place.file_name().unwrap().to_string_lossy().into_owned();
@@ -298,8 +334,8 @@ mod tests {
         }
         fs::write(place.join("notes.txt"), "mine").unwrap();
         fs::create_dir(place.join("journal.broken-folder")).unwrap();
-        assert_eq!(belongings(&paths), ours.map(|name| place.join(name)));
-        let removal = remove(&paths, None);
+        assert_eq!(belongings(&paths, &nowhere()), ours.map(|name| place.join(name)));
+        let removal = remove(&paths, &nowhere(), None);
         assert_eq!(removal.removed.len(), ours.len() + 1, "{:?}", removal.removed);
         assert_eq!(names(&removal.removed).last().map(String::as_str), Some("run"));
         let [kept] = removal.kept.as_slice() else { panic!("{:?}", removal.kept) };
@@ -315,8 +351,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let place = home.path().join("lamp");
         let paths = Paths::find(&Env::fixed([(HOME_OVERRIDE, &place)])).unwrap();
-        assert_eq!(belongings(&paths), Vec::<PathBuf>::new());
-        assert_eq!(remove(&paths, None), Removal::default());
+        assert_eq!(belongings(&paths, &nowhere()), Vec::<PathBuf>::new());
+        assert_eq!(remove(&paths, &nowhere(), None), Removal::default());
         assert!(!place.exists());
     }
 
@@ -329,7 +365,7 @@ mod tests {
         fs::write(&real, "notices = true").unwrap();
         #[cfg(unix)]
         std::os::unix::fs::symlink(&real, &paths.settings).unwrap();
-        let removal = remove(&paths, None);
+        let removal = remove(&paths, &nowhere(), None);
         assert_eq!(removal.kept, []);
         assert!(real.exists() && !place.exists());
     }
