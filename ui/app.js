@@ -120,18 +120,9 @@ function tick() {
   }
 }
 
-/** The shell opens the page on its settings by the address's fragment. */
-function turn() {
-  if (location.hash === "#settings") {
-    page.go("settings");
-  }
-}
-
 page.addEventListener("act", (event) => void act(/** @type {CustomEvent<Act>} */ (event)));
 page.addEventListener("words", (event) => void words(/** @type {CustomEvent<string>} */ (event)));
 document.addEventListener("visibilitychange", tick);
-addEventListener("hashchange", turn);
-turn();
 tick();
 try {
   await api().subscribe(see);

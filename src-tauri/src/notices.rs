@@ -29,7 +29,7 @@ pub(crate) fn listen<R: Runtime>(app: &AppHandle<R>, bell: &Bell) {
         let Some((button, elsewhere)) = acts else { return };
         bell.ring(Tick::NoticeLeft(number, Left::Clicked));
         let act = if action.action_id() == BUTTON { button } else { elsewhere };
-        bell.ring(Tick::Act(act, None));
+        bell.ring(Tick::Pressed(act));
     });
     if let Err(fault) = listening {
         tracing::warn!(%fault, "clicks on notices are not heard");

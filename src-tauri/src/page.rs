@@ -47,12 +47,15 @@ impl Place {
         *lock(&self.channel) = Some(channel);
     }
 
-    /// Sends a view to the page that listens.
-    pub(crate) fn send(&self, view: &View) {
-        if let Some(channel) = lock(&self.channel).as_ref() {
-            // A page that is just closing hears nothing.
-            let _ = channel.send(view.clone());
-        }
+    /// Sends a view to the page that listens; whether one does.
+    pub(crate) fn send(&self, view: &View) -> bool {
+        // A page that is just closing hears nothing.
+        lock(&self.channel).as_ref().is_some_and(|channel| channel.send(view.clone()).is_ok())
+    }
+
+    /// It is about to be open.
+    pub(crate) fn opens(&self) {
+        self.open.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -92,7 +95,7 @@ pub(crate) fn open<R: Runtime>(app: &AppHandle<R>) {
         return;
     }
     let place = app.state::<Place>();
-    place.open.store(true, Ordering::Relaxed);
+    place.opens();
     if let Err(fault) = make(app) {
         tracing::error!(%fault, "the window can't be made");
         place.closed();

@@ -34,8 +34,8 @@ impl<R: Runtime> Window<R> {
 }
 
 impl<R: Runtime> Shell for Window<R> {
-    fn show_view(&mut self, view: &View) {
-        self.app.state::<page::Place>().send(view);
+    fn show_view(&mut self, view: &View) -> bool {
+        self.app.state::<page::Place>().send(view)
     }
 
     fn set_menu(&mut self, menu: &[Item]) {
@@ -57,6 +57,7 @@ impl<R: Runtime> Shell for Window<R> {
     }
 
     fn open_page(&mut self) {
+        self.app.state::<page::Place>().opens();
         self.main(page::open);
     }
 

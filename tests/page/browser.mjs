@@ -79,7 +79,7 @@ export class Window {
   }
 
   /** Opens a state in a theme. @param {string} state @param {keyof typeof THEMES} [theme] */
-  async open(state, theme = "light", { size = SIZE, scale = 1, hash = "", reduced = false } = {}) {
+  async open(state, theme = "light", { size = SIZE, scale = 1, reduced = false } = {}) {
     const features = Object.entries(THEMES[theme]).map(([name, value]) => ({ name, value }));
     if (reduced) {
       features.push({ name: "prefers-reduced-motion", value: "reduce" });
@@ -89,7 +89,7 @@ export class Window {
     this.complaints.length = 0;
     // A number of its own, since another fragment alone would not load the page again.
     this.opened = (this.opened ?? 0) + 1;
-    await this.page.goto(`${this.origin}/dev/index.html?state=${state}&opened=${this.opened}${hash}`, { waitUntil: "load" });
+    await this.page.goto(`${this.origin}/dev/index.html?state=${state}&opened=${this.opened}`, { waitUntil: "load" });
     await this.page.waitForFunction(() => document.querySelector("lamp-page main") && (window.dev.view === null || document.documentElement.dataset.state === "shown"));
   }
 

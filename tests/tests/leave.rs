@@ -321,3 +321,29 @@ fn shells_and_readers_get_what_they_need() {
         assert!(ran.out.contains("Examples:"), "{command:?}: {}", ran.out);
     }
 }
+
+#[test]
+fn open_starts_the_tray_beside_the_command_and_says_so_where_there_is_none() {
+    let home = Home::new();
+    let desk = Desk::new(&home);
+    let open = |display: &str| {
+        let mut command = desk.command(&["open"]);
+        // Only what lies beside the command counts.
+        command.env("PATH", &desk.bin).env("DISPLAY", display);
+        lamplighter_tests::home::run(command)
+    };
+    let none = open(":77");
+    assert_eq!(none.code, Some(1), "{}{}", none.out, none.err);
+    assert!(none.err.contains("no lamplighter-tray beside this command"), "{}", none.err);
+    desk.program("lamplighter-tray", "echo started \"$#\" > \"$0.log\"");
+    open(":77").succeeded();
+    let log = fs::read_to_string(desk.bin.join("lamplighter-tray.log")).expect("it ran");
+    assert_eq!(log, "started 0\n");
+    let blind = open("");
+    assert_eq!(blind.code, Some(1), "{}{}", blind.out, blind.err);
+    assert!(blind.err.contains("no display"), "{}", blind.err);
+    desk.program("lamplighter-tray", "exit 3");
+    let failed = open(":77");
+    assert_eq!(failed.code, Some(1), "{}{}", failed.out, failed.err);
+    assert!(failed.err.contains("ended at once"), "{}", failed.err);
+}

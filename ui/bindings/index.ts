@@ -290,9 +290,13 @@ offered: Array<string>,
  */
 looked: Array<string>, 
 /**
- * A row to open and bring forward.
+ * A row to open and bring forward, once: the next view asks for nothing, or anew.
  */
 focus: GrantId | null, 
+/**
+ * Whether to turn to the settings, likewise once.
+ */
+turn_to_settings: boolean, 
 /**
  * What can be set on the page.
  */
@@ -371,9 +375,13 @@ offered: Array<string>,
  */
 looked: Array<string>, 
 /**
- * A row to open and bring forward.
+ * A row to open and bring forward, once: the next view asks for nothing, or anew.
  */
 focus: GrantId | null, 
+/**
+ * Whether to turn to the settings, likewise once.
+ */
+turn_to_settings: boolean, 
 /**
  * What can be set on the page.
  */

@@ -27,8 +27,8 @@ class LampPage extends HTMLElement {
   #shown = null;
   /** @type {Name} */
   #page = "servers";
-  /** The row that was brought forward last. @type {string | null} */
-  #forward = null;
+  /** The view that was followed last: each asks to turn somewhere once, however often it is shown. */
+  #followed = 0;
   #lamp = lamp();
   #sentence = h("h1", {});
   #next = h("p", { class: "next" });
@@ -84,9 +84,14 @@ class LampPage extends HTMLElement {
       this.#settings.show(shown);
     });
     attribute(document.documentElement, "data-state", "shown");
-    const forward = view.focus !== null && view.focus !== this.#forward && this.#bring(view.focus);
-    this.#forward = view.focus;
-    if (first && !forward) {
+    const fresh = view.seq !== this.#followed;
+    this.#followed = view.seq;
+    const forward = fresh && view.focus !== null && this.#bring(view.focus);
+    const turned = fresh && view.turn_to_settings;
+    if (turned) {
+      this.go("settings");
+    }
+    if (turned || (first && !forward)) {
       this.#begin();
     }
   }

@@ -100,7 +100,8 @@ export async function checks({ check, window }) {
   });
 
   await check("a switch that can't be set says why and can't be pressed", async () => {
-    await window.open("watching", "light", { hash: "#settings" });
+    await window.open("watching");
+    await window.push((view) => (view.turn_to_settings = true));
     const login = '::-p-aria([name="Start at login"][role="switch"])';
     assert.equal(await page.$eval(login, (input) => input.disabled), true);
     const about = await page.$eval(login, (input) => document.getElementById(input.getAttribute("aria-describedby")).textContent);

@@ -120,12 +120,28 @@ export async function checks({ check, window }) {
     assert.ok(took < 200, `${took} ms`);
   });
 
-  await check("the address can ask for the settings, before and after the page is there", async () => {
-    await window.open("all-well", "light", { hash: "#settings" });
-    assert.equal(await page.$eval(".settings", (part) => part.hidden), false);
+  await check("a view can ask for the settings, and the same view does not ask twice", async () => {
     await window.open("all-well");
-    await page.evaluate(() => (location.hash = "#settings"));
+    await window.push((view) => (view.turn_to_settings = true));
     await page.waitForSelector(".settings:not([hidden])");
+    await page.click(".way[data-page=servers]");
+    // The clock ticks: the page shows the same view again.
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    assert.equal(await page.$eval(".settings", (part) => part.hidden), true);
+    await window.push((view) => (view.turn_to_settings = true));
+    await page.waitForSelector(".settings:not([hidden])");
+  });
+
+  await check("a row that is asked for twice in a row is brought forward twice", async () => {
+    await window.open("all-well");
+    const asked = (view) => (view.focus = "claude-code/notion");
+    const row = 'server-row[data-grant="claude-code/notion"]';
+    await window.push(asked);
+    await page.waitForSelector(`${row}[data-open]`);
+    await page.click(`${row} .toggle`);
+    assert.equal(await page.$(`${row}[data-open]`), null);
+    await window.push(asked);
+    await page.waitForSelector(`${row}[data-open]`);
   });
 
   await check("nothing is half there before the first view", async () => {

@@ -12,6 +12,7 @@ Examples:
   lamplighter renew slack            renew one server now
   lamplighter reconnect slack        sign in again, in the browser
   lamplighter keep                   stay, and renew everything before it ends
+  lamplighter open                   show the tray's window
   lamplighter service install        the same in the background, from each log in on
   lamplighter doctor                 what is where, what is wrong, what to do
 
@@ -67,6 +68,15 @@ a sign-in is ended, and plans everything anew when the machine has slept. Ctrl-C
 cleanly: an answer that is on its way still comes home."
     )]
     Keep(Keep),
+    /// Show the tray's window; starts the tray where none runs.
+    #[command(after_help = "\
+Examples:
+  lamplighter open
+
+A tray that runs brings its window up, wherever this is called from. Otherwise `lamplighter-tray` is
+started: the one beside this command, else the one on the PATH. Exit code 1: there is none, or no
+display.")]
+    Open,
     /// Print every event of the keeper that runs, until it ends.
     #[command(after_help = "\
 Examples:

@@ -14,6 +14,7 @@ mod events;
 mod json;
 mod keep;
 mod log;
+mod open;
 mod question;
 mod reconnect;
 mod remote;
@@ -64,6 +65,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Status(args) => status::run(&place()?, &args),
         Command::Renew(args) => ask::run(place()?, Action::Renew, &args.names, args.json),
         Command::Keep(args) => keep::run(place()?, args.json),
+        Command::Open => open::run(&place()?),
         Command::Events(args) => keep::events(&place()?, args.json),
         Command::Check(args) => ask::run(place()?, Action::Check, &args.names, args.json),
         Command::Pause(args) => ask::run(place()?, Action::Pause, &args.names, args.json),

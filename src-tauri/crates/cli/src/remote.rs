@@ -49,7 +49,11 @@ impl Remote {
             match self.0.hear()? {
                 Reply::Event(event) => each(&event),
                 Reply::Settled => return Ok(()),
-                Reply::Snapshot(_) | Reply::Invited(_) | Reply::Page { .. } => {
+                Reply::Snapshot(_)
+                | Reply::Invited(_)
+                | Reply::Page { .. }
+                | Reply::OpenPage
+                | Reply::PageAsked(_) => {
                     bail!("the keeper answered another question")
                 }
             }
@@ -69,7 +73,7 @@ impl Remote {
                 Reply::Event(event) => each(&event),
                 Reply::Invited(page) => invited(&page),
                 Reply::Settled => return Ok(()),
-                Reply::Snapshot(_) | Reply::Page { .. } => {
+                Reply::Snapshot(_) | Reply::Page { .. } | Reply::OpenPage | Reply::PageAsked(_) => {
                     bail!("the keeper answered another question")
                 }
             }
@@ -91,6 +95,16 @@ impl Remote {
         }
     }
 
+    /// Asks for the page on whatever desktop is connected; whether there is one.
+    pub(crate) fn open_page(mut self) -> anyhow::Result<bool> {
+        self.0.ask(&Request::OpenPage)?;
+        loop {
+            if let Reply::PageAsked(asked) = self.0.hear()? {
+                return Ok(asked);
+            }
+        }
+    }
+
     /// Every event from now on, until the keeper ends.
     pub(crate) fn events(mut self, mut each: impl FnMut(&Event)) -> anyhow::Result<()> {
         self.0.ask(&Request::Events)?;
@@ -98,7 +112,12 @@ impl Remote {
             match self.0.hear() {
                 Ok(Reply::Event(event)) => each(&event),
                 Ok(
-                    Reply::Settled | Reply::Snapshot(_) | Reply::Invited(_) | Reply::Page { .. },
+                    Reply::Settled
+                    | Reply::Snapshot(_)
+                    | Reply::Invited(_)
+                    | Reply::Page { .. }
+                    | Reply::OpenPage
+                    | Reply::PageAsked(_),
                 ) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -114,7 +133,13 @@ impl Remote {
             match self.0.hear() {
                 Ok(Reply::Event(_)) => self.0.ask(&Request::Snapshot)?,
                 Ok(Reply::Snapshot(snapshot)) => each(&snapshot),
-                Ok(Reply::Settled | Reply::Invited(_) | Reply::Page { .. }) => {}
+                Ok(
+                    Reply::Settled
+                    | Reply::Invited(_)
+                    | Reply::Page { .. }
+                    | Reply::OpenPage
+                    | Reply::PageAsked(_),
+                ) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
                 Err(error) => return Err(error.into()),
             }

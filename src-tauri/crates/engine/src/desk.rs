@@ -52,15 +52,14 @@ pub use words::moment;
 
 /// How long what open sessions need is shown.
 const HINT_STAYS: Millis = Millis::hours(1);
-/// Pages are sent at most this often.
-const BREATH: Duration = Duration::from_millis(40);
 /// The longest it sleeps without looking at the clock.
 const LONGEST_SLEEP: Duration = Duration::from_secs(600);
 
 /// A desktop, as far as it is needed. Called in the actor's own thread.
 pub trait Shell: Send {
-    /// The page, where one is open.
-    fn show_view(&mut self, view: &View);
+    /// The page, where one is open; whether it took the view, which one that is just being made
+    /// does not.
+    fn show_view(&mut self, view: &View) -> bool;
     /// The tray's menu.
     fn set_menu(&mut self, menu: &[Item]);
     /// The tray's lamp, and the sentence beside it.
@@ -73,7 +72,7 @@ pub trait Shell: Send {
     fn open_page(&mut self);
     /// Closes it.
     fn close_page(&mut self);
-    /// Whether it is open now.
+    /// Whether it is open now, or about to be.
     fn is_page_open(&self) -> bool;
     /// The page's first frame is filled.
     fn page_is_ready(&mut self);
@@ -99,6 +98,8 @@ pub enum Tick {
     Told(Told),
     /// Somebody clicked; what to copy, or what is wrong in words, goes back.
     Act(Act, Option<oneshot::Sender<Result<Option<String>, String>>>),
+    /// Somebody pressed a notice.
+    Pressed(Act),
     /// A browser brought a callback's URL, or a link asked for a row. Hostile until it is understood.
     Link(Secret),
     /// A notice left the screen.
@@ -156,6 +157,7 @@ pub struct Desk<S> {
     notices: Notices,
     presence: Presence,
     focus: Option<GrantId>,
+    turn_to_settings: bool,
     fault: Option<String>,
     note: Option<String>,
     pinned: bool,
@@ -194,6 +196,7 @@ impl<S: Shell> Desk<S> {
             place,
             presence: Presence::Here,
             focus: None,
+            turn_to_settings: false,
             fault: None,
             note: None,
             pinned,
@@ -240,13 +243,16 @@ impl<S: Shell> Desk<S> {
         self.view_owed = true;
         match tick {
             Tick::Told(told) => self.told(told),
-            Tick::Act(act, answer) => {
-                let said = self.click(&act);
-                if let Some(answer) = answer {
-                    let _ = answer.send(said);
-                } else if let Err(words) = said {
-                    self.note = Some(words);
+            Tick::Act(act, Some(answer)) => {
+                let _ = answer.send(self.click(&act));
+            }
+            Tick::Act(act, None) => self.click_unseen(&act),
+            Tick::Pressed(act) => {
+                // Before the browser opens, the page says whose name the consent will show.
+                if let Act::Reconnect { grant } = &act {
+                    self.click_unseen(&Act::Show { grant: grant.clone() });
                 }
+                self.click_unseen(&act);
             }
             Tick::Link(url) => self.link_came(&url),
             Tick::NoticeLeft(number, how) => self.notices.left(number, how),
@@ -254,6 +260,13 @@ impl<S: Shell> Desk<S> {
             Tick::PageOpened => {}
             Tick::Settings => self.settings_changed(),
             Tick::End => {}
+        }
+    }
+
+    /// A click on something that can't show what comes of it.
+    fn click_unseen(&mut self, act: &Act) {
+        if let Err(words) = self.click(act) {
+            self.note = Some(words);
         }
     }
 
@@ -275,6 +288,7 @@ impl<S: Shell> Desk<S> {
                 self.note = (!good).then_some(title);
                 self.shell.open_page();
             }
+            Told::OpenPage => self.shell.open_page(),
             Told::Fault(words) => {
                 tracing::warn!(%words, "in the way");
                 self.fault = Some(words);
@@ -309,9 +323,11 @@ impl<S: Shell> Desk<S> {
                     *other_account,
                 );
                 self.hint(grant.clone(), words, now);
-                if begun_here {
+                if begun_here && self.shell.is_page_open() {
                     self.focus = Some(grant.clone());
                     self.shell.open_page();
+                } else if begun_here && !refused {
+                    self.tell_of_success(grant, *tools);
                 }
             }
             Event::SignInFailed { grant, why, .. } => {
@@ -343,6 +359,15 @@ impl<S: Shell> Desk<S> {
             | Event::SignOutFailed { .. }
             | Event::Notice(_)
             | Event::NoticeWithdrawn { .. } => {}
+        }
+    }
+
+    /// Nobody sees the page, and the person is in a browser: one notice says that it has worked.
+    fn tell_of_success(&mut self, grant: &GrantId, tools: Option<u32>) {
+        let title = words::signed_in_briefly(&self.title_of(grant), tools);
+        let body = words::for_open_sessions(grant);
+        if let Some(notice) = self.notices.good_news(title, body, grant) {
+            self.shell.notify(&notice);
         }
     }
 
@@ -394,12 +419,15 @@ impl<S: Shell> Desk<S> {
         self.tell_notices(now);
         let signing_in = self.snapshot.rows.iter().any(|row| row.sign_in.is_some());
         self.shell.hold_page(signing_in);
-        if self.shell.is_page_open() && std::mem::take(&mut self.view_owed) {
+        if self.view_owed && self.shell.is_page_open() {
             self.seq += 1;
             let view = View::of(self.seq, now, &self.snapshot, self.around());
-            // It was told once; the row stays open by itself.
-            self.focus = None;
-            self.shell.show_view(&view);
+            if self.shell.show_view(&view) {
+                self.view_owed = false;
+                // It was told once; where the page turned to it stays by itself.
+                self.focus = None;
+                self.turn_to_settings = false;
+            }
         }
     }
 
@@ -424,9 +452,6 @@ impl<S: Shell> Desk<S> {
     }
 
     fn until_next(&self) -> Duration {
-        if self.view_owed && self.shell.is_page_open() {
-            return BREATH;
-        }
         let next = self.notices.next().map(|at| Duration::from_millis(now().until(at).0 + 1));
         next.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
     }
@@ -477,6 +502,7 @@ impl<S: Shell> Desk<S> {
             offered: place.map(|p| p.offered.iter().map(path).collect()).unwrap_or_default(),
             looked: self.snapshot.stores.iter().map(|store| store.place.clone()).collect(),
             focus: self.focus.clone(),
+            turn_to_settings: self.turn_to_settings,
             settings: view::Settings {
                 file: place.map(|place| path(&place.paths.settings)).unwrap_or_default(),
                 start_at_login: self.shell.start_at_login(),

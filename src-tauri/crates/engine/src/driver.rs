@@ -480,6 +480,19 @@ impl Driver {
                     guest.listens = true;
                 }
             }
+            Said::Asks(Request::ShowsPages) => {
+                if let Some(guest) = self.guests.get_mut(&asked.guest) {
+                    guest.shows_pages = true;
+                }
+            }
+            Said::Asks(Request::OpenPage) => {
+                let mut desktops = self.guests.values().filter(|guest| guest.shows_pages);
+                // Two desktops of one user would show it twice: one is enough.
+                let told = desktops.any(|desktop| desktop.answer.send(Reply::OpenPage).is_ok());
+                if let Some(guest) = self.guests.get(&asked.guest) {
+                    let _ = guest.answer.send(Reply::PageAsked(told));
+                }
+            }
             Said::Asks(Request::Act(action)) => {
                 let about = action.grant().cloned();
                 if let Action::Reconnect(wish) = &action {

@@ -66,6 +66,8 @@ pub enum Told {
         /// Whether it worked.
         good: bool,
     },
+    /// Somebody asks for the page, at a terminal.
+    OpenPage,
     /// Something is in the way, in words.
     Fault(String),
 }
@@ -218,7 +220,7 @@ impl Way {
             }
         });
         (self.tell)(Told::Stance(Stance::Viewing));
-        for request in [Request::Events, Request::Watch] {
+        for request in [Request::Events, Request::Watch, Request::ShowsPages] {
             if voice.ask(&request).is_err() {
                 return Over::Changed;
             }
@@ -301,6 +303,7 @@ impl Way {
     async fn work(&mut self, driver: &mut Driver, mut inside: Inside, once: bool) {
         inside.ask(Request::Events);
         inside.ask(Request::Watch);
+        inside.ask(Request::ShowsPages);
         let settled = Arc::new(tokio::sync::Notify::new());
         let (stop, mut wishes) = (Arc::clone(&settled), self.wishes.clone());
         let mut kept = std::pin::pin!(driver.keep(async move {
@@ -333,7 +336,8 @@ impl Way {
             Reply::Snapshot(snapshot) => Told::Snapshot(snapshot),
             Reply::Invited(invited) => Told::Invited(invited),
             Reply::Page { title, good } => Told::Page { title, good },
-            Reply::Settled => return,
+            Reply::OpenPage => Told::OpenPage,
+            Reply::Settled | Reply::PageAsked(_) => return,
         });
     }
 }

@@ -45,6 +45,10 @@ pub enum Request {
     Watch,
     /// A callback's query, for whichever sign-in waits for it.
     Callback(String),
+    /// This connection is a desktop's: it can show a page when somebody asks for one.
+    ShowsPages,
+    /// Bring the page up on whatever desktop is connected.
+    OpenPage,
 }
 
 /// What the keeper sends.
@@ -66,6 +70,10 @@ pub enum Reply {
     },
     /// All that was asked for on this connection is settled.
     Settled,
+    /// Somebody asks for the page: only on connections that show pages.
+    OpenPage,
+    /// Whether a desktop was asked to bring its page up.
+    PageAsked(bool),
 }
 
 /// A sign-in page, for who asked for it.
@@ -113,6 +121,8 @@ pub(crate) struct Guest {
     pub listens: bool,
     /// Whether the whole truth is wanted whenever it changes.
     pub watches: bool,
+    /// Whether it is a desktop that can show a page.
+    pub shows_pages: bool,
     /// What was asked for on it and is not settled.
     pub open: BTreeSet<GrantId>,
     /// Something was asked for, so a settlement is owed.
@@ -122,7 +132,14 @@ pub(crate) struct Guest {
 impl Guest {
     /// One that has just come.
     pub(crate) const fn new(answer: UnboundedSender<Reply>) -> Self {
-        Self { answer, listens: false, watches: false, open: BTreeSet::new(), owed: false }
+        Self {
+            answer,
+            listens: false,
+            watches: false,
+            shows_pages: false,
+            open: BTreeSet::new(),
+            owed: false,
+        }
     }
 }
 

@@ -141,6 +141,25 @@ impl Notices {
         }
     }
 
+    /// What a person asked for has worked, and no page is open that would say so. It holds nothing
+    /// against anybody, so it is never taken back nor said again; `None` where none is wanted.
+    pub fn good_news(&mut self, title: String, body: String, grant: &GrantId) -> Option<Shown> {
+        if self.off || self.presence == Some(Presence::Away) {
+            return None;
+        }
+        self.last_number += 1;
+        let show = Act::Show { grant: grant.clone() };
+        let button = String::from("Show");
+        Some(Shown {
+            number: self.last_number,
+            title,
+            body,
+            button,
+            act: show.clone(),
+            click: show,
+        })
+    }
+
     /// The truth changed, time passed, or somebody came or went.
     pub fn look(&mut self, snapshot: &Snapshot, presence: Presence, now: Wall) -> Vec<Order> {
         let came_back = self.presence == Some(Presence::Away) && presence == Presence::Here;
@@ -431,6 +450,26 @@ pub(super) mod tests {
         assert!(notices.look(&dead(), Presence::Here, Wall(6 * MINUTE)).is_empty());
         let tomorrow = Wall(4 * MINUTE) + DAILY;
         assert_eq!(titles(&notices.look(&dead(), Presence::Here, tomorrow)), ["slack needs you"]);
+    }
+
+    #[test]
+    fn good_news_come_once_and_only_where_notices_are_wanted_and_seen() {
+        let mut notices = Notices::default();
+        let grant = GrantId::from("claude-code/slack");
+        let news = |notices: &mut Notices| {
+            notices.good_news("Signed in to Slack".into(), String::new(), &grant)
+        };
+        notices.look(&snapshot([]), Presence::Here, Wall(0));
+        let shown = news(&mut notices).unwrap();
+        assert_eq!(shown.click, Act::Show { grant: grant.clone() });
+        notices.left(shown.number, Left::Unread);
+        assert_eq!(notices.look(&snapshot([]), Presence::Here, Wall(MINUTE)), []);
+        notices.look(&snapshot([]), Presence::Away, Wall(MINUTE));
+        assert_eq!(news(&mut notices), None, "nobody is there");
+        notices.look(&snapshot([]), Presence::Here, Wall(MINUTE));
+        assert!(news(&mut notices).is_some_and(|next| next.number > shown.number));
+        notices.set_wanted(false);
+        assert_eq!(news(&mut notices), None, "nobody wants any");
     }
 
     #[test]

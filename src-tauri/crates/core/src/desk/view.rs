@@ -69,8 +69,10 @@ pub struct Around {
     pub offered: Vec<String>,
     /// Where it looked.
     pub looked: Vec<String>,
-    /// A row to open and bring forward.
+    /// A row to open and bring forward, once: the next view asks for nothing, or anew.
     pub focus: Option<GrantId>,
+    /// Whether to turn to the settings, likewise once.
+    pub turn_to_settings: bool,
     /// What can be set on the page.
     pub settings: Settings,
     /// What updates the client.

@@ -51,7 +51,11 @@ impl<S: Shell> Desk<S> {
                 self.focus = Some(grant.clone());
                 self.shell.open_page();
             }
-            Act::Open | Act::OpenSettings => self.shell.open_page(),
+            Act::Open => self.shell.open_page(),
+            Act::OpenSettings => {
+                self.turn_to_settings = true;
+                self.shell.open_page();
+            }
             Act::ShowFile { store } => self.show_file(store)?,
             Act::Unlock { .. } => browser::open_keychain().map_err(|fault| fault.to_string())?,
             Act::OpenSettingsFile => {

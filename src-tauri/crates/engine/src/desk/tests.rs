@@ -17,6 +17,8 @@ struct Seen {
     lamps: Vec<(Shape, String)>,
     notices: Vec<Shown>,
     page_open: bool,
+    /// It is being made and takes no view yet.
+    page_loads: bool,
     quit: bool,
 }
 
@@ -38,8 +40,13 @@ impl Recorder {
 }
 
 impl Shell for Recorder {
-    fn show_view(&mut self, view: &View) {
-        self.with(|seen| seen.views.push(view.clone()));
+    fn show_view(&mut self, view: &View) -> bool {
+        self.with(|seen| {
+            if !seen.page_loads {
+                seen.views.push(view.clone());
+            }
+            !seen.page_loads
+        })
     }
     fn set_menu(&mut self, menu: &[Item]) {
         self.with(|seen| seen.menus.push(menu.to_vec()));
@@ -87,7 +94,16 @@ struct Rig {
 
 impl Rig {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With these settings, if any.
+    fn start_with(settings: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
+        if !settings.is_empty() {
+            fs::create_dir_all(home.path().join(".config/lamplighter")).unwrap();
+            fs::write(home.path().join(".config/lamplighter/settings.toml"), settings).unwrap();
+        }
         fs::create_dir(home.path().join(".claude")).unwrap();
         let far = now().0 + 3_600_000 * 10;
         let entry = json!({"serverName": "notes", "serverUrl": "http://127.0.0.1:9/mcp",
@@ -165,6 +181,105 @@ fn after_a_yes_it_keeps_and_the_answer_is_written_down() {
     });
     let settings = rig.home.path().join(".config/lamplighter/settings.toml");
     assert!(fs::read_to_string(settings).unwrap().contains("consent = \"keep\""));
+}
+
+#[test]
+fn what_is_asked_of_a_page_that_is_still_being_made_is_not_lost() {
+    let rig = Rig::start();
+    rig.shell.until("the server is seen", |seen| seen.menus.len() >= 2);
+    rig.shell.with(|seen| seen.page_loads = true);
+    let grant = GrantId::from("claude-code/notes");
+    rig.bell.ring(Tick::Act(Act::Show { grant: grant.clone() }, None));
+    // Something else happens before the page is there.
+    rig.bell.ring(Tick::Presence(Presence::Here));
+    rig.shell.until("the page is open", |seen| seen.page_open);
+    rig.shell.with(|seen| seen.page_loads = false);
+    rig.bell.ring(Tick::PageOpened);
+    rig.shell.until("the row is asked for", |seen| {
+        seen.views.last().is_some_and(|view| view.around.focus.as_ref() == Some(&grant))
+    });
+    rig.bell.ring(Tick::PageOpened);
+    rig.shell
+        .until("once", |seen| seen.views.last().is_some_and(|view| view.around.focus.is_none()));
+    rig.bell.ring(Tick::Act(Act::OpenSettings, None));
+    rig.shell.until("the settings are asked for", |seen| {
+        seen.views.last().is_some_and(|view| view.around.turn_to_settings)
+    });
+    rig.bell.ring(Tick::PageOpened);
+    rig.shell.until("once too", |seen| {
+        seen.views.last().is_some_and(|view| !view.around.turn_to_settings)
+    });
+}
+
+#[test]
+fn a_notices_button_opens_the_page_on_its_row_before_the_browser_comes() {
+    let rig = Rig::start();
+    rig.shell.until("the server is seen", |seen| seen.menus.len() >= 2);
+    let grant = GrantId::from("claude-code/notes");
+    rig.bell.ring(Tick::Pressed(Act::Reconnect { grant: grant.clone() }));
+    rig.shell.until("its row is shown", |seen| {
+        seen.views.iter().any(|view| view.around.focus.as_ref() == Some(&grant))
+    });
+}
+
+/// The sign-in that a menu began has worked.
+fn signed_in(grant: &GrantId) -> Tick {
+    Tick::Told(Told::Event(Box::new(Event::SignedIn {
+        grant: grant.clone(),
+        tools: Some(12),
+        refused: false,
+        account: None,
+        other_account: false,
+    })))
+}
+
+#[test]
+fn success_is_a_notice_where_no_page_is_open_and_only_after_the_persons_own_act() {
+    let rig = Rig::start_with("consent = 'watch'");
+    rig.shell.until("the server is seen", |seen| seen.menus.len() >= 2);
+    let grant = GrantId::from("claude-code/notes");
+    // Somebody else's, at a terminal.
+    rig.bell.ring(signed_in(&grant));
+    rig.bell.ring(Tick::Act(Act::Reconnect { grant: grant.clone() }, None));
+    rig.bell.ring(signed_in(&grant));
+    rig.shell.until("it is told", |seen| !seen.notices.is_empty());
+    let notices = rig.shell.with(|seen| seen.notices.clone());
+    let [notice] = notices.as_slice() else { panic!("{notices:?}") };
+    assert_eq!(notice.title, "Signed in to notes, 12 tools");
+    assert_eq!(notice.body, "In Claude Code sessions that are open: /mcp reconnect notes");
+    assert!(!rig.shell.with(|seen| seen.page_open));
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    rig.bell.ring(Tick::Act(Act::Reconnect { grant: grant.clone() }, None));
+    rig.bell.ring(signed_in(&grant));
+    rig.shell.until("the page says it", |seen| {
+        seen.views.iter().any(|view| view.around.focus.as_ref() == Some(&grant))
+    });
+    assert_eq!(rig.shell.with(|seen| seen.notices.len()), 1);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_command_asks_for_the_page_of_the_tray_that_keeps() {
+    use crate::socket::{Remote, Reply, Request};
+    let rig = Rig::start_with("consent = 'keep'");
+    rig.shell.until("it keeps", |seen| seen.menus.len() >= 2);
+    let env = Env::fixed([("HOME", rig.home.path())]);
+    let socket = Place::find(env).unwrap().paths.socket_file();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut remote = loop {
+        if let Some(remote) = Remote::join(&socket).unwrap() {
+            break remote;
+        }
+        assert!(Instant::now() < deadline, "nobody listens");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    // Before the desktop has joined its keeper there is nobody to ask.
+    let mut asked = false;
+    while !asked && Instant::now() < deadline {
+        remote.ask(&Request::OpenPage).unwrap();
+        asked = matches!(remote.hear().unwrap(), Reply::PageAsked(true));
+    }
+    rig.shell.until("the page is open", |seen| seen.page_open);
 }
 
 #[test]

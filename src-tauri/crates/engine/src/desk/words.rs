@@ -43,6 +43,21 @@ pub(super) fn signed_in(
     )
 }
 
+/// `Signed in to Notion, 12 tools`
+pub(super) fn signed_in_briefly(title: &str, tools: Option<u32>) -> String {
+    match tools {
+        Some(1) => format!("Signed in to {title}, 1 tool"),
+        Some(tools) => format!("Signed in to {title}, {tools} tools"),
+        None => format!("Signed in to {title}"),
+    }
+}
+
+/// What open sessions need, for a place that has no button to copy it.
+pub(super) fn for_open_sessions(grant: &GrantId) -> String {
+    let server = grant.as_str().rsplit('/').next().unwrap_or_default();
+    format!("In Claude Code sessions that are open: /mcp reconnect {server}")
+}
+
 /// What a link of our scheme can be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Link {
