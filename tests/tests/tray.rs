@@ -18,6 +18,7 @@ use lamplighter_tests::{
     chromium::Chromium,
     desktop::{Desktop, tray::Item},
     home::Home,
+    keeper::Keeper,
     oidc::{Choices, OidcProvider},
     peers,
     process::until,
@@ -313,4 +314,30 @@ fn who_ends_the_tray_while_a_renewal_is_on_its_way_gets_its_tokens_home_first() 
         assert!(stage.holds_live_pair(NAME), "by the menu: {by_menu}");
         stage.nothing_was_broken();
     }
+}
+
+#[test]
+fn beside_a_keeper_it_only_shows_and_when_that_ends_it_goes_on() {
+    let builder = Rehearsal::builder().life_seconds(30).rotation(Rotation::Strict);
+    let (stage, _) = Stage::with_rig(builder);
+    consented(&stage.home);
+    let keeper = Keeper::start(&stage.home);
+    keeper.until_reachable(&stage.home);
+    let desktop = Desktop::start(&stage.home);
+    desktop.panel();
+    let mut tray = Tray::start(&desktop, &["--hidden"]);
+    until_lamp(&desktop, "lit");
+    let id = keeper.id().to_string();
+    let lock = stage.home.path().with_file_name("state").join("lamplighter/engine.lock");
+    let holder = fs::read_to_string(&lock).expect("a lock");
+    assert!(holder.starts_with(&format!("{id} ")), "the keeper still acts: {holder}");
+    drop(keeper);
+    let before = stage.refreshes().len();
+    until("the tray renews", || (stage.refreshes().len() > before).then_some(()));
+    let holder = fs::read_to_string(&lock).expect("a lock");
+    assert!(holder.starts_with(&format!("{} ", tray.0.id())), "the tray acts: {holder}");
+    until_lamp(&desktop, "lit");
+    assert!(stage.holds_live_pair(NAME));
+    assert!(tray.0.try_wait().expect("a child").is_none(), "it still runs");
+    stage.nothing_was_broken();
 }
