@@ -20,7 +20,6 @@ pub(crate) async fn act(act: Act, bell: State<'_, Bell>) -> Result<Option<String
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 mod tests {
     use lamplighter_engine::desk;
     use serde_json::{Value, json};
