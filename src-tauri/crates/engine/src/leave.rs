@@ -3,8 +3,9 @@
 //! It must not remove anything while new tokens lie in the journal alone, nor a file that is not
 //! ours, and it leaves every client's store as it is.
 //!
-//! Read next: [`journal`](crate::journal) for what is brought home, [`service`](crate::service) for
-//! the one thing of ours that lies elsewhere.
+//! Command line and tray leave the same way, by [`entirely`]. Read next: [`journal`](crate::journal)
+//! for what is brought home, [`service`](crate::service) and [`traces`](crate::traces) for what of ours
+//! lies elsewhere.
 
 use std::{
     fs, io,
@@ -18,11 +19,13 @@ use lamplighter_core::keeper::Mode;
 use crate::{
     driver::{Listener, Rest},
     journal::{Closed, Journal, Left},
-    keyring,
+    keyring::{self, Forgotten},
     lock::{EngineLock, LockFault},
     open::{OpenFault, Place},
     paths::Paths,
     seal::Key,
+    service::{Installed, Service, ServiceFault},
+    traces::Traces,
 };
 
 /// How this process is named to others meanwhile.
@@ -64,6 +67,17 @@ pub enum StayFault {
         place: PathBuf,
         /// How many.
         count: usize,
+    },
+    /// The service could not be asked, ended or removed.
+    #[error(transparent)]
+    Service(#[from] ServiceFault),
+    /// The service was ended for this and could not be started again.
+    #[error("{fault}; and the service was ended and can't be started again: {service}")]
+    NotResumed {
+        /// Why nothing was removed.
+        fault: Box<StayFault>,
+        /// What the service manager said.
+        service: ServiceFault,
     },
     /// Nothing can run here.
     #[error("{0}")]
@@ -146,21 +160,95 @@ async fn settle<F: Future<Output = ()> + Send>(
     if stopped.load(Ordering::Relaxed) { Err(StayFault::Stopped) } else { Ok(()) }
 }
 
-/// All of it at once, for a shell that has asked already: brings home, then removes. Takes up to two
-/// minutes where new tokens were saved just now.
-pub fn now(place: Place) -> Result<Removal, StayFault> {
+/// What there is to remove.
+#[derive(Debug)]
+pub struct Belongings {
+    /// Files of ours, and the tray's entries with the desktop.
+    pub files: Vec<PathBuf>,
+    /// Files of the desktop's that name the tray: they lose that line.
+    pub shared: Vec<PathBuf>,
+    /// The service, where it is installed and ours.
+    pub service: Option<Service>,
+    /// Whether the keeper that runs is the service's.
+    pub served: bool,
+}
+
+/// Looks what there is. Changes nothing.
+pub fn look(place: &Place) -> Result<Belongings, ServiceFault> {
+    let traces = Traces::of(&place.env);
+    let mut files = belongings(&place.paths);
+    files.extend(traces.files());
+    // Where there are no services, none is ours.
+    let service = match Service::find(&place.env) {
+        Ok(service) => Some((service.installed()?, service)),
+        Err(_) => None,
+    };
+    let service = match service {
+        Some((Installed::Ours { .. }, service)) => Some(service),
+        Some((Installed::No | Installed::Foreign, _)) | None => None,
+    };
+    let status = service.as_ref().map(Service::status).transpose()?;
+    let served = status.is_some_and(|status| status.running == Some(true));
+    Ok(Belongings { files, shared: traces.shared(), service, served })
+}
+
+/// What is worth a word meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The service is being ended.
+    EndingService,
+    /// What the journal holds is brought home, which may take up to two minutes.
+    BringingHome(Left),
+}
+
+/// All of it, for whoever has asked already: ends the service, brings home, then removes. Where it
+/// fails nothing was removed, and a service that ran runs again.
+pub fn entirely<F: Future<Output = ()> + Send>(
+    place: Place,
+    stop: impl Fn() -> F + Send,
+    listener: Listener,
+    mut step: impl FnMut(Step) + Send,
+) -> Result<(Removal, Forgotten), StayFault> {
     let (paths, settings, env) = (place.paths.clone(), place.settings.clone(), place.env.clone());
-    let at_work = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| StayFault::Runtime(error.to_string()))?;
-        let listener: Listener = Box::new(|_, _| {});
-        runtime.block_on(bring_home(place, std::future::pending::<()>, listener, |_| {}))
+    let Belongings { service, served, .. } = look(&place)?;
+    if !served && let Some(holder) = EngineLock::holder(&paths) {
+        return Err(StayFault::Lock(holder));
+    }
+    let running = service.as_ref().filter(|_| served);
+    if let Some(service) = running {
+        step(Step::EndingService);
+        service.stop()?;
+    }
+    // In a thread of its own: whoever calls may be within a runtime.
+    let home = std::thread::scope(|scope| {
+        let at_work = scope.spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| StayFault::Runtime(error.to_string()))?;
+            let waiting = |left| step(Step::BringingHome(left));
+            runtime.block_on(bring_home(place, stop, listener, waiting))
+        });
+        at_work.join().unwrap_or_else(|_| Err(StayFault::Runtime("it failed midway".into())))
     });
-    let ended = at_work.join().map_err(|_| StayFault::Runtime("it failed midway".into()))?;
-    let removal = remove(&paths, ended?);
-    // Without a keyring there is no key.
-    let _: keyring::Forgotten = keyring::forget_journal_key(&settings, &env);
-    Ok(removal)
+    let lock = match home {
+        Ok(lock) => lock,
+        Err(fault) => {
+            // As it was: what could not be brought home is tried on.
+            if let Some(Err(service)) = running.map(Service::resume) {
+                return Err(StayFault::NotResumed { fault: Box::new(fault), service });
+            }
+            return Err(fault);
+        }
+    };
+    let mut removal = Removal::default();
+    if let Some(service) = &service {
+        service.remove()?;
+        removal.removed.push(service.file().to_owned());
+    }
+    removal.traces(&Traces::of(&env));
+    let rest = remove(&paths, lock);
+    removal.removed.extend(rest.removed);
+    removal.kept.extend(rest.kept);
+    Ok((removal, keyring::forget_journal_key(&settings, &env)))
 }
 
 fn left(journal: &Path, key: Option<&Key>) -> Result<Left, StayFault> {
@@ -191,6 +279,9 @@ pub fn belongings(paths: &Paths) -> Vec<PathBuf> {
     let mut found = inside(&paths.state, is_of_state);
     found.extend(inside(&paths.runtime, |name| name == "keeper.sock"));
     found.extend(Some(paths.settings.clone()).filter(|file| is_there(file)));
+    // Settings that could not be read were kept beside them.
+    let aside = |name: &str| name.starts_with("settings.damaged") && name.ends_with(".toml");
+    found.extend(paths.settings.parent().map(|folder| inside(folder, aside)).unwrap_or_default());
     found
 }
 
@@ -222,6 +313,22 @@ pub fn remove(paths: &Paths, lock: Option<EngineLock>) -> Removal {
 }
 
 impl Removal {
+    /// What the tray left with the desktop.
+    fn traces(&mut self, traces: &Traces) {
+        for file in traces.files() {
+            let removed = fs::remove_file(&file);
+            self.note(&file, removed);
+        }
+        for file in traces.shared() {
+            match traces.clean(&file) {
+                Ok(true) => self.removed.push(file),
+                Ok(false) => {}
+                Err(error) => self.note(&file, Err(error)),
+            }
+        }
+        traces.refresh();
+    }
+
     fn note(&mut self, place: &Path, done: io::Result<()>) {
         match done {
             Ok(()) => self.removed.push(place.into()),
@@ -290,6 +397,8 @@ mod tests {
             "state.json.new",
             "run/keeper.sock",
             "settings.toml",
+            "settings.damaged-2.toml",
+            "settings.damaged.toml",
         ];
         for name in ours {
             fs::write(place.join(name), "").unwrap();

@@ -7,7 +7,11 @@
 //! Read next: [`socket`](crate::socket) for the requests and answers, which are the same from within,
 //! and [`driver`](crate::driver) for the loop.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use lamplighter_core::{
     keeper::{Action, Event, Keeper, Mode},
@@ -20,9 +24,10 @@ use tokio::sync::{
 };
 
 use crate::{
-    driver::Driver,
+    changes::News,
+    driver::{Driver, Listener},
     open::{OpenFault, Place},
-    paths::{Env, Paths},
+    paths::Env,
     settings::Consent,
     socket::{Inside, Invited, Reply, Request},
     watch::Watch,
@@ -68,6 +73,15 @@ pub enum Told {
     },
     /// Somebody asks for the page, at a terminal.
     OpenPage,
+    /// The user's own command for news went wrong, in words.
+    Complaint(String),
+    /// Settings that can't be read were kept aside, and the defaults hold.
+    SettingsAside {
+        /// What is wrong with them, with the line.
+        fault: String,
+        /// Where they are now.
+        to: PathBuf,
+    },
     /// Something is in the way, in words.
     Fault(String),
 }
@@ -173,7 +187,7 @@ impl Way {
             if wish.end {
                 return;
             }
-            let over = match find(&wish.env) {
+            let over = match self.find(&wish.env) {
                 Ok(place) => self.stand(place, &wish).await,
                 Err(fault) => {
                     (self.tell)(Told::Fault(fault.to_string()));
@@ -243,9 +257,17 @@ impl Way {
 
     /// Keeps every sign-in fresh, until told otherwise.
     async fn keep(&mut self, place: Place) -> Over {
-        let listener = Box::new(|_: &Event, _: &Keeper| {});
-        let mut driver = match place.open(Mode::Keep, WHAT, ENGINE_PATIENCE, listener) {
-            Ok(driver) => driver,
+        let (complain, complaints) = unbounded_channel();
+        let complain = Box::new(move |what: &str| drop(complain.send(what.to_owned())));
+        let opened = News::start(&place, complain).and_then(|news| {
+            let listener: Listener = match &news {
+                Some(news) => Box::new(news.listener()),
+                None => Box::new(|_, _| {}),
+            };
+            Ok((place.open(Mode::Keep, WHAT, ENGINE_PATIENCE, listener)?, news))
+        });
+        let (mut driver, news) = match opened {
+            Ok(opened) => opened,
             Err(fault) => {
                 (self.tell)(Told::Fault(fault.to_string()));
                 return Over::Refused;
@@ -254,8 +276,16 @@ impl Way {
         (self.tell)(Told::Stance(Stance::Keeping));
         driver.welcome();
         driver.look().await;
+        if let Some(news) = &news {
+            news.watch(&mut driver);
+        }
         let inside = driver.inside();
-        self.work(&mut driver, inside, false).await;
+        self.work(&mut driver, inside, Some(complaints)).await;
+        // Others may act while the user's command hears the last news.
+        drop(driver);
+        if let Some(news) = news {
+            news.finish().await;
+        }
         Over::Changed
     }
 
@@ -287,7 +317,7 @@ impl Way {
     /// Does one thing, as a command would.
     async fn once(&mut self, place: &Place, ask: Ask) {
         let listener = Box::new(|_: &Event, _: &Keeper| {});
-        let place = find(&place.env);
+        let place = self.find(&place.env);
         let opened = place.and_then(|p| p.open(Mode::OnRequest, WHAT, ENGINE_PATIENCE, listener));
         let mut driver = match opened {
             Ok(driver) => driver,
@@ -296,11 +326,19 @@ impl Way {
         driver.look().await;
         let inside = driver.inside();
         inside.ask(ask.into());
-        self.work(&mut driver, inside, true).await;
+        self.work(&mut driver, inside, None).await;
     }
 
-    /// Lets the driver work and carries requests and answers; `once`: until all asked is settled.
-    async fn work(&mut self, driver: &mut Driver, mut inside: Inside, once: bool) {
+    /// Lets the driver work and carries requests and answers; without a place where complaints of the
+    /// user's command come from, only until all that was asked is settled.
+    async fn work(
+        &mut self,
+        driver: &mut Driver,
+        mut inside: Inside,
+        complaints: Option<UnboundedReceiver<String>>,
+    ) {
+        let once = complaints.is_none();
+        let mut complaints = complaints.unwrap_or_else(|| unbounded_channel().1);
         inside.ask(Request::Events);
         inside.ask(Request::Watch);
         inside.ask(Request::ShowsPages);
@@ -323,10 +361,33 @@ impl Way {
                     }
                 }
                 Some(ask) = self.asked.recv() => inside.ask(ask.into()),
+                Some(words) = complaints.recv() => (self.tell)(Told::Complaint(words)),
             }
         }
         while let Ok(reply) = inside.hear.try_recv() {
             self.told(reply);
+        }
+    }
+
+    /// Where things lie; settings that can't be read are put aside, since nobody sits at a terminal
+    /// to mend them, and the defaults hold.
+    fn find(&mut self, env: &Env) -> Result<Place, OpenFault> {
+        let fault = match Place::find(env.clone()) {
+            Err(OpenFault::Settings(fault)) => fault,
+            found => return found,
+        };
+        // Nothing that was put aside before is overwritten.
+        let aside = |n: usize| match n {
+            1 => fault.place.with_extension("damaged.toml"),
+            n => fault.place.with_extension(format!("damaged-{n}.toml")),
+        };
+        let to = (1..1000).map(aside).find(|to| !to.exists());
+        match to.map(|to| (std::fs::rename(&fault.place, &to), to)) {
+            Some((Ok(()), to)) => {
+                (self.tell)(Told::SettingsAside { fault: fault.to_string(), to });
+                Place::find(env.clone())
+            }
+            Some((Err(_), _)) | None => Err(OpenFault::Settings(fault)),
         }
     }
 
@@ -348,22 +409,6 @@ impl From<Ask> for Request {
             Ask::Do(action) => Self::Act(action),
             Ask::Callback(query) => Self::Callback(query.expose().into()),
         }
-    }
-}
-
-/// Where things lie; settings that can't be read are put aside, since nobody sits at a terminal to
-/// mend them, and the defaults hold.
-fn find(env: &Env) -> Result<Place, OpenFault> {
-    match Place::find(env.clone()) {
-        Err(OpenFault::Settings(fault)) => {
-            let aside = Paths::find(env)?.settings.with_extension("damaged.toml");
-            tracing::warn!(%fault, to = %aside.display(), "the settings were put aside");
-            match std::fs::rename(&fault.place, &aside) {
-                Ok(()) => Place::find(env.clone()),
-                Err(_) => Err(OpenFault::Settings(fault)),
-            }
-        }
-        found => found,
     }
 }
 
