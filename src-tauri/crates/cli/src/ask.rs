@@ -15,12 +15,11 @@ use lamplighter_core::{
     keeper::{Action, Event, Keeper, Mode},
     snapshot::Snapshot,
 };
-use lamplighter_engine::{driver::Rest, open::Place, stop};
+use lamplighter_engine::{document::Document, driver::Rest, open::Place, stop};
 
 use crate::{
     EXIT_OTHER,
     events::{choose, print_json, print_line},
-    json::Document,
     reader,
     remote::{self, Remote},
     words,

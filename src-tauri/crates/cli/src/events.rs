@@ -9,11 +9,9 @@ use lamplighter_core::{
     keeper::{AtServer, Event},
     snapshot::Snapshot,
 };
+use lamplighter_engine::reader::{Reader, rfc3339};
 
-use crate::{
-    reader,
-    words::{Reader, rfc3339},
-};
+use crate::reader;
 
 /// The servers named, by id or by a name that only one server has.
 pub(crate) fn choose(snapshot: &Snapshot, names: &[String]) -> anyhow::Result<BTreeSet<GrantId>> {

@@ -1,15 +1,11 @@
 //! `lamplighter keep`: the keeper in the foreground, one line per event.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use lamplighter_core::keeper::{Event, Keeper, Mode};
-use lamplighter_engine::{on_change::OnChange, open::Place, stop};
+use lamplighter_engine::{changes::News, open::Place, stop};
 
 use crate::{
-    changes::Changes,
     events::{line, print_json},
     reader, remote, words,
 };
@@ -21,31 +17,20 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) fn run(place: Place, json: bool) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let command = place.settings.on_change.clone();
         let complain = Box::new(|what: &str| eprintln!("lamplighter: {what}"));
-        let (on_change, runner) = OnChange::start(command, complain).unzip();
-        let changes = match on_change {
-            Some(on_change) => {
-                let before = place.watch()?;
-                Some(Arc::new(Mutex::new(Changes::since(&before, on_change))))
-            }
-            None => None,
-        };
-        let heard = changes.clone();
+        let news = News::start(&place, complain)?;
+        let mut hear = news.as_ref().map(News::listener);
         let listener = Box::new(move |event: &Event, keeper: &Keeper| {
             tell(event, json);
-            if let Some(changes) = &heard {
-                changes.lock().unwrap_or_else(PoisonError::into_inner).event(event, keeper);
+            if let Some(hear) = &mut hear {
+                hear(event, keeper);
             }
         });
         let mut driver = place.open(Mode::Keep, "lamplighter keep", ENGINE_PATIENCE, listener)?;
         driver.welcome();
         driver.look().await;
-        if let Some(changes) = changes {
-            changes.lock().unwrap_or_else(PoisonError::into_inner).seen(&driver.snapshot());
-            driver.watch_with(Box::new(move |snapshot| {
-                changes.lock().unwrap_or_else(PoisonError::into_inner).seen(snapshot);
-            }));
+        if let Some(news) = &news {
+            news.watch(&mut driver);
         }
         if !json {
             for line in words::picture(&driver.snapshot(), &reader()) {
@@ -55,8 +40,8 @@ pub(crate) fn run(place: Place, json: bool) -> anyhow::Result<u8> {
         driver.keep(stop::asked()).await;
         // Others may act while the user's command hears the last news.
         drop(driver);
-        if let Some(runner) = runner {
-            runner.finish().await;
+        if let Some(news) = news {
+            news.finish().await;
         }
         Ok(0)
     })

@@ -4,14 +4,10 @@ use lamplighter_core::facts::Renewer;
 use lamplighter_engine::{
     history::{self, Happening, Line},
     open::Place,
+    reader::{Reader, rfc3339},
 };
 
-use crate::{
-    args,
-    events::choose,
-    reader,
-    words::{Reader, rfc3339},
-};
+use crate::{args, events::choose, reader};
 
 /// Prints the newest lines, oldest first.
 pub(crate) fn run(place: &Place, args: &args::Log) -> anyhow::Result<u8> {

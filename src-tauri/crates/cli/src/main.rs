@@ -7,11 +7,9 @@
 
 mod args;
 mod ask;
-mod changes;
 mod demo;
 mod doctor;
 mod events;
-mod json;
 mod keep;
 mod log;
 mod open;
@@ -30,16 +28,10 @@ mod words;
 use std::process::ExitCode;
 
 use clap::Parser;
-use jiff::tz::TimeZone;
 use lamplighter_core::keeper::Action;
-use lamplighter_engine::{
-    clock::{Clock, SystemClock},
-    open::Place,
-    paths::Env,
-};
+use lamplighter_engine::{open::Place, paths::Env, reader::Reader};
 
 use args::{Cli, Command};
-use words::Reader;
 
 /// Anything that is neither usage nor one of the table's codes.
 const EXIT_OTHER: u8 = 1;
@@ -87,7 +79,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
 
 /// The reader at this machine: its clock and its time zone.
 fn reader() -> Reader {
-    Reader { now: SystemClock::new().now().wall, zone: TimeZone::system() }
+    Reader::here()
 }
 
 /// Lines to standard error; silent unless asked for.

@@ -1,8 +1,8 @@
 //! `lamplighter status`: reads, and does nothing else.
 
-use lamplighter_engine::open::Place;
+use lamplighter_engine::{document::Document, open::Place};
 
-use crate::{args, json::Document, reader, remote, words};
+use crate::{args, reader, remote, words};
 
 /// Prints the picture; the exit code is the worst row's.
 pub(crate) fn run(place: &Place, args: &args::Status) -> anyhow::Result<u8> {

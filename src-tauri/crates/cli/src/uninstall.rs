@@ -5,18 +5,15 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::Context;
 use lamplighter_core::{
     health::EXIT_STORE,
     keeper::{Event, Keeper},
 };
 use lamplighter_engine::{
-    journal::Left,
-    keyring::{self, Forgotten},
-    leave::{self, Kept, Removal, StayFault},
+    keyring::Forgotten,
+    leave::{self, Belongings, Kept, Removal, StayFault, Step},
     lock::EngineLock,
     open::Place,
-    service::{Installed, Service},
     stop,
 };
 
@@ -25,17 +22,9 @@ use crate::{
     events::{print_json, print_line},
 };
 
-/// What there is to remove.
-struct Belongings {
-    files: Vec<PathBuf>,
-    service: Option<Service>,
-    /// Whether the keeper that runs is the service's.
-    served: bool,
-}
-
 /// Removes, after asking.
 pub(crate) fn run(place: Place, args: &args::Uninstall) -> anyhow::Result<u8> {
-    let belongings = look(&place)?;
+    let belongings = leave::look(&place)?;
     if !belongings.served
         && let Some(holder) = EngineLock::holder(&place.paths)
     {
@@ -52,21 +41,7 @@ pub(crate) fn run(place: Place, args: &args::Uninstall) -> anyhow::Result<u8> {
             return Ok(EXIT_OTHER);
         }
     }
-    leave(place, belongings, args.json)
-}
-
-fn look(place: &Place) -> anyhow::Result<Belongings> {
-    let files = leave::belongings(&place.paths, &place.env);
-    // Where there are no services, none is ours.
-    let service = Service::find(&place.env).ok();
-    let service = service.map(|service| service.installed().map(|found| (service, found)));
-    let service = match service.transpose()? {
-        Some((service, Installed::Ours { .. })) => Some(service),
-        Some((_, Installed::No | Installed::Foreign)) | None => None,
-    };
-    let status = service.as_ref().map(Service::status).transpose()?;
-    let served = status.is_some_and(|status| status.running == Some(true));
-    Ok(Belongings { files, service, served })
+    leave(place, args.json)
 }
 
 fn agreed(belongings: &Belongings) -> anyhow::Result<bool> {
@@ -78,6 +53,9 @@ fn agreed(belongings: &Belongings) -> anyhow::Result<bool> {
     for file in &belongings.files {
         writeln!(err, "  {}", file.display())?;
     }
+    for file in &belongings.shared {
+        writeln!(err, "  the line of {} that hands links to the tray", file.display())?;
+    }
     writeln!(err, "  Lamplighter's key in your keyring, where there is one")?;
     writeln!(err, "Clients keep their sign-ins and renew them by themselves again.")?;
     write!(err, "Go on? [y/N] ")?;
@@ -87,53 +65,30 @@ fn agreed(belongings: &Belongings) -> anyhow::Result<bool> {
     Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
 }
 
-fn leave(place: Place, belongings: Belongings, json: bool) -> anyhow::Result<u8> {
-    let (paths, settings, env) = (place.paths.clone(), place.settings.clone(), place.env.clone());
-    let service = belongings.service;
-    if let Some(service) = service.as_ref().filter(|_| belongings.served) {
-        eprintln!("Ending the service…");
-        service.stop().context("ending the service; nothing was removed")?;
-    }
-    let lock = match bring_home(place, json) {
-        Ok(lock) => lock,
-        Err(fault) => {
-            eprintln!("lamplighter: nothing was removed: {fault}");
-            // As it was: what could not be brought home is tried on.
-            if let Some(service) = service.as_ref().filter(|_| belongings.served) {
-                service.resume().context("starting the service again")?;
-            }
-            return Ok(exit_of(&fault));
-        }
-    };
-    let mut removed = Vec::new();
-    if let Some(service) = service {
-        service.remove().context("removing the service; nothing else was removed")?;
-        removed.push(service.file().to_owned());
-    }
-    let rest = leave::remove(&paths, &env, lock);
-    removed.extend(rest.removed);
-    let removal = Removal { removed, kept: rest.kept };
-    let forgotten = keyring::forget_journal_key(&settings, &env);
-    report(&removal, &forgotten, json)?;
-    let clean = removal.kept.iter().all(|kept| kept.place.is_dir());
-    Ok(if clean && forgotten != Forgotten::Locked { 0 } else { EXIT_OTHER })
-}
-
-fn bring_home(place: Place, json: bool) -> Result<Option<EngineLock>, StayFault> {
+fn leave(place: Place, json: bool) -> anyhow::Result<u8> {
     let listener = Box::new(
         move |event: &Event, _: &Keeper| {
             if json { print_json(event) } else { print_line(event) }
         },
     );
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| StayFault::Runtime(error.to_string()))?;
-    runtime.block_on(leave::bring_home(place, stop::asked, listener, waiting))
+    let (removal, forgotten) = match leave::entirely(place, stop::asked, listener, tell) {
+        Ok(left) => left,
+        Err(fault) => {
+            eprintln!("lamplighter: nothing was removed: {fault}");
+            return Ok(exit_of(&fault));
+        }
+    };
+    report(&removal, &forgotten, json)?;
+    let clean = removal.kept.iter().all(|kept| kept.place.is_dir());
+    Ok(if clean && forgotten != Forgotten::Locked { 0 } else { EXIT_OTHER })
 }
 
 /// Standard error, also for scripts: a minute without a word is long.
-fn waiting(left: Left) {
+fn tell(step: Step) {
+    let left = match step {
+        Step::EndingService => return eprintln!("Ending the service…"),
+        Step::BringingHome(left) => left,
+    };
     if left.unsaved > 0 {
         eprintln!("Saving the new tokens of {} sign-in(s) first…", left.unsaved);
     }
@@ -146,9 +101,10 @@ fn waiting(left: Left) {
     }
 }
 
-const fn exit_of(fault: &StayFault) -> u8 {
+fn exit_of(fault: &StayFault) -> u8 {
     match fault {
         StayFault::Unsaved { .. } => EXIT_STORE,
+        StayFault::NotResumed { fault, .. } => exit_of(fault),
         StayFault::Open(_)
         | StayFault::Lock(_)
         | StayFault::Closed { .. }

@@ -15,7 +15,7 @@ mod words;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -44,11 +44,11 @@ use crate::{
     open::Place,
     paths::Env,
     presence,
+    reader::Reader,
     settings::{Consent, Settings},
     socket::Invited,
 };
 use memory::Memory;
-pub use words::moment;
 
 /// How long what open sessions need is shown.
 const HINT_STAYS: Millis = Millis::hours(1);
@@ -142,6 +142,7 @@ pub fn bell() -> (Bell, UnboundedReceiver<Tick>) {
 #[expect(clippy::struct_excessive_bools, reason = "each is owed or wished by itself")]
 pub struct Desk<S> {
     shell: S,
+    bell: Bell,
     env: Env,
     /// The person's own environment, while the demo plays in another.
     own: Option<Env>,
@@ -168,24 +169,18 @@ pub struct Desk<S> {
     links: BTreeMap<GrantId, Secret>,
     /// Settings were changed that the keeper has not begun with yet.
     reopen_owed: bool,
-    bell: Bell,
-}
-
-/// A way to the keeper whose news ring here.
-fn open(env: &Env, bell: &Bell) -> std::io::Result<Link> {
-    let tell = bell.clone();
-    Link::open(env.clone(), Box::new(move |told| tell.ring(Tick::Told(told))))
 }
 
 impl<S: Shell> Desk<S> {
     /// Joins a shell to the keeper; nothing is shown before [`Desk::run`].
     pub fn new(env: Env, shell: S, bell: Bell) -> std::io::Result<Self> {
-        let link = open(&env, &bell)?;
+        let link = join(&env, &bell)?;
         let place = Place::find(env.clone()).ok();
         let memory = Memory::open(place.as_ref());
         let pinned = env.get("WAYLAND_DISPLAY").is_some();
         Ok(Self {
             shell,
+            bell,
             env,
             own: None,
             link,
@@ -213,7 +208,6 @@ impl<S: Shell> Desk<S> {
             mine: BTreeSet::new(),
             links: BTreeMap::new(),
             reopen_owed: false,
-            bell,
         })
     }
 
@@ -242,6 +236,12 @@ impl<S: Shell> Desk<S> {
             self.link.end();
             self.shell.end_demo();
         });
+        Ok(())
+    }
+
+    /// The way to the keeper was ended and is wanted after all.
+    fn join_anew(&mut self) -> std::io::Result<()> {
+        self.link = join(&self.env, &self.bell)?;
         Ok(())
     }
 
@@ -301,11 +301,28 @@ impl<S: Shell> Desk<S> {
                 self.shell.open_page();
             }
             Told::OpenPage => self.shell.open_page(),
+            Told::Complaint(words) => {
+                tracing::warn!(%words, "the user's command");
+                self.note = Some(words);
+            }
+            Told::SettingsAside { fault, to } => self.settings_aside(&fault, &to),
             Told::Fault(words) => {
                 tracing::warn!(%words, "in the way");
                 self.fault = Some(words);
             }
         }
+    }
+
+    /// The one thing that is told whoever was asked what: what the person had set no longer holds.
+    fn settings_aside(&mut self, fault: &str, to: &Path) {
+        tracing::warn!(%fault, to = %to.display(), "the settings were put aside");
+        let body = format!(
+            "{fault}. They were kept as {}; until you answer, it only watches.",
+            to.display()
+        );
+        self.note = Some(format!("The settings can't be read: {body}"));
+        let notice = self.notices.about_itself("Lamplighter's settings can't be read".into(), body);
+        self.shell.notify(&notice);
     }
 
     /// A sign-in page that was asked for here: one tab, for one click.
@@ -418,12 +435,13 @@ impl<S: Shell> Desk<S> {
             self.shell.set_lamp(lamp.0, &lamp.1);
             self.lamp = Some(lamp);
         }
+        let reader = Reader::here();
         let around = menu::Around {
             consent: self.consent(),
             demo: self.own.is_some(),
             start_at_login: self.shell.start_at_login(),
         };
-        let menu = menu::menu(&self.snapshot, around, |at| moment(at, now));
+        let menu = menu::menu(&self.snapshot, around, |at| reader.time(at));
         if self.menu.as_ref() != Some(&menu) {
             self.shell.set_menu(&menu);
             self.menu = Some(menu);
@@ -538,6 +556,11 @@ impl<S: Shell> Desk<S> {
             update_command: String::from("claude update"),
         }
     }
+}
+
+fn join(env: &Env, bell: &Bell) -> std::io::Result<Link> {
+    let tell = bell.clone();
+    Link::open(env.clone(), Box::new(move |told| tell.ring(Tick::Told(told))))
 }
 
 /// The wall clock's now.

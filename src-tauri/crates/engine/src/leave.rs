@@ -3,10 +3,9 @@
 //! It must not remove anything while new tokens lie in the journal alone, nor a file that is not
 //! ours, and it leaves every client's store as it is.
 //!
-//! Read next: [`journal`](crate::journal) for what is brought home, [`service`](crate::service) and
-//! [`traces`] for what of ours lies elsewhere.
-
-mod traces;
+//! Command line and tray leave the same way, by [`entirely`]. Read next: [`journal`](crate::journal)
+//! for what is brought home, [`service`](crate::service) and [`traces`](crate::traces) for what of ours
+//! lies elsewhere.
 
 use std::{
     fs, io,
@@ -20,12 +19,13 @@ use lamplighter_core::keeper::Mode;
 use crate::{
     driver::{Listener, Rest},
     journal::{Closed, Journal, Left},
-    keyring,
+    keyring::{self, Forgotten},
     lock::{EngineLock, LockFault},
     open::{OpenFault, Place},
-    paths::{Env, Paths},
+    paths::Paths,
     seal::Key,
-    service::{Installed, Service},
+    service::{Installed, Service, ServiceFault},
+    traces::Traces,
 };
 
 /// How this process is named to others meanwhile.
@@ -68,9 +68,17 @@ pub enum StayFault {
         /// How many.
         count: usize,
     },
-    /// The service is in the way.
-    #[error("the service: {0}")]
-    Service(String),
+    /// The service could not be asked, ended or removed.
+    #[error(transparent)]
+    Service(#[from] ServiceFault),
+    /// The service was ended for this and could not be started again.
+    #[error("{fault}; and the service was ended and can't be started again: {service}")]
+    NotResumed {
+        /// Why nothing was removed.
+        fault: Box<StayFault>,
+        /// What the service manager said.
+        service: ServiceFault,
+    },
     /// Nothing can run here.
     #[error("{0}")]
     Runtime(String),
@@ -152,42 +160,95 @@ async fn settle<F: Future<Output = ()> + Send>(
     if stopped.load(Ordering::Relaxed) { Err(StayFault::Stopped) } else { Ok(()) }
 }
 
-/// All of it at once, for a shell that has asked already: ends the service, brings home, then removes.
-/// Takes up to two minutes where new tokens were saved just now. Where it fails, all is as it was.
-pub fn now(place: Place) -> Result<Removal, StayFault> {
-    let in_the_way = |fault: crate::service::ServiceFault| StayFault::Service(fault.to_string());
+/// What there is to remove.
+#[derive(Debug)]
+pub struct Belongings {
+    /// Files of ours, and the tray's entries with the desktop.
+    pub files: Vec<PathBuf>,
+    /// Files of the desktop's that name the tray: they lose that line.
+    pub shared: Vec<PathBuf>,
+    /// The service, where it is installed and ours.
+    pub service: Option<Service>,
+    /// Whether the keeper that runs is the service's.
+    pub served: bool,
+}
+
+/// Looks what there is. Changes nothing.
+pub fn look(place: &Place) -> Result<Belongings, ServiceFault> {
+    let traces = Traces::of(&place.env);
+    let mut files = belongings(&place.paths);
+    files.extend(traces.files());
     // Where there are no services, none is ours.
-    let service = Service::find(&place.env).ok();
-    let service = service.filter(|s| matches!(s.installed(), Ok(Installed::Ours { .. })));
-    let status = service.as_ref().and_then(|service| service.status().ok());
-    let serving = service.as_ref().filter(|_| status.is_some_and(|s| s.running == Some(true)));
-    if let Some(service) = serving {
-        service.stop().map_err(in_the_way)?;
-    }
+    let service = match Service::find(&place.env) {
+        Ok(service) => Some((service.installed()?, service)),
+        Err(_) => None,
+    };
+    let service = match service {
+        Some((Installed::Ours { .. }, service)) => Some(service),
+        Some((Installed::No | Installed::Foreign, _)) | None => None,
+    };
+    let status = service.as_ref().map(Service::status).transpose()?;
+    let served = status.is_some_and(|status| status.running == Some(true));
+    Ok(Belongings { files, shared: traces.shared(), service, served })
+}
+
+/// What is worth a word meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The service is being ended.
+    EndingService,
+    /// What the journal holds is brought home, which may take up to two minutes.
+    BringingHome(Left),
+}
+
+/// All of it, for whoever has asked already: ends the service, brings home, then removes. Where it
+/// fails nothing was removed, and a service that ran runs again.
+pub fn entirely<F: Future<Output = ()> + Send>(
+    place: Place,
+    stop: impl Fn() -> F + Send,
+    listener: Listener,
+    mut tell: impl FnMut(Step) + Send,
+) -> Result<(Removal, Forgotten), StayFault> {
     let (paths, settings, env) = (place.paths.clone(), place.settings.clone(), place.env.clone());
-    let at_work = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| StayFault::Runtime(error.to_string()))?;
-        let listener: Listener = Box::new(|_, _| {});
-        runtime.block_on(bring_home(place, std::future::pending::<()>, listener, |_| {}))
+    let Belongings { service, served, .. } = look(&place)?;
+    if !served && let Some(holder) = EngineLock::holder(&paths) {
+        return Err(StayFault::Lock(holder));
+    }
+    let running = service.as_ref().filter(|_| served);
+    if let Some(service) = running {
+        tell(Step::EndingService);
+        service.stop()?;
+    }
+    // In a thread of its own: whoever calls may be within a runtime.
+    let home = std::thread::scope(|scope| {
+        let at_work = scope.spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| StayFault::Runtime(error.to_string()))?;
+            let waiting = |left| tell(Step::BringingHome(left));
+            runtime.block_on(bring_home(place, stop, listener, waiting))
+        });
+        at_work.join().unwrap_or_else(|_| Err(StayFault::Runtime("it failed midway".into())))
     });
-    let ended = at_work.join().map_err(|_| StayFault::Runtime("it failed midway".into()));
-    let lock = match ended.flatten() {
+    let lock = match home {
         Ok(lock) => lock,
         Err(fault) => {
-            if let Some(service) = serving {
-                service.resume().map_err(in_the_way)?;
+            // As it was: what could not be brought home is tried on.
+            if let Some(Err(service)) = running.map(Service::resume) {
+                return Err(StayFault::NotResumed { fault: Box::new(fault), service });
             }
             return Err(fault);
         }
     };
+    let mut removal = Removal::default();
     if let Some(service) = &service {
-        service.remove().map_err(in_the_way)?;
+        service.remove()?;
+        removal.removed.push(service.file().to_owned());
     }
-    let removal = remove(&paths, &env, lock);
-    // Without a keyring there is no key.
-    let _: keyring::Forgotten = keyring::forget_journal_key(&settings, &env);
-    Ok(removal)
+    removal.traces(&Traces::of(&env));
+    let rest = remove(&paths, lock);
+    removal.removed.extend(rest.removed);
+    removal.kept.extend(rest.kept);
+    Ok((removal, keyring::forget_journal_key(&settings, &env)))
 }
 
 fn left(journal: &Path, key: Option<&Key>) -> Result<Left, StayFault> {
@@ -214,23 +275,25 @@ pub struct Removal {
 }
 
 /// Every file of ours that is there, the ones that may hold a secret first.
-pub fn belongings(paths: &Paths, env: &Env) -> Vec<PathBuf> {
+pub fn belongings(paths: &Paths) -> Vec<PathBuf> {
     let mut found = inside(&paths.state, is_of_state);
     found.extend(inside(&paths.runtime, |name| name == "keeper.sock"));
     found.extend(Some(paths.settings.clone()).filter(|file| is_there(file)));
-    found.extend(traces::files(env));
+    // Settings that could not be read were kept beside them.
+    let aside = |name: &str| {
+        let number = name.strip_prefix("settings.damaged").and_then(|n| n.strip_suffix(".toml"));
+        number.is_some()
+    };
+    found.extend(paths.settings.parent().map(|folder| inside(folder, aside)).unwrap_or_default());
     found
 }
 
 /// Removes the files of ours and then the folders that held them, where nothing else is in them.
-pub fn remove(paths: &Paths, env: &Env, lock: Option<EngineLock>) -> Removal {
+pub fn remove(paths: &Paths, lock: Option<EngineLock>) -> Removal {
     let mut removal = Removal::default();
     let lock_file = paths.lock_file();
-    for file in belongings(paths, env).into_iter().filter(|file| *file != lock_file) {
+    for file in belongings(paths).into_iter().filter(|file| *file != lock_file) {
         removal.note(&file, fs::remove_file(&file));
-    }
-    for (list, error) in traces::forget_scheme(env) {
-        removal.kept.push(Kept { place: list, why: error.to_string() });
     }
     // While it is held, so that nobody takes it in between; but for Windows, where a file that is open
     // can't be removed.
@@ -255,6 +318,22 @@ pub fn remove(paths: &Paths, env: &Env, lock: Option<EngineLock>) -> Removal {
 }
 
 impl Removal {
+    /// What the tray left with the desktop.
+    fn traces(&mut self, traces: &Traces) {
+        for file in traces.files() {
+            let removed = fs::remove_file(&file);
+            self.note(&file, removed);
+        }
+        for file in traces.shared() {
+            match traces.clean(&file) {
+                Ok(true) => self.removed.push(file),
+                Ok(false) => {}
+                Err(error) => self.note(&file, Err(error)),
+            }
+        }
+        traces.refresh();
+    }
+
     fn note(&mut self, place: &Path, done: io::Result<()>) {
         match done {
             Ok(()) => self.removed.push(place.into()),
@@ -296,12 +375,7 @@ fn is_of_state(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::paths::HOME_OVERRIDE;
-
-    /// No desktop is here.
-    fn nowhere() -> Env {
-        Env::fixed::<&str, &str>([])
-    }
+    use crate::paths::{Env, HOME_OVERRIDE};
 
     fn names(places: &[PathBuf]) -> Vec<String> {
         let name = |place: &PathBuf| place.file_name().unwrap().to_string_lossy().into_owned();
@@ -328,14 +402,16 @@ mod tests {
             "state.json.new",
             "run/keeper.sock",
             "settings.toml",
+            "settings.damaged-2.toml",
+            "settings.damaged.toml",
         ];
         for name in ours {
             fs::write(place.join(name), "").unwrap();
         }
         fs::write(place.join("notes.txt"), "mine").unwrap();
         fs::create_dir(place.join("journal.broken-folder")).unwrap();
-        assert_eq!(belongings(&paths, &nowhere()), ours.map(|name| place.join(name)));
-        let removal = remove(&paths, &nowhere(), None);
+        assert_eq!(belongings(&paths), ours.map(|name| place.join(name)));
+        let removal = remove(&paths, None);
         assert_eq!(removal.removed.len(), ours.len() + 1, "{:?}", removal.removed);
         assert_eq!(names(&removal.removed).last().map(String::as_str), Some("run"));
         let [kept] = removal.kept.as_slice() else { panic!("{:?}", removal.kept) };
@@ -351,8 +427,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let place = home.path().join("lamp");
         let paths = Paths::find(&Env::fixed([(HOME_OVERRIDE, &place)])).unwrap();
-        assert_eq!(belongings(&paths, &nowhere()), Vec::<PathBuf>::new());
-        assert_eq!(remove(&paths, &nowhere(), None), Removal::default());
+        assert_eq!(belongings(&paths), Vec::<PathBuf>::new());
+        assert_eq!(remove(&paths, None), Removal::default());
         assert!(!place.exists());
     }
 
@@ -365,7 +441,7 @@ mod tests {
         fs::write(&real, "notices = true").unwrap();
         #[cfg(unix)]
         std::os::unix::fs::symlink(&real, &paths.settings).unwrap();
-        let removal = remove(&paths, &nowhere(), None);
+        let removal = remove(&paths, None);
         assert_eq!(removal.kept, []);
         assert!(real.exists() && !place.exists());
     }

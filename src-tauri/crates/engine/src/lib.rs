@@ -6,9 +6,11 @@
 //! Where to read next: [`stores`] for what belongs to other programs.
 
 pub mod browser;
+pub mod changes;
 pub mod clock;
 pub mod desk;
 pub mod doctor;
+pub mod document;
 pub mod driver;
 mod files;
 pub mod history;
@@ -23,6 +25,7 @@ pub mod open;
 pub mod paths;
 pub mod presence;
 pub mod probe;
+pub mod reader;
 pub mod redirect;
 pub mod seal;
 pub mod service;
@@ -33,5 +36,6 @@ pub mod stop;
 pub mod stores;
 #[cfg(test)]
 mod testing;
+pub mod traces;
 pub mod wake;
 pub mod watch;

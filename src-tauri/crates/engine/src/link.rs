@@ -25,9 +25,10 @@ use tokio::sync::{
 };
 
 use crate::{
-    driver::Driver,
+    changes::News,
+    driver::{Driver, Listener},
     open::{OpenFault, Place},
-    paths::{Env, Paths},
+    paths::Env,
     settings::Consent,
     socket::{Inside, Invited, Reply, Request},
     watch::Watch,
@@ -75,6 +76,15 @@ pub enum Told {
     },
     /// Somebody asks for the page, at a terminal.
     OpenPage,
+    /// The user's own command for news went wrong, in words.
+    Complaint(String),
+    /// Settings that can't be read were kept aside, and the defaults hold.
+    SettingsAside {
+        /// What is wrong with them, with the line.
+        fault: String,
+        /// Where they are now.
+        to: PathBuf,
+    },
     /// Something is in the way, in words.
     Fault(String),
 }
@@ -192,7 +202,7 @@ impl Way {
             if wish.end {
                 return;
             }
-            let over = match find(&wish.env) {
+            let over = match self.find(&wish.env) {
                 Ok(place) => self.stand(place, &wish).await,
                 Err(fault) => {
                     (self.tell)(Told::Fault(fault.to_string()));
@@ -262,9 +272,17 @@ impl Way {
 
     /// Keeps every sign-in fresh, until told otherwise.
     async fn keep(&mut self, place: Place) -> Over {
-        let listener = Box::new(|_: &Event, _: &Keeper| {});
-        let mut driver = match place.open(Mode::Keep, WHAT, ENGINE_PATIENCE, listener) {
-            Ok(driver) => driver,
+        let (complain, complaints) = unbounded_channel();
+        let complain = Box::new(move |what: &str| drop(complain.send(what.to_owned())));
+        let opened = News::start(&place, complain).and_then(|news| {
+            let listener: Listener = match &news {
+                Some(news) => Box::new(news.listener()),
+                None => Box::new(|_, _| {}),
+            };
+            Ok((place.open(Mode::Keep, WHAT, ENGINE_PATIENCE, listener)?, news))
+        });
+        let (mut driver, news) = match opened {
+            Ok(opened) => opened,
             Err(fault) => {
                 (self.tell)(Told::Fault(fault.to_string()));
                 return Over::Refused;
@@ -273,8 +291,16 @@ impl Way {
         (self.tell)(Told::Stance(Stance::Keeping));
         driver.welcome();
         driver.look().await;
+        if let Some(news) = &news {
+            news.watch(&mut driver);
+        }
         let inside = driver.inside();
-        self.work(&mut driver, inside, false).await;
+        self.work(&mut driver, inside, Some(complaints)).await;
+        // Others may act while the user's command hears the last news.
+        drop(driver);
+        if let Some(news) = news {
+            news.finish().await;
+        }
         Over::Changed
     }
 
@@ -313,7 +339,7 @@ impl Way {
     /// Does one thing, as a command would.
     async fn once(&mut self, place: &Place, action: Action) {
         let listener = Box::new(|_: &Event, _: &Keeper| {});
-        let place = find(&place.env);
+        let place = self.find(&place.env);
         let opened = place.and_then(|p| p.open(Mode::OnRequest, WHAT, ENGINE_PATIENCE, listener));
         let mut driver = match opened {
             Ok(driver) => driver,
@@ -322,11 +348,19 @@ impl Way {
         driver.look().await;
         let inside = driver.inside();
         inside.ask(Request::Act(action));
-        self.work(&mut driver, inside, true).await;
+        self.work(&mut driver, inside, None).await;
     }
 
-    /// Lets the driver work and carries requests and answers; `once`: until all asked is settled.
-    async fn work(&mut self, driver: &mut Driver, mut inside: Inside, once: bool) {
+    /// Lets the driver work and carries requests and answers; without a place where complaints of the
+    /// user's command come from, only until all that was asked is settled.
+    async fn work(
+        &mut self,
+        driver: &mut Driver,
+        mut inside: Inside,
+        complaints: Option<UnboundedReceiver<String>>,
+    ) {
+        let once = complaints.is_none();
+        let mut complaints = complaints.unwrap_or_else(|| unbounded_channel().1);
         inside.ask(Request::Events);
         inside.ask(Request::Watch);
         inside.ask(Request::ShowsPages);
@@ -358,11 +392,34 @@ impl Way {
                         inside.ask(ask.into());
                     }
                 }
+                Some(words) = complaints.recv() => (self.tell)(Told::Complaint(words)),
             }
         }
         self.later.append(&mut put_off);
         while let Ok(reply) = inside.hear.try_recv() {
             self.told(reply);
+        }
+    }
+
+    /// Where things lie; settings that say nothing sensible are put aside, since nobody sits at a
+    /// terminal to mend them, and the defaults hold. A file that the system does not give is left.
+    fn find(&mut self, env: &Env) -> Result<Place, OpenFault> {
+        let fault = match Place::find(env.clone()) {
+            Err(OpenFault::Settings(fault)) if fault.readable => fault,
+            found => return found,
+        };
+        // Nothing that was put aside before is overwritten.
+        let aside = |n: usize| match n {
+            1 => fault.place.with_extension("damaged.toml"),
+            n => fault.place.with_extension(format!("damaged-{n}.toml")),
+        };
+        let to = (1..1000).map(aside).find(|to| to.symlink_metadata().is_err());
+        match to.map(|to| (std::fs::rename(&fault.place, &to), to)) {
+            Some((Ok(()), to)) => {
+                (self.tell)(Told::SettingsAside { fault: fault.to_string(), to });
+                Place::find(env.clone())
+            }
+            Some((Err(_), _)) | None => Err(OpenFault::Settings(fault)),
         }
     }
 
@@ -393,28 +450,6 @@ impl From<Ask> for Request {
 async fn join(socket: PathBuf) -> std::io::Result<Option<crate::socket::Remote>> {
     let joined = tokio::task::spawn_blocking(move || crate::socket::Remote::join(&socket)).await;
     joined.map_err(std::io::Error::other)?
-}
-
-/// Where things lie; settings that say nothing sensible are put aside, since nobody sits at a terminal
-/// to mend them, and the defaults hold. A file that the system does not give is left where it is.
-fn find(env: &Env) -> Result<Place, OpenFault> {
-    match Place::find(env.clone()) {
-        Err(OpenFault::Settings(fault)) if fault.readable => {
-            let settings = Paths::find(env)?.settings;
-            let names = std::iter::once("damaged.toml".to_owned())
-                .chain((2..1000).map(|number| format!("damaged-{number}.toml")));
-            let mut free = names.map(|name| settings.with_extension(name));
-            let Some(aside) = free.find(|aside| aside.symlink_metadata().is_err()) else {
-                return Err(OpenFault::Settings(fault));
-            };
-            tracing::warn!(%fault, to = %aside.display(), "the settings were put aside");
-            match std::fs::rename(&fault.place, &aside) {
-                Ok(()) => Place::find(env.clone()),
-                Err(_) => Err(OpenFault::Settings(fault)),
-            }
-        }
-        found => found,
-    }
 }
 
 /// Whether a keeper listens there.

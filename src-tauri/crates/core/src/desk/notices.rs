@@ -160,6 +160,13 @@ impl Notices {
         })
     }
 
+    /// Something about Lamplighter itself, said once: whoever reads it opens the page.
+    pub fn about_itself(&mut self, title: String, body: String) -> Shown {
+        self.last_number += 1;
+        let button = String::from("Show");
+        Shown { number: self.last_number, title, body, button, act: Act::Open, click: Act::Open }
+    }
+
     /// The truth changed, time passed, or somebody came or went.
     pub fn look(&mut self, snapshot: &Snapshot, presence: Presence, now: Wall) -> Vec<Order> {
         let came_back = self.presence == Some(Presence::Away) && presence == Presence::Here;

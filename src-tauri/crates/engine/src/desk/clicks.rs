@@ -3,13 +3,15 @@
 use lamplighter_core::{
     desk::{Act, Answer, diagnostics},
     ids::StoreId,
+    keeper::{Event, Keeper},
 };
 
-use super::{Desk, Shell, now, show_file, words::moment};
+use super::{Desk, Shell, show_file};
 use crate::{
-    browser,
+    browser, leave,
     open::Place,
     paths::Env,
+    reader::Reader,
     settings::{self, Consent, edit},
 };
 
@@ -43,8 +45,8 @@ impl<S: Shell> Desk<S> {
             }
             Act::CopyDiagnostics { grant } => {
                 let row = self.snapshot.rows.iter().find(|row| row.id == *grant);
-                let now = now();
-                let words = row.map(|row| diagnostics(&self.snapshot, row, |at| moment(at, now)));
+                let reader = Reader::here();
+                let words = row.map(|row| diagnostics(&self.snapshot, row, |at| reader.time(at)));
                 return Ok(words);
             }
             Act::Show { grant } => {
@@ -142,18 +144,24 @@ impl<S: Shell> Desk<S> {
     }
 
     /// What `lamplighter uninstall` does; the keeper ends first, so that what is in the air comes home.
+    /// Where it fails, all goes on as before.
     fn remove(&mut self) -> Result<(), String> {
         self.leave_demo();
         self.link.end();
-        let removed = Place::find(self.env.clone()).map_err(|fault| fault.to_string());
-        let removed =
-            removed.and_then(|place| crate::leave::now(place).map_err(|fault| fault.to_string()));
+        let place = Place::find(self.env.clone()).map_err(|fault| fault.to_string());
+        let removed = place.and_then(|place| {
+            let listener = Box::new(|_: &Event, _: &Keeper| {});
+            leave::entirely(place, std::future::pending::<()>, listener, |_| {})
+                .map_err(|fault| fault.to_string())
+        });
         if let Err(fault) = removed {
-            // Somebody else is at work, or tokens can't be brought home: it goes on keeping them.
-            self.link = super::open(&self.env, &self.bell).map_err(|fault| fault.to_string())?;
-            return Err(fault);
+            self.join_anew().map_err(|error| error.to_string())?;
+            return Err(format!("Nothing was removed: {fault}"));
         }
-        self.shell.set_start_at_login(false)?;
+        // Its entry is gone already where that is a file; elsewhere the desktop is asked.
+        if let Err(fault) = self.shell.set_start_at_login(false) {
+            tracing::warn!(%fault, "it may start at the next login");
+        }
         self.shell.quit();
         Ok(())
     }

@@ -326,6 +326,7 @@ fn damaged_settings_are_put_aside_and_the_defaults_hold() {
     let folder = home.path().join(".config/lamplighter");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("settings.toml"), "consent = [").unwrap();
+    fs::write(folder.join("settings.damaged.toml"), "older").unwrap();
     let env = Env::fixed([("HOME", home.path())]);
     let shell = Recorder::default();
     let (bell, ticks) = bell();
@@ -333,20 +334,41 @@ fn damaged_settings_are_put_aside_and_the_defaults_hold() {
     let thread = std::thread::spawn(move || desk.run(ticks).unwrap());
     bell.ring(Tick::Act(Act::Open, None));
     shell.until("it shows something", |seen| !seen.views.is_empty());
-    shell.until("they are aside", |_| folder.join("settings.damaged.toml").exists());
-    bell.ring(Tick::End);
-    thread.join().unwrap();
-    assert_eq!(files_in(&folder), ["settings.damaged.toml"]);
-    // Once more: both stay.
-    fs::write(folder.join("settings.toml"), "consent = {").unwrap();
-    let env = Env::fixed([("HOME", home.path())]);
-    let (shell, (bell, ticks)) = (Recorder::default(), super::bell());
-    let desk = Desk::new(env, shell.clone(), bell.clone()).unwrap();
-    let thread = std::thread::spawn(move || desk.run(ticks).unwrap());
     shell.until("they are aside", |_| folder.join("settings.damaged-2.toml").exists());
+    shell.until("it is told", |seen| !seen.notices.is_empty());
     bell.ring(Tick::End);
     thread.join().unwrap();
-    assert_eq!(fs::read_to_string(folder.join("settings.damaged.toml")).unwrap(), "consent = [");
+    assert_eq!(files_in(&folder), ["settings.damaged-2.toml", "settings.damaged.toml"]);
+    assert_eq!(fs::read_to_string(folder.join("settings.damaged.toml")).unwrap(), "older");
+    let notices = shell.with(|seen| seen.notices.clone());
+    let [notice] = notices.as_slice() else { panic!("{notices:?}") };
+    assert!(notice.body.contains("settings.toml, line 1, column"), "{}", notice.body);
+    assert!(notice.body.contains("kept as"), "{}", notice.body);
+    assert_eq!((&notice.act, &notice.click), (&Act::Open, &Act::Open));
+}
+
+#[test]
+#[cfg(unix)]
+fn the_persons_own_command_hears_news_from_the_tray_that_keeps() {
+    let out = tempfile::tempdir().unwrap();
+    let heard = out.path().join("heard");
+    let command = format!("cat >> '{}'; exit 3", heard.display());
+    let rig = Rig::start_with(&format!(
+        "consent = 'keep'\nkeyring = 'off'\non_change = ['sh', '-c', \"{command}\"]"
+    ));
+    rig.shell.until("it keeps", |seen| seen.menus.len() >= 2);
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    rig.bell.ring(Tick::Act(Act::Pause { grant: "claude-code/notes".into() }, None));
+    rig.shell.until("the command hears of it", |_| {
+        fs::read_to_string(&heard).is_ok_and(|told| told.contains("\"health\":\"paused\""))
+    });
+    rig.shell.until("its failure is on the page", |seen| {
+        let notes = seen.views.last().map(|view| view.around.notes.join(" "));
+        notes.is_some_and(|notes| notes.contains("on_change: sh: failed"))
+    });
+    let told = fs::read_to_string(&heard).unwrap();
+    assert!(told.lines().all(|line| line.contains("\"schema\":1")), "{told}");
+    assert!(!told.contains("secret"), "{told}");
 }
 
 #[test]

@@ -1,27 +1,7 @@
 //! Sentences that only a desktop says, and links as it may be handed them.
 
-use jiff::{Timestamp, tz::TimeZone};
-use lamplighter_core::{ids::GrantId, secret::Secret, time::Wall};
+use lamplighter_core::{ids::GrantId, secret::Secret};
 use url::Url;
-
-/// A moment: the time of day, with the day where it is not today.
-pub fn moment(at: Wall, now: Wall) -> String {
-    let zone = TimeZone::system();
-    let place = |at: Wall| {
-        Timestamp::from_millisecond(at.0).map(|moment| moment.to_zoned_datetime(zone.clone())).ok()
-    };
-    let (Some(then), Some(now)) = (place(at), place(now)) else {
-        return String::from("an unknown time");
-    };
-    let form = if then.date() == now.date() {
-        "%-H:%M"
-    } else if then.year() == now.year() {
-        "%a %-d %b %-H:%M"
-    } else {
-        "%-d %b %Y"
-    };
-    then.strftime(form).to_string()
-}
 
 /// `Signed in to Notion as ada, 12 tools. You can close the browser tab. Open Claude Code sessions:`
 pub(super) fn signed_in(

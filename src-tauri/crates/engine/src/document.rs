@@ -8,11 +8,11 @@ use lamplighter_core::{
 };
 use serde::Serialize;
 
-use crate::words::{Reader, rfc3339};
+use crate::reader::{Reader, rfc3339};
 
 /// `lamplighter status --json`.
 #[derive(Debug, Serialize)]
-pub(crate) struct Document {
+pub struct Document {
     schema: u32,
     generated_at: Option<String>,
     servers: Vec<Server>,
@@ -20,7 +20,7 @@ pub(crate) struct Document {
 
 /// One server in it.
 #[derive(Debug, Serialize)]
-pub(crate) struct Server {
+pub struct Server {
     id: String,
     client: String,
     profile: Option<String>,
@@ -44,7 +44,7 @@ pub(crate) struct Server {
 
 impl Document {
     /// The document of one snapshot.
-    pub(crate) fn of(snapshot: &Snapshot, reader: &Reader) -> Self {
+    pub fn of(snapshot: &Snapshot, reader: &Reader) -> Self {
         Self {
             schema: 1,
             generated_at: rfc3339(reader.now),
@@ -55,7 +55,7 @@ impl Document {
 
 impl Server {
     /// The server of one row.
-    pub(crate) fn of(row: &Row, reader: &Reader) -> Self {
+    pub fn of(row: &Row, reader: &Reader) -> Self {
         let time = |at: Option<Wall>| at.and_then(rfc3339);
         Self {
             id: row.id.to_string(),

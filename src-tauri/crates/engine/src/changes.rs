@@ -1,9 +1,13 @@
 //! What the user's `on_change` command is told: one line of JSON for each change that a person would
 //! care about. Its members are part of the interface: see the README.
 //!
-//! It must not hold a secret, which neither events nor rows can.
+//! It must not hold a secret, which neither events nor rows can. Whoever keeps tells it, at a terminal
+//! or in a tray. Read next: [`on_change`](crate::on_change), which runs the command.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use lamplighter_core::{
     health::Health,
@@ -11,17 +15,57 @@ use lamplighter_core::{
     keeper::{Event, Keeper, Notice, NoticeCode, Severity},
     snapshot::Snapshot,
 };
-use lamplighter_engine::on_change::OnChange;
 use serde::Serialize;
 
 use crate::{
-    json::Server,
-    reader,
-    words::{Reader, rfc3339},
+    document::Server,
+    driver::Driver,
+    on_change::{Complain, OnChange, Runner},
+    open::{OpenFault, Place},
+    reader::{Reader, rfc3339},
 };
 
+/// The command and all that it is to hear, beside a keeper.
+pub struct News {
+    changes: Arc<Mutex<Changes>>,
+    runner: Runner,
+}
+
+impl News {
+    /// Takes in how things stand before the keeper does anything; `None` where there is no command.
+    /// Must be called within a tokio runtime.
+    pub fn start(place: &Place, complain: Complain) -> Result<Option<Self>, OpenFault> {
+        let command = place.settings.on_change.clone();
+        let Some((on_change, runner)) = OnChange::start(command, complain) else { return Ok(None) };
+        let changes = Changes::since(&place.watch()?, on_change);
+        Ok(Some(Self { changes: Arc::new(Mutex::new(changes)), runner }))
+    }
+
+    /// What tells it of each event.
+    pub fn listener(&self) -> impl FnMut(&Event, &Keeper) + Send + use<> {
+        let changes = Arc::clone(&self.changes);
+        move |event, keeper| lock(&changes).event(event, keeper)
+    }
+
+    /// From now on it sees the truth after everything that happens, and what has changed so far.
+    pub fn watch(&self, driver: &mut Driver) {
+        lock(&self.changes).seen(&driver.snapshot());
+        let changes = Arc::clone(&self.changes);
+        driver.watch_with(Box::new(move |snapshot| lock(&changes).seen(snapshot)));
+    }
+
+    /// Lets the command hear the last of it, for a few seconds.
+    pub async fn finish(self) {
+        self.runner.finish().await;
+    }
+}
+
+fn lock(changes: &Mutex<Changes>) -> std::sync::MutexGuard<'_, Changes> {
+    changes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Tells changes from what is merely going on.
-pub(crate) struct Changes {
+struct Changes {
     on_change: OnChange,
     healths: BTreeMap<GrantId, Health>,
 }
@@ -49,14 +93,14 @@ struct NoticeLine<'a> {
 
 impl Changes {
     /// `before` is how things stand before the keeper does anything.
-    pub(crate) fn since(before: &Snapshot, on_change: OnChange) -> Self {
+    fn since(before: &Snapshot, on_change: OnChange) -> Self {
         let mut changes = Self { on_change, healths: BTreeMap::new() };
         drop(changes.take(before));
         changes
     }
 
     /// Something happened.
-    pub(crate) fn event(&self, event: &Event, keeper: &Keeper) {
+    fn event(&self, event: &Event, keeper: &Keeper) {
         let (name, id, notice) = match event {
             Event::Renewed { grant, .. } => ("renewed", grant, None),
             Event::SignedIn { grant, .. } => ("signed_in", grant, None),
@@ -80,7 +124,7 @@ impl Changes {
     }
 
     /// The truth after anything that happened.
-    pub(crate) fn seen(&mut self, snapshot: &Snapshot) {
+    fn seen(&mut self, snapshot: &Snapshot) {
         for (id, was) in self.take(snapshot) {
             self.tell("health", &id, was, None, snapshot);
         }
@@ -107,7 +151,7 @@ impl Changes {
         notice: Option<&Notice>,
         snapshot: &Snapshot,
     ) {
-        let reader: Reader = reader();
+        let reader = Reader::here();
         let row = snapshot.rows.iter().find(|row| row.id == *id);
         let line = Line {
             schema: 1,

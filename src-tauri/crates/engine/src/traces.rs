@@ -1,0 +1,172 @@
+//! What the tray leaves with the desktop: the entry that starts it at login, the one that hands our
+//! links to it, and the line that says so.
+//!
+//! It must not touch an entry that is not the tray's, nor any other line of a file that is shared.
+//! Where a desktop keeps these elsewhere (the registry of Windows), the tray's own installer does.
+//!
+//! Read next: [`leave`](crate::leave), which removes all that is ours.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::paths::Env;
+
+/// The entry for links, named after the program.
+const HANDLER: &str = "lamplighter-tray-handler.desktop";
+const SCHEME: &str = "x-scheme-handler/dev.lamplighter";
+
+/// Where the traces may lie.
+#[derive(Debug, Clone)]
+pub struct Traces {
+    env: Env,
+    config: Option<PathBuf>,
+    data: Option<PathBuf>,
+}
+
+impl Traces {
+    /// Works out where; reads nothing.
+    pub fn of(env: &Env) -> Self {
+        let folder = |name: &str, usual: &str| {
+            let set = env.get(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
+            set.or_else(|| Some(env.home()?.join(usual)))
+        };
+        let config = folder("XDG_CONFIG_HOME", ".config");
+        Self { env: env.clone(), config, data: folder("XDG_DATA_HOME", ".local/share") }
+    }
+
+    /// The files that are the tray's whole and there now.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let config = |below: &str| Some(self.config.as_ref()?.join(below));
+        let agents = || Some(self.env.home()?.join("Library/LaunchAgents"));
+        let found = if cfg!(target_os = "macos") {
+            [
+                (agents().map(|folder| folder.join("Lamplighter.plist")), "lamplighter-tray"),
+                (None, ""),
+            ]
+        } else {
+            let handler = self.applications().map(|folder| folder.join(HANDLER));
+            [(config("autostart/Lamplighter.desktop"), "lamplighter-tray"), (handler, SCHEME)]
+        };
+        let ours = |(file, mark): (Option<PathBuf>, &str)| {
+            file.filter(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(mark)))
+        };
+        found.into_iter().filter_map(ours).collect()
+    }
+
+    /// Files of the desktop's that name the tray among others.
+    pub fn shared(&self) -> Vec<PathBuf> {
+        let lists = [
+            self.config.as_ref().map(|folder| folder.join("mimeapps.list")),
+            self.applications().map(|folder| folder.join("mimeapps.list")),
+        ];
+        let names_us =
+            |file: &PathBuf| fs::read_to_string(file).is_ok_and(|text| without_us(&text).is_some());
+        lists.into_iter().flatten().filter(names_us).collect()
+    }
+
+    /// Removes the tray's lines from a file that [`Traces::shared`] named; whether nothing is left of
+    /// it, and so the file is gone.
+    pub fn clean(&self, shared: &Path) -> io::Result<bool> {
+        let Some(rest) = without_us(&fs::read_to_string(shared)?) else { return Ok(false) };
+        let empty = |line: &str| line.trim().is_empty() || line.starts_with('[');
+        if rest.lines().all(empty) && !fs::symlink_metadata(shared)?.is_symlink() {
+            return fs::remove_file(shared).map(|()| true);
+        }
+        // In place: its mode is kept, and a link stays one.
+        fs::write(shared, rest).map(|()| false)
+    }
+
+    /// Lets the desktop take note that the entry for links is gone. Where it has no list of them there
+    /// is nothing to do.
+    pub fn refresh(&self) {
+        let Some(folder) = self.applications() else { return };
+        let cache = fs::read_to_string(folder.join("mimeinfo.cache")).unwrap_or_default();
+        if cache.contains(HANDLER) {
+            let mut update = Command::new("update-desktop-database");
+            self.env.dress(&mut update);
+            update.arg(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            if let Err(fault) = update.status() {
+                tracing::info!(%fault, "the desktop's list of programs is as it was");
+            }
+        }
+    }
+
+    fn applications(&self) -> Option<PathBuf> {
+        Some(self.data.as_ref()?.join("applications"))
+    }
+}
+
+/// The text without the tray, where it is named; every other byte as it was.
+fn without_us(text: &str) -> Option<String> {
+    let mut rest = String::with_capacity(text.len());
+    let mut found = false;
+    for line in text.split_inclusive('\n') {
+        let value = line.split_once('=').filter(|(key, _)| key.trim() == SCHEME);
+        let Some((key, value)) = value.filter(|(_, value)| value.contains(HANDLER)) else {
+            rest.push_str(line);
+            continue;
+        };
+        found = true;
+        let others = value.trim().split(';').filter(|name| !name.is_empty() && *name != HANDLER);
+        let others: Vec<&str> = others.collect();
+        if !others.is_empty() {
+            rest.extend([key, "=", &others.join(";"), ";\n"]);
+        }
+    }
+    found.then_some(rest)
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Traces) {
+        let home = tempfile::tempdir().unwrap();
+        for folder in [".config/autostart", ".local/share/applications"] {
+            fs::create_dir_all(home.path().join(folder)).unwrap();
+        }
+        let traces = Traces::of(&Env::fixed([("HOME", home.path())]));
+        (home, traces)
+    }
+
+    #[test]
+    fn entries_that_are_not_the_trays_are_nobodys_business_here() {
+        let (home, traces) = home();
+        let login = home.path().join(".config/autostart/Lamplighter.desktop");
+        let handler = home.path().join(".local/share/applications").join(HANDLER);
+        fs::write(&login, "[Desktop Entry]\nExec=/opt/street-lamps\n").unwrap();
+        assert_eq!(traces.files(), Vec::<PathBuf>::new());
+        fs::write(&login, "[Desktop Entry]\nExec=/usr/bin/lamplighter-tray --hidden\n").unwrap();
+        fs::write(&handler, format!("[Desktop Entry]\nMimeType={SCHEME}\n")).unwrap();
+        assert_eq!(traces.files(), [login, handler]);
+    }
+
+    #[test]
+    fn a_shared_list_loses_the_trays_line_and_nothing_else() {
+        let (home, traces) = home();
+        let list = home.path().join(".config/mimeapps.list");
+        let others = "# mine\r\n[Default Applications]\ntext/html=browser.desktop\n";
+        fs::write(&list, others).unwrap();
+        assert_eq!(traces.shared(), Vec::<PathBuf>::new());
+        let added = format!("\n[Added Associations]\n{SCHEME}={HANDLER};other.desktop;\n");
+        fs::write(&list, format!("{others}{SCHEME}={HANDLER}\n{added}")).unwrap();
+        assert_eq!(traces.shared(), [list.as_path()]);
+        assert!(!traces.clean(&list).unwrap());
+        let left = format!("{others}\n[Added Associations]\n{SCHEME}=other.desktop;\n");
+        assert_eq!(fs::read_to_string(&list).unwrap(), left);
+        assert_eq!(traces.shared(), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_list_that_held_nothing_else_goes() {
+        let (home, traces) = home();
+        let list = home.path().join(".config/mimeapps.list");
+        fs::write(&list, format!("[Default Applications]\n{SCHEME}={HANDLER}\n")).unwrap();
+        assert!(traces.clean(&list).unwrap());
+        assert!(!list.exists());
+    }
+}
