@@ -16,9 +16,11 @@ use std::{
 use lamplighter_rehearsal::{Fault, Rehearsal, Rotation};
 use lamplighter_tests::{
     chromium::Chromium,
+    claude::Claude,
     desktop::{Desktop, tray::Item},
     home::Home,
     keeper::Keeper,
+    model_api::ModelApi,
     oidc::{Choices, OidcProvider},
     peers,
     process::until,
@@ -28,9 +30,13 @@ use lamplighter_tests::{
     store,
     webdriver::WebDriver,
 };
+use serde_json::json;
 
 const NAME: &str = "rig";
 const ID: &str = "lamplighter";
+/// The client whose sign-in it is, and how it names the one tool there is.
+const CLAUDE_CODE: &str = "2.1.330";
+const ECHO: &str = "mcp__rig__echo";
 /// So short that a dead sign-in is told of at once: its end is near.
 const LIFE: u32 = 1_200;
 
@@ -151,6 +157,20 @@ impl Dead {
         let redirect = entry["redirectUri"].as_str().unwrap_or_default();
         assert!(redirect.starts_with("http://localhost:"), "{redirect}");
     }
+
+    /// What it is all for: a session of the real Claude Code that starts now calls the tool.
+    fn a_new_session_calls_the_tool(&self) {
+        let model = ModelApi::start();
+        let claude = Claude::new(CLAUDE_CODE, &self.home, &model);
+        claude.add_server(NAME, &self.sign_in.server_url);
+        let held = self.sign_in.stored(&self.home, NAME);
+        let mut session = claude.session(ECHO);
+        let turn = session.call(ECHO, &json!({"text": "a light"}));
+        assert_eq!(turn.answer, "The tool said: a light", "{turn:?}");
+        session.end();
+        assert_eq!(self.sign_in.stored(&self.home, NAME), held, "with the tray's tokens");
+        assert_eq!(model.strange(), Vec::<String>::new());
+    }
 }
 
 #[test]
@@ -256,6 +276,7 @@ fn a_dead_sign_in_is_one_notice_one_click_and_a_consent_that_comes_back_by_the_s
     dead.until_signed_in();
     until_lamp(&desktop, "lit");
     until_open(&desktop, true);
+    dead.a_new_session_calls_the_tool();
     // It went out of the browser, and to no page of ours.
     assert!(page.url().starts_with(dead.provider.issuer()), "{}", page.url());
     assert_eq!(notices.all().len(), 1, "{:?}", notices.all());
@@ -278,6 +299,7 @@ fn where_nobody_serves_the_scheme_the_menus_reconnect_comes_back_by_loopback() {
     page.until_says("h1", "Signed in to rig");
     dead.until_signed_in();
     until_lamp(&desktop, "lit");
+    dead.a_new_session_calls_the_tool();
     let log = fs::read_to_string(dead.home.run("log/tray")).expect("a log");
     let (access, refresh) = dead.sign_in.stored(&dead.home, NAME);
     for secret in [access, refresh, "state=".to_owned(), "code=".to_owned()] {

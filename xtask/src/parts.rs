@@ -149,7 +149,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("browser", "Chromium at a certified authorization server, without a network", BROWSER, What::Isolated("browser", OIDC, 2)),
     part("desktop", "what the desktop's own tests see and do", DESKTOP, What::Isolated("desktop", &[], 2)),
     part("page", "the tray's page: types, every state, keyboard, contrast", PAGE, What::Page),
-    part("tray", "the tray on a real desktop, without a network", TRAY, What::Tray("tray", OIDC, 1)),
+    part("tray", "the tray on a real desktop, without a network", TRAY, What::Tray("tray", peers::TRAY, 1)),
     part("window", "the tray's real window, by keys alone, without a network", TRAY, What::Tray("window", peers::WINDOW, 1)),
     part("conformance", "the official MCP suite, without a network", PEERS, What::Conformance),
 ];

@@ -75,6 +75,9 @@ const OIDC_PROVIDER: Peer = Peer {
 
 pub(crate) const OIDC: &[Peer] = &[NODE, OIDC_PROVIDER];
 
+/// The whole story: a server, and a client of its.
+pub(crate) const TRAY: &[Peer] = &[NODE, OIDC_PROVIDER, claude_code!("2.1.330")];
+
 const MCP_SDK: Peer = Peer {
     name: "MCP TypeScript SDK 1.32.2",
     folder: "mcp-sdk-1.32.2",
