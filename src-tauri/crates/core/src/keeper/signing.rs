@@ -406,6 +406,7 @@ impl Keeper {
         facts.seen_issuer = None;
         facts.pin = Some(gained.server.pin());
         facts.metadata = Some((gained.server.for_refresh(), now));
+        facts.anchor = Some(gained.enrolment.authorization_server.clone());
         facts.sign_in_ends = gained.granted.sign_in_life.or(by_profile).map(|life| now + life);
         facts.redirect = Some((gained.server.issuer.clone(), gained.redirect));
         facts.registration = gained.kept;
