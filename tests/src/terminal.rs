@@ -81,6 +81,11 @@ impl Terminal {
         self.keys.write_all(keys.as_bytes()).expect("a terminal that takes keys");
     }
 
+    /// The program's process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end: all that was shown, and the exit code.
     pub fn end(mut self) -> (String, Option<i32>) {
         let deadline = Instant::now() + PATIENCE;

@@ -1,5 +1,6 @@
 //! A process that is killed at the worst moment loses nothing: SIGKILL after the intent, after the
-//! journal, and after the write; of a sign-in likewise. The in-process form, at every single step, is in core's own tests.
+//! journal, and after the write; of a sign-in likewise. The in-process form, at every single step, is
+//! in core's own tests.
 
 #![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
 
@@ -13,9 +14,11 @@ use std::{
 use lamplighter_rehearsal::{Fault, GraceAnswer, Rehearsal, Rotation};
 use lamplighter_tests::{
     browser::{ask, visit},
+    program::command,
     reconnect::{Reconnect, free_port},
     stage::Stage,
     store::{self, CREDENTIALS},
+    terminal::Terminal,
 };
 
 fn strict() -> lamplighter_rehearsal::Builder {
@@ -152,6 +155,23 @@ fn a_polite_end_brings_the_answer_home_first() {
     let output = child.wait_with_output().expect("ended");
     assert!(output.status.code().is_some(), "it ends by itself");
     assert!(stage.holds_live_pair("rig"));
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn a_terminal_that_is_closed_lets_the_answer_home_first() {
+    let (stage, minted) = Stage::with_rig(strict());
+    stage.control.inject(Fault::Slow { ms: 2_000 }, 1);
+    let terminal = Terminal::start(command(&stage.home, &["renew"]));
+    until("the token was presented", || {
+        stage.control.newest_pair_of(&minted.refresh_token).1 != minted.refresh_token
+    });
+    assert_eq!(stage.pair("rig").1, minted.refresh_token, "the answer is still on its way");
+    let id = terminal.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &id]).status().expect("kill runs").success());
+    let (shown, code) = terminal.end();
+    assert!(code.is_some(), "it ends by itself: {shown}");
+    assert!(stage.holds_live_pair("rig"), "{shown}");
     stage.nothing_was_broken();
 }
 

@@ -15,10 +15,11 @@ use std::{
 
 use lamplighter_rehearsal::{Fault, Rehearsal, Rotation};
 use lamplighter_tests::{
+    browser::visit,
     chromium::Chromium,
     claude::Claude,
     desktop::{Desktop, tray::Item},
-    home::Home,
+    home::{Home, write_program},
     keeper::Keeper,
     model_api::ModelApi,
     oidc::{Choices, OidcProvider},
@@ -362,4 +363,53 @@ fn beside_a_keeper_it_only_shows_and_when_that_ends_it_goes_on() {
     assert!(stage.holds_live_pair(NAME));
     assert!(tray.0.try_wait().expect("a child").is_none(), "it still runs");
     stage.nothing_was_broken();
+}
+
+#[test]
+fn neither_a_stray_callback_nor_a_changed_setting_ends_a_sign_in_that_waits() {
+    if !peers::may_run("a sign-in that waits") {
+        return;
+    }
+    for consent in ["keep", "watch"] {
+        let builder = Rehearsal::builder().life_seconds(3_600).rotation(Rotation::Strict);
+        let mut stage = Stage::new(builder);
+        stage.sign_in(NAME, 3_600);
+        let held = stage.pair(NAME);
+        let folder = stage.home.config("lamplighter");
+        let settings = folder.join("settings.toml");
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(&settings, format!("consent = \"{consent}\"\n")).expect("written");
+        let desktop = Desktop::start(&stage.home);
+        desktop.panel();
+        let page = stage.home.run("page");
+        let browser = stage.home.run("browser");
+        write_program(&browser, &format!("#!/bin/sh\nprintf %s \"$1\" > '{}'\n", page.display()));
+        desktop.application(
+            "browser-of-a-test",
+            &format!("{} %U", browser.display()),
+            &["x-scheme-handler/http", "text/html"],
+        );
+        let _tray = Tray::start(&desktop, &["--hidden"]);
+        until_lamp(&desktop, "lit");
+        let item = desktop.until_item(ID);
+        let row = labels(&item).into_iter().find(|label| label.starts_with(NAME)).expect("a row");
+        item.choose(&[&row, "Reconnect…"]);
+        let url = until("the browser is opened", || {
+            fs::read_to_string(&page).ok().filter(|url| url.starts_with("http"))
+        });
+        until_lamp(&desktop, "half");
+        let back = visit(&url).location.expect("a way back");
+        let (place, _) = back.split_once('?').expect("a query");
+        assert_ne!(visit(&format!("{place}?code=forged&state=forged")).status, 0);
+        fs::write(&settings, format!("consent = \"{consent}\"\nkeyring = \"off\"\n"))
+            .expect("written");
+        let log = stage.home.run("log/tray");
+        until("the tray sees it", || {
+            fs::read_to_string(&log).ok()?.contains("the settings were changed").then_some(())
+        });
+        visit(&back);
+        until("the store holds new tokens", || (stage.pair(NAME) != held).then_some(()));
+        until_lamp(&desktop, "lit");
+        assert!(stage.holds_live_pair(NAME), "{consent}");
+    }
 }

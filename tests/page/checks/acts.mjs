@@ -99,6 +99,13 @@ export async function checks({ check, window }) {
     assert.deepEqual(await window.sent(), [{ act: "consent", answer: "watch" }]);
   });
 
+  await check("a double click is one click, whatever the first one put in its place", async () => {
+    await window.open("needs-you");
+    await window.sent();
+    await page.click('::-p-aria([name="Reconnect Slack"][role="button"])', { count: 2 });
+    assert.deepEqual(await window.sent(), [{ act: "reconnect", grant: "claude-code/slack" }]);
+  });
+
   await check("a switch that can't be set says why and can't be pressed", async () => {
     await window.open("watching");
     await window.push((view) => (view.turn_to_settings = true));

@@ -515,6 +515,7 @@ impl<S: Shell> Desk<S> {
             settings.map(|settings| Settings { notices: true, ..settings })
         };
         self.reopen_owed |= but_for_notices(before) != but_for_notices(after);
+        tracing::info!(for_the_keeper = self.reopen_owed, "the settings were changed");
         self.reopen();
     }
 

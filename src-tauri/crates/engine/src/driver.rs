@@ -51,6 +51,7 @@ use crate::{
 };
 use perform::World;
 pub use signing::Inviter;
+pub(crate) use signing::NOT_WAITING;
 use signing::{Desk, SEE_OFF};
 
 /// The longest the loop sleeps without looking at the clock: no timer of any system can be trusted

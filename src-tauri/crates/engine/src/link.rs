@@ -26,7 +26,7 @@ use tokio::sync::{
 
 use crate::{
     changes::News,
-    driver::{Driver, Listener},
+    driver::{Driver, Listener, NOT_WAITING},
     open::{OpenFault, Place},
     paths::Env,
     settings::Consent,
@@ -40,8 +40,6 @@ const WHAT: &str = "lamplighter-tray";
 const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 /// How soon what could not be opened is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
-/// What a callback meets when nobody signs in.
-const NOT_WAITING: &str = "This sign-in is no longer waiting";
 /// While it only looks: how often it sees whether a keeper has come.
 const ANYBODY: Duration = Duration::from_secs(37);
 
@@ -295,7 +293,7 @@ impl Way {
             news.watch(&mut driver);
         }
         let inside = driver.inside();
-        self.work(&mut driver, inside, Some(complaints)).await;
+        self.work(&mut driver, inside, false, complaints).await;
         // Others may act while the user's command hears the last news.
         drop(driver);
         if let Some(news) = news {
@@ -348,19 +346,18 @@ impl Way {
         driver.look().await;
         let inside = driver.inside();
         inside.ask(Request::Act(action));
-        self.work(&mut driver, inside, None).await;
+        self.work(&mut driver, inside, true, unbounded_channel().1).await;
     }
 
-    /// Lets the driver work and carries requests and answers; without a place where complaints of the
-    /// user's command come from, only until all that was asked is settled.
+    /// Lets the driver work and carries requests and answers, and what is wrong with the user's command;
+    /// `once`: until all that was asked is settled.
     async fn work(
         &mut self,
         driver: &mut Driver,
         mut inside: Inside,
-        complaints: Option<UnboundedReceiver<String>>,
+        once: bool,
+        mut complaints: UnboundedReceiver<String>,
     ) {
-        let once = complaints.is_none();
-        let mut complaints = complaints.unwrap_or_else(|| unbounded_channel().1);
         inside.ask(Request::Events);
         inside.ask(Request::Watch);
         inside.ask(Request::ShowsPages);

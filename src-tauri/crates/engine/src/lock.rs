@@ -164,6 +164,26 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn who_gets_the_lock_of_a_file_that_is_gone_waits_for_the_one_that_is_there() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = paths(&home);
+        let leaving = EngineLock::acquire(&paths, "lamplighter uninstall", Duration::ZERO).unwrap();
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| EngineLock::acquire(&paths, "a", Duration::from_secs(30)));
+            // Long enough for it to have opened the file that goes now.
+            std::thread::sleep(POLL * 4);
+            std::fs::remove_file(paths.lock_file()).unwrap();
+            let next = EngineLock::acquire(&paths, "b", Duration::ZERO).unwrap();
+            drop(leaving);
+            std::thread::sleep(POLL * 4);
+            assert!(!waits.is_finished(), "two would hold a lock each");
+            drop(next);
+            waits.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
     fn what_a_dead_holder_left_behind_hinders_nobody() {
         let home = tempfile::tempdir().unwrap();
         let paths = paths(&home);

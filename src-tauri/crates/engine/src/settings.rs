@@ -300,7 +300,7 @@ mod tests {
             })
             .collect();
         let settings = parse(&live).unwrap();
-        assert_eq!(settings.claude_code.folders, [Path::new("/home/ada/work/.claude")]);
+        assert_eq!(settings.claude_code.folders, [Path::new("/home/ada/team/.claude")]);
         assert_eq!(settings.network.extra_ca, [Path::new("/etc/ssl/corp.pem")]);
         assert_eq!(settings.on_change, ["notify-my-phone", "--json"]);
         let slack = settings.profiles.of("https://mcp.slack.com/mcp").1;

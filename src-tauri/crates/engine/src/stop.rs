@@ -4,8 +4,8 @@
 //! Whoever is asked brings home what is on its way first: it must never be the end itself. Read next:
 //! [`driver`](crate::driver).
 
-/// Resolves when this process is asked to end. Heard from the call on, not from the first poll: a
-/// request between the two would end nothing. Called inside a runtime.
+/// Resolves when this process is asked to end. On Unix heard from the call on, not from the first poll:
+/// a request between the two would end nothing. Called inside a runtime.
 pub fn asked() -> impl Future<Output = ()> + Send {
     #[cfg(unix)]
     let mut heard = Heard::listen();

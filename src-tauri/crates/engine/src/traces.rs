@@ -12,7 +12,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::paths::Env;
+use crate::{paths::Env, stores::atomic};
 
 /// The entry for links, named after the program.
 const HANDLER: &str = "lamplighter-tray-handler.desktop";
@@ -29,10 +29,8 @@ pub struct Traces {
 impl Traces {
     /// Works out where; reads nothing.
     pub fn of(env: &Env) -> Self {
-        let folder = |name: &str, usual: &str| {
-            let set = env.get(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
-            set.or_else(|| Some(env.home()?.join(usual)))
-        };
+        let folder =
+            |name: &str, usual: &str| env.folder(name).or_else(|| Some(env.home()?.join(usual)));
         let config = folder("XDG_CONFIG_HOME", ".config");
         Self { env: env.clone(), config, data: folder("XDG_DATA_HOME", ".local/share") }
     }
@@ -75,8 +73,11 @@ impl Traces {
         if rest.lines().all(empty) && !fs::symlink_metadata(shared)?.is_symlink() {
             return fs::remove_file(shared).map(|()| true);
         }
-        // In place: its mode is kept, and a link stays one.
-        fs::write(shared, rest).map(|()| false)
+        let mode = fs::metadata(shared)?.permissions();
+        let replaced = atomic::prepare(shared, rest.as_bytes()).and_then(atomic::Ready::commit);
+        replaced.map_err(io::Error::other)?;
+        // A store's new file is for its user alone; this one is as it was.
+        fs::set_permissions(shared, mode).map(|()| false)
     }
 
     /// Lets the desktop take note that the entry for links is gone. Where it has no list of them there
@@ -155,8 +156,13 @@ mod tests {
         let added = format!("\n[Added Associations]\n{SCHEME}={HANDLER};other.desktop;\n");
         fs::write(&list, format!("{others}{SCHEME}={HANDLER}\n{added}")).unwrap();
         assert_eq!(traces.shared(), [list.as_path()]);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+        fs::set_permissions(&list, mode).unwrap();
         assert!(!traces.clean(&list).unwrap());
         let left = format!("{others}\n[Added Associations]\n{SCHEME}=other.desktop;\n");
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&list).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o640);
         assert_eq!(fs::read_to_string(&list).unwrap(), left);
         assert_eq!(traces.shared(), Vec::<PathBuf>::new());
     }

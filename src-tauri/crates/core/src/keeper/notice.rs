@@ -170,7 +170,7 @@ impl super::Keeper {
                     NoticeCode::CannotSave,
                     format!(
                         "{title}'s new tokens can't be saved for {client}; Lamplighter keeps them and \
-                     goes on trying."
+                         goes on trying."
                     ),
                     NoticeAction::Show,
                     Severity::Warning,

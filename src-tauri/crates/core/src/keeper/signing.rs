@@ -94,14 +94,13 @@ impl Keeper {
             let failure = SignInFailure::Impossible("it is being signed out".into());
             return self.tell_failed(grant, &failure);
         }
-        let older: Vec<SignInId> = self.sign_ins_of(&target);
         // Tokens of an older one may be on their way, or received and not saved yet.
-        if older.iter().any(|id| !self.sign_ins.get(id).is_some_and(Running::can_end)) {
+        if !self.sign_ins_that(&target, |older| !older.can_end()).is_empty() {
             let why = "a sign-in to it is just being completed";
             return self.tell_failed(grant, &SignInFailure::Impossible(why.into()));
         }
-        for id in older {
-            self.fail_sign_in(id, &SignInFailure::Cancelled);
+        for older in self.sign_ins_of(&target) {
+            self.fail_sign_in(older, &SignInFailure::Cancelled);
         }
         self.last_sign_in += 1;
         let id = SignInId(self.last_sign_in);
@@ -461,8 +460,7 @@ impl Keeper {
             return;
         }
         // Another one may wait for the browser while tokens of an earlier run come home.
-        let mut ids = self.sign_ins_of(target);
-        ids.retain(|id| self.sign_ins.get(id).is_some_and(Running::is_saving));
+        let ids = self.sign_ins_that(target, Running::is_saving);
         match ending {
             Ending::Saved if flight.saved.contains(target) => {
                 if let Some(grant) = self.grants.get_mut(target) {
@@ -491,16 +489,18 @@ impl Keeper {
 
     /// Whether the new tokens of a sign-in are being proved.
     pub(super) fn is_proving(&self, target: &Target) -> bool {
-        let ids = self.sign_ins_of(target);
-        ids.iter().any(|id| self.sign_ins.get(id).is_some_and(Running::is_proving))
+        !self.sign_ins_that(target, Running::is_proving).is_empty()
+    }
+
+    fn sign_ins_that(&self, target: &Target, are: impl Fn(&Running) -> bool) -> Vec<SignInId> {
+        let all = self.sign_ins_of(target).into_iter();
+        all.filter(|id| self.sign_ins.get(id).is_some_and(&are)).collect()
     }
 
     /// The server said what it thinks of the new token.
     pub(super) fn sign_in_proved(&mut self, target: &Target, finding: ProbeFinding) {
         // A server may be asked for other reasons while its sign-in still waits for the browser.
-        let mut ids = self.sign_ins_of(target);
-        ids.retain(|id| self.sign_ins.get(id).is_some_and(Running::is_proving));
-        for id in ids {
+        for id in self.sign_ins_that(target, Running::is_proving) {
             let Some(running) = self.take_sign_in(id) else { continue };
             let tools = match finding {
                 ProbeFinding::Accepted(tools) => tools,

@@ -439,10 +439,9 @@ impl Keeper {
         if self.mode == Mode::WatchOnly || self.sign_outs.contains_key(target) {
             return;
         }
+        let Some(at) = at else { return };
         for record in give_back {
-            if let Some(at) = &at {
-                self.give_back(at, &record, entry);
-            }
+            self.give_back(&at, &record, entry);
         }
     }
 

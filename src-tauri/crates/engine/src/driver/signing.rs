@@ -23,6 +23,9 @@ use crate::redirect::{self, Knock, Listener};
 /// How long a tab may take to take its page.
 pub(super) const SEE_OFF: Duration = Duration::from_secs(2);
 
+/// What a callback meets that nobody waits for.
+pub(crate) const NOT_WAITING: &str = "This sign-in is no longer waiting";
+
 /// Shows a sign-in page's address to who began in this process.
 pub type Inviter = Box<dyn FnMut(&GrantId, &Invitation) + Send>;
 
@@ -127,7 +130,7 @@ fn worded(page: &Page) -> redirect::Page {
             good: false,
         },
         Page::NotWaiting => redirect::Page {
-            title: String::from("This sign-in is no longer waiting"),
+            title: NOT_WAITING.into(),
             lines: vec![String::from("Start it again in Lamplighter."), close()],
             good: false,
         },

@@ -161,12 +161,11 @@ impl Client {
         let reach_of_server = || Reach::of_server(&request.on_behalf_of, self.names.as_ref());
         // To this machine only from a server that is written as this machine: what a name leads to is
         // in its owner's hand, and may be another thing each time it is asked.
-        let server = Url::parse(&request.on_behalf_of);
-        let near = || server.as_ref().is_ok_and(|url| Reach::of_written(url) == Reach::Loopback);
         let forbidden = match written {
             Reach::Public => false,
             Reach::Private => reach_of_server().await < written,
-            Reach::Loopback => !near(),
+            Reach::Loopback => !Url::parse(&request.on_behalf_of)
+                .is_ok_and(|server| Reach::of_written(&server) == Reach::Loopback),
         };
         if forbidden {
             return Err(Fault::Forbidden);

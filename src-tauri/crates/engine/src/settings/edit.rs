@@ -107,15 +107,15 @@ mod tests {
         let env = Env::fixed([("HOME", "/nowhere")]);
         change(&place, &env, &Change::Consent(Consent::Keep)).unwrap();
         change(&place, &env, &Change::Notices(false)).unwrap();
-        change(&place, &env, &Change::AddFolder("/work/.claude".into())).unwrap();
+        change(&place, &env, &Change::AddFolder("/srv/team/.claude".into())).unwrap();
         let text = fs::read_to_string(&place).unwrap();
         for line in mine.lines() {
             assert!(text.contains(line), "{line} is not in {text}");
         }
         let read = Settings::read(&place, &env).unwrap();
         assert_eq!((read.consent, read.notices), (Some(Consent::Keep), false));
-        assert_eq!(read.claude_code.folders, [Path::new("/work/.claude")]);
-        change(&place, &env, &Change::RemoveFolder("/work/.claude".into())).unwrap();
+        assert_eq!(read.claude_code.folders, [Path::new("/srv/team/.claude")]);
+        change(&place, &env, &Change::RemoveFolder("/srv/team/.claude".into())).unwrap();
         assert!(Settings::read(&place, &env).unwrap().claude_code.folders.is_empty());
     }
 

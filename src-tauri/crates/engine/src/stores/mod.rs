@@ -4,7 +4,7 @@
 //! per store at a time. Nothing here decides: it reads, compares as told, and writes only what was
 //! just read. Unreadable is not empty: a store that does not parse is never written.
 
-mod atomic;
+pub(crate) mod atomic;
 pub mod claude_code;
 mod dirlock;
 mod splice;

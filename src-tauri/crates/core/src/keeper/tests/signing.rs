@@ -52,6 +52,12 @@ impl World {
         Some(answer(200, body))
     }
 
+    /// A person asks for a sign-in to the one server, as far as it goes without the browser.
+    fn sign_in(&mut self, keeper: &mut Keeper) {
+        keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), self.now);
+        self.settle(keeper);
+    }
+
     /// The browser comes back to the newest invitation.
     pub(super) fn come_back(&mut self, keeper: &mut Keeper, what: &str) {
         self.bring(keeper, what);
@@ -96,8 +102,7 @@ fn a_dead_grant_lives_again_and_its_stale_verdict_goes() {
     let at = world.now.wall;
     world.verdicts = vec![AuthVerdict { server_name: "slack".into(), at, left_alone: false }];
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     assert_eq!(world.health(&keeper), Health::SigningIn);
     assert!(keeper.is_busy());
     world.come_back(&mut keeper, "code=good");
@@ -117,8 +122,7 @@ fn what_was_signed_in_is_renewed_afterwards() {
     let mut world = dead();
     world.mode = Mode::Keep;
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     world.come_back(&mut keeper, "code=good");
     world.pass(&mut keeper, 70 * MINUTE);
     assert_eq!(world.server.presented[0].1, "rt-signed");
@@ -229,8 +233,7 @@ fn only_addresses_that_protect_a_sign_in_are_signed_in_to() {
 fn what_does_not_belong_here_is_dropped_and_the_right_answer_still_counts() {
     let mut world = dead();
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     for query in ["code=good&state=forged", "code=good", "nonsense", "code=a&code=b&state=x"] {
         keeper.handle(Input::CalledBack(Door(7), Secret::new(query)), world.now);
         world.settle(&mut keeper);
@@ -285,8 +288,7 @@ fn a_server_that_is_asked_for_another_reason_meanwhile_ends_no_sign_in() {
     let mut world = World::new();
     world.mode = Mode::OnRequest;
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     keeper.handle(Input::Act(Action::Check("claude-code/slack".into())), world.now);
     world.settle(&mut keeper);
     assert_eq!(world.health(&keeper), Health::SigningIn);
@@ -298,11 +300,9 @@ fn a_server_that_is_asked_for_another_reason_meanwhile_ends_no_sign_in() {
 fn a_second_wish_while_tokens_are_on_their_way_loses_none_of_them() {
     let mut world = dead();
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     world.bring(&mut keeper, "code=good");
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     assert_eq!(world.ended(), ["not_possible", "signed in, Some(3)"]);
     assert_eq!(world.pair(), ("at-signed".into(), "rt-signed".into()));
 }
@@ -311,14 +311,12 @@ fn a_second_wish_while_tokens_are_on_their_way_loses_none_of_them() {
 fn tokens_of_an_earlier_run_that_come_home_end_no_sign_in_that_waits() {
     let mut world = dead();
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     let full = StoreFault::DiskFull { place: "~/.claude".into() };
     world.write_faults = VecDeque::from(vec![full; 3]);
     world.come_back(&mut keeper, "code=good");
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     assert_eq!(world.pair().0, "");
     world.pass(&mut keeper, 2 * MINUTE);
     assert_eq!(world.pair().0, "at-signed");
@@ -335,8 +333,7 @@ fn tokens_that_nobody_wants_any_more_are_given_back_in_the_name_they_came_under(
     let old = ClientCredentials { id: "cl-old".into(), secret };
     world.entries.get_mut(&EntryKey::from("slack|0")).unwrap().client = Some(old);
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     let full = StoreFault::DiskFull { place: "~/.claude".into() };
     world.write_faults = VecDeque::from(vec![full; 100]);
     world.come_back(&mut keeper, "code=good");
@@ -399,8 +396,7 @@ fn the_scheme_is_used_where_it_is_served_and_the_server_shows_that_it_takes_it()
     let mut world = dead();
     world.scheme_served = true;
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     assert_eq!(world.invitations[0].redirect_uri, "dev.lamplighter:/oauth/callback");
     world.come_back(&mut keeper, "code=good");
     assert_eq!(world.ended(), ["signed in, Some(3)"]);
@@ -466,8 +462,7 @@ fn another_way_is_opened_beside_the_first_and_whichever_answers_counts() {
 fn there_is_no_other_way_where_the_client_has_one_redirect_or_nobody_serves_the_scheme() {
     let mut world = dead();
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     assert!(!world.invitations[0].other_way);
     keeper.handle(Input::Act(Action::AnotherWay("claude-code/slack".into())), world.now);
     world.settle(&mut keeper);
@@ -485,8 +480,7 @@ fn there_is_no_other_way_where_the_client_has_one_redirect_or_nobody_serves_the_
     fixed.sign_in.client = Some(ClientCredentials { id: "by-hand".into(), secret: None });
     world.put(fixed);
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     assert!(!world.invitations[0].other_way);
 }
 
@@ -496,8 +490,7 @@ fn a_server_that_registers_its_own_scopes_only_is_asked_without_and_keeps_the_sc
     world.scheme_served = true;
     world.knows_own_scopes_only = true;
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     assert_eq!(world.invitations[0].redirect_uri, "dev.lamplighter:/oauth/callback");
     let page = world.invitations[0].url.expose();
     assert!(page.contains("client_id=cl-new") && page.contains("scope=read+write"), "{page}");
@@ -514,15 +507,13 @@ fn a_taken_port_is_named_where_it_is_fixed_and_another_is_registered_where_it_is
     fixed.redirect_uri = Some("http://localhost:3118/callback".into());
     world.put(fixed.clone());
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     assert_eq!(world.invitations[0].redirect_uri, "http://localhost:50000/callback");
     fixed.sign_in.callback_port = Some(3118);
     fixed.sign_in.client = Some(ClientCredentials { id: "by-hand".into(), secret: None });
     world.put(fixed);
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     assert_eq!(world.ended(), ["port_taken"]);
 }
 
@@ -530,8 +521,7 @@ fn a_taken_port_is_named_where_it_is_fixed_and_another_is_registered_where_it_is
 fn tokens_that_no_store_takes_yet_are_kept_and_saved_later() {
     let mut world = dead();
     let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
-    world.settle(&mut keeper);
+    world.sign_in(&mut keeper);
     let full = StoreFault::DiskFull { place: "~/.claude".into() };
     world.write_faults = VecDeque::from([full.clone(), full]);
     world.come_back(&mut keeper, "code=good");
