@@ -108,25 +108,30 @@ fn make<R: Runtime>(app: &AppHandle<R>) -> tauri::Result<()> {
         .title("Lamplighter")
         .inner_size(SIZE.0, SIZE.1)
         .min_inner_size(320.0, 360.0)
+        // Without it WebKitGTK refuses what the Copy buttons do.
+        .enable_clipboard_access()
         .visible(false)
         .decorations(pinned)
         .skip_taskbar(!pinned)
         .always_on_top(!pinned)
         .build()?;
     let handle = app.clone();
-    window.on_window_event(move |event| {
-        let place = handle.state::<Place>();
-        if let WindowEvent::Focused(false) = event {
-            let stays = place.pinned.load(Ordering::Relaxed) || place.held.load(Ordering::Relaxed);
-            if !stays {
-                close(&handle);
-            }
-        }
-        if let WindowEvent::Destroyed = event {
-            place.closed();
-        }
-    });
+    window.on_window_event(move |event| happened(&handle, event));
     Ok(())
+}
+
+/// Something happened to the window.
+pub(crate) fn happened<R: Runtime>(app: &AppHandle<R>, event: &WindowEvent) {
+    let place = app.state::<Place>();
+    if let WindowEvent::Focused(false) = event {
+        let stays = place.pinned.load(Ordering::Relaxed) || place.held.load(Ordering::Relaxed);
+        if !stays {
+            close(app);
+        }
+    }
+    if let WindowEvent::Destroyed = event {
+        place.closed();
+    }
 }
 
 /// The first frame is filled: puts it where it belongs and shows it.

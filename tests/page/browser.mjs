@@ -147,6 +147,9 @@ export class Window {
       (source, given) => {
         const next = structuredClone(window.dev.view);
         next.seq += 1;
+        // As the shell does: a view asks to turn somewhere, and the next one does not.
+        next.focus = null;
+        next.turn_to_settings = false;
         new Function("view", "args", `(${source})(view, ...args)`)(next, given);
         window.dev.view = next;
         window.dev.push(next);

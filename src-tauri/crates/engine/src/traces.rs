@@ -16,6 +16,8 @@ use crate::paths::Env;
 
 /// The entry for links, named after the program.
 const HANDLER: &str = "lamplighter-tray-handler.desktop";
+/// What the window's engine calls us.
+const NAME: &str = "dev.lamplighter";
 const SCHEME: &str = "x-scheme-handler/dev.lamplighter";
 
 /// Where the traces may lie.
@@ -24,6 +26,7 @@ pub struct Traces {
     env: Env,
     config: Option<PathBuf>,
     data: Option<PathBuf>,
+    cache: Option<PathBuf>,
 }
 
 impl Traces {
@@ -33,8 +36,12 @@ impl Traces {
             let set = env.get(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
             set.or_else(|| Some(env.home()?.join(usual)))
         };
-        let config = folder("XDG_CONFIG_HOME", ".config");
-        Self { env: env.clone(), config, data: folder("XDG_DATA_HOME", ".local/share") }
+        Self {
+            env: env.clone(),
+            config: folder("XDG_CONFIG_HOME", ".config"),
+            data: folder("XDG_DATA_HOME", ".local/share"),
+            cache: folder("XDG_CACHE_HOME", ".cache"),
+        }
     }
 
     /// The files that are the tray's whole and there now.
@@ -54,6 +61,12 @@ impl Traces {
             file.filter(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(mark)))
         };
         found.into_iter().filter_map(ours).collect()
+    }
+
+    /// The folders that the window's engine keeps under our name.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let folders = [&self.data, &self.cache].into_iter().flatten();
+        folders.map(|folder| folder.join(NAME)).filter(|folder| folder.is_dir()).collect()
     }
 
     /// Files of the desktop's that name the tray among others.
