@@ -3,7 +3,11 @@
 //! A display must be there before GTK is asked for one, since it ends the process without a word that
 //! helps. Read next: `shell`.
 
-use std::io::Write;
+use std::{
+    io::Write,
+    sync::{Mutex, PoisonError},
+    thread::JoinHandle,
+};
 
 use anyhow::{Context as _, bail};
 use lamplighter_core::secret::Secret;
@@ -79,12 +83,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
             let desk = Desk::new(Env::Process, shell, for_setup.clone())
                 .context("the engine can't be started")?;
             let ended = handle.clone();
-            std::thread::Builder::new().name("desk".into()).spawn(move || {
+            let desk = std::thread::Builder::new().name("desk".into()).spawn(move || {
                 if let Err(fault) = desk.run(ticks) {
                     tracing::error!(%fault, "the desktop's loop ended");
                 }
                 ended.exit(0);
             })?;
+            app.manage(AtWork(Mutex::new(Some(desk))));
+            outlive_the_session_bus();
+            end_when_told(&handle);
             tray::appear(&handle, &for_setup, !hidden);
             if demo {
                 for_setup.ring(Tick::Act(lamplighter_core::desk::Act::Demo, None));
@@ -111,8 +118,50 @@ fn happened<R: Runtime>(app: &AppHandle<R>, event: &RunEvent) {
     }
     if let RunEvent::Exit = event {
         app.state::<Bell>().ring(Tick::End);
+        let desk = app.state::<AtWork>().0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(desk) = desk {
+            // An answer that is on its way still comes home. A thread that panicked has ended too.
+            let _ = desk.join();
+        }
     }
 }
+
+/// The actor's thread, which is waited for at the end.
+struct AtWork(Mutex<Option<JoinHandle<()>>>);
+
+/// The end of a session asks every program to end; so does a Ctrl-C where it was started by hand.
+fn end_when_told<R: Runtime>(app: &AppHandle<R>) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let app = app.clone();
+        tauri::async_runtime::spawn(async move {
+            let asked = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+            let (Ok(mut terminate), Ok(mut interrupt)) = asked else { return };
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            app.exit(0);
+        });
+    }
+    #[cfg(not(unix))]
+    let _ = app;
+}
+
+/// A program on a bus that is gone is ended by the bus's library, unless it says otherwise. Sign-ins
+/// are kept without an icon too.
+#[cfg(target_os = "linux")]
+fn outlive_the_session_bus() {
+    use gio::{BusType, Cancellable};
+    match gio::bus_get_sync(BusType::Session, Cancellable::NONE) {
+        Ok(bus) => bus.set_exit_on_close(false),
+        Err(fault) => tracing::info!(%fault, "there is no session bus"),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn outlive_the_session_bus() {}
 
 /// Links of our scheme, the one that started us included. They are hostile: nothing but the engine
 /// looks into them, and nothing of them is logged.

@@ -10,10 +10,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
 
-use lamplighter_rehearsal::{Rehearsal, Rotation};
+use lamplighter_rehearsal::{Fault, Rehearsal, Rotation};
 use lamplighter_tests::{
     chromium::Chromium,
     desktop::{Desktop, tray::Item},
@@ -394,6 +394,28 @@ fn beside_a_keeper_the_tray_is_its_window_and_takes_over_when_it_ends() {
 }
 
 #[test]
+fn an_answer_on_its_way_comes_home_when_the_session_ends() {
+    if !peers::may_run("the end of a session") {
+        return;
+    }
+    let mut stage = Stage::new(Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict));
+    let minted = stage.sign_in(NAME, -1);
+    consented(&stage.home);
+    stage.control.inject(Fault::Slow { ms: 1_500 }, 1);
+    let desktop = Desktop::start(&stage.home);
+    let mut tray = Tray::start(&desktop, &["--hidden"]);
+    until("the token is presented", || {
+        (stage.control.newest_pair_of(&minted.refresh_token).1 != minted.refresh_token)
+            .then_some(())
+    });
+    let id = tray.0.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+    assert!(tray.until_ended());
+    assert!(stage.holds_live_pair(NAME), "what was on its way is saved");
+    stage.nothing_was_broken();
+}
+
+#[test]
 fn a_notice_waits_for_the_unlock_and_comes_once_more_at_the_next_if_it_was_closed_unread() {
     if !peers::may_run("notices and locks") {
         return;
@@ -467,7 +489,7 @@ fn settle_in(desktop: &Desktop) {
     until_lamp(desktop, "lit");
     let item = desktop.until_item(ID);
     item.choose(&["Start at login"]);
-    let login = home.config("autostart/Lamplighter.desktop");
+    let login = home.path().join(".config/autostart/Lamplighter.desktop");
     until("it starts at login", || login.exists().then_some(()));
     let handler = home.data("applications/lamplighter-tray-handler.desktop");
     let handler = fs::read_to_string(handler).expect("an entry for links");
@@ -482,8 +504,9 @@ fn settle_in(desktop: &Desktop) {
 /// Everything below these folders that has our name or holds it.
 fn traces(home: &Home) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders =
-        ["config", "data", "state", "cache"].map(|f| home.path().with_file_name(f)).to_vec();
+    let mut folders = ["home", "config", "data", "state", "cache"]
+        .map(|f| home.path().with_file_name(f))
+        .to_vec();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let named = entry.file_name().to_string_lossy().to_lowercase().contains("lamplighter");
@@ -516,7 +539,12 @@ fn command_and_page_both_remove_all_that_the_tray_left() {
     page.click(".way[data-page=settings]");
     page.click(".settings .buttons button.quiet");
     page.click(".settings .sure button:last-child");
-    until("all of it is gone", || traces(&stage.home).is_empty().then_some(()));
+    until("all of it is gone", || {
+        let left = traces(&stage.home);
+        // Shown if this is in vain.
+        drop(fs::write(stage.home.run("log/left"), format!("{left:#?}")));
+        left.is_empty().then_some(())
+    });
     assert_eq!(stage.pair(NAME), (minted.access_token, minted.refresh_token));
     assert!(stage.holds_live_pair(NAME), "the client is still signed in");
 }

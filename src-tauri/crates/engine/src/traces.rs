@@ -46,16 +46,15 @@ impl Traces {
 
     /// The files that are the tray's whole and there now.
     pub fn files(&self) -> Vec<PathBuf> {
-        let config = |below: &str| Some(self.config.as_ref()?.join(below));
-        let agents = || Some(self.env.home()?.join("Library/LaunchAgents"));
+        let below = |name: &str| Some(self.env.home()?.join(name));
         let found = if cfg!(target_os = "macos") {
-            [
-                (agents().map(|folder| folder.join("Lamplighter.plist")), "lamplighter-tray"),
-                (None, ""),
-            ]
+            vec![(below("Library/LaunchAgents/Lamplighter.plist"), "lamplighter-tray")]
         } else {
-            let handler = self.applications().map(|folder| folder.join(HANDLER));
-            [(config("autostart/Lamplighter.desktop"), "lamplighter-tray"), (handler, SCHEME)]
+            // What makes it does not ask where the folder of settings is.
+            vec![
+                (below(".config/autostart/Lamplighter.desktop"), "lamplighter-tray"),
+                (self.applications().map(|folder| folder.join(HANDLER)), SCHEME),
+            ]
         };
         let ours = |(file, mark): (Option<PathBuf>, &str)| {
             file.filter(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(mark)))
