@@ -52,7 +52,8 @@ mod tests {
             .invoke_handler(tauri::generate_handler![subscribe, act])
             .build(mock_context(noop_assets()))
             .unwrap();
-        let window = WebviewWindowBuilder::new(&app, "page", Default::default()).build().unwrap();
+        let window =
+            WebviewWindowBuilder::new(&app, "page", tauri::WebviewUrl::default()).build().unwrap();
         (app, window, ticks)
     }
 
@@ -110,10 +111,10 @@ mod tests {
         let place = app.state::<Place>();
         assert!(!place.send(&view(1)), "nobody listens yet");
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let sees = Arc::clone(&seen);
+        let page_has = Arc::clone(&seen);
         let channel = Channel::new(move |body| {
             let view: Value = body.deserialize()?;
-            sees.lock().unwrap().push(view["seq"].as_u64());
+            page_has.lock().unwrap().push(view["seq"].as_u64());
             Ok(())
         });
         subscribe(channel, app.state(), app.state());

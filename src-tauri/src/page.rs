@@ -104,12 +104,11 @@ pub(crate) fn open<R: Runtime>(app: &AppHandle<R>) {
 
 fn make<R: Runtime>(app: &AppHandle<R>) -> tauri::Result<()> {
     let pinned = app.state::<Place>().pinned.load(Ordering::Relaxed);
+    // No access to the clipboard beyond a click's: that is enough to copy, and must not read.
     let window = WebviewWindowBuilder::new(app, LABEL, WebviewUrl::App("index.html".into()))
         .title("Lamplighter")
         .inner_size(SIZE.0, SIZE.1)
         .min_inner_size(320.0, 360.0)
-        // Without it WebKitGTK refuses what the Copy buttons do.
-        .enable_clipboard_access()
         .visible(false)
         .decorations(pinned)
         .skip_taskbar(!pinned)

@@ -187,8 +187,8 @@ pub fn look(place: &Place) -> Result<Belongings, ServiceFault> {
         Some((Installed::Ours { .. }, service)) => Some(service),
         Some((Installed::No | Installed::Foreign, _)) | None => None,
     };
-    let status = service.as_ref().map(Service::status).transpose()?;
-    let served = status.is_some_and(|status| status.running == Some(true));
+    let state = service.as_ref().map(Service::status).transpose()?;
+    let served = state.is_some_and(|state| state.running == Some(true));
     Ok(Belongings { files, shared: traces.shared(), service, served })
 }
 
@@ -207,16 +207,16 @@ pub fn entirely<F: Future<Output = ()> + Send>(
     place: Place,
     stop: impl Fn() -> F + Send,
     listener: Listener,
-    mut step: impl FnMut(Step) + Send,
+    mut tell: impl FnMut(Step) + Send,
 ) -> Result<(Removal, Forgotten), StayFault> {
     let (paths, settings, env) = (place.paths.clone(), place.settings.clone(), place.env.clone());
-    let Belongings { service, served, .. } = look(&place)?;
-    if !served && let Some(holder) = EngineLock::holder(&paths) {
+    let Belongings { service, served: is_at_work, .. } = look(&place)?;
+    if !is_at_work && let Some(holder) = EngineLock::holder(&paths) {
         return Err(StayFault::Lock(holder));
     }
-    let running = service.as_ref().filter(|_| served);
+    let running = service.as_ref().filter(|_| is_at_work);
     if let Some(service) = running {
-        step(Step::EndingService);
+        tell(Step::EndingService);
         service.stop()?;
     }
     // In a thread of its own: whoever calls may be within a runtime.
@@ -224,7 +224,7 @@ pub fn entirely<F: Future<Output = ()> + Send>(
         let at_work = scope.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| StayFault::Runtime(error.to_string()))?;
-            let waiting = |left| step(Step::BringingHome(left));
+            let waiting = |left| tell(Step::BringingHome(left));
             runtime.block_on(bring_home(place, stop, listener, waiting))
         });
         at_work.join().unwrap_or_else(|_| Err(StayFault::Runtime("it failed midway".into())))
@@ -280,7 +280,8 @@ pub fn belongings(paths: &Paths) -> Vec<PathBuf> {
     found.extend(inside(&paths.runtime, |name| name == "keeper.sock"));
     found.extend(Some(paths.settings.clone()).filter(|file| is_there(file)));
     // Settings that could not be read were kept beside them.
-    let aside = |name: &str| name.starts_with("settings.damaged") && name.ends_with(".toml");
+    let aside =
+        |name: &str| name.starts_with("settings.damaged") && name.strip_suffix(".toml").is_some();
     found.extend(paths.settings.parent().map(|folder| inside(folder, aside)).unwrap_or_default());
     found
 }

@@ -115,6 +115,7 @@ impl std::fmt::Debug for Invited {
 }
 
 /// One connection as the loop sees it.
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 pub(crate) struct Guest {
     pub answer: UnboundedSender<Reply>,
     /// Whether every event is wanted, or only those up to a settlement.

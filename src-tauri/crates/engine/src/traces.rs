@@ -125,7 +125,7 @@ fn without_us(text: &str) -> Option<String> {
         let others = value.trim().split(';').filter(|name| !name.is_empty() && *name != HANDLER);
         let others: Vec<&str> = others.collect();
         if !others.is_empty() {
-            rest.push_str(&format!("{key}={};\n", others.join(";")));
+            rest.extend([key, "=", &others.join(";"), ";\n"]);
         }
     }
     found.then_some(rest)
