@@ -127,13 +127,12 @@ impl Logind {
             let session = server.interface::<_, Session>(SESSION).await.expect("it is served");
             let mut known = session.get_mut().await;
             change(&mut known);
-            self.asked.store(0, Ordering::Relaxed);
             let emitter = session.signal_emitter();
             known.locked_hint_changed(emitter).await.expect("said");
             known.idle_hint_changed(emitter).await.expect("said");
+            // Saying what has changed asks for it as well; everybody else still waits for an answer.
+            self.asked.store(0, Ordering::Relaxed);
         });
-        // Saying what has changed asks for it as well.
-        self.asked.store(0, Ordering::Relaxed);
     }
 
     /// Says that the machine is about to sleep, or that it woke.
