@@ -1,6 +1,6 @@
 // The door to the shell: one subscription, one verb.
 //
-// It must not know what a view or an act means. A test or `dev/` puts a fake behind the door with
+// It must not know what a view or an act means. A test or `tests/page/dev` puts a fake behind the door with
 // `setInstance` before `app.js` is loaded. Read next: app.js.
 
 import { texts } from "./texts.js";

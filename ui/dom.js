@@ -116,7 +116,8 @@ export function visible(element) {
  */
 export function button(label, press, look = "plain") {
   const element = h("button", { type: "button", class: look }, label);
-  element.addEventListener("click", press);
+  // The second click of a double click would meet what the first one put in this place.
+  element.addEventListener("click", (event) => event.detail < 2 && press());
   return element;
 }
 

@@ -5,8 +5,7 @@
 
 use std::{
     io::Write,
-    sync::{Mutex, PoisonError},
-    thread::JoinHandle,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::{Context as _, bail};
@@ -14,6 +13,7 @@ use lamplighter_core::secret::Secret;
 use lamplighter_engine::{
     desk::{self, Bell, Desk, Tick},
     paths::Env,
+    stop,
 };
 use tauri::{AppHandle, Manager, RunEvent, Runtime};
 use tauri_plugin_autostart::MacosLauncher;
@@ -25,6 +25,8 @@ use crate::{commands, notices, page, shell::Window, tray};
 const HIDDEN: &str = "--hidden";
 /// Started on servers of its own.
 const DEMO: &str = "--demo";
+/// The client library complains of every server that wants a sign-in, which is our daily bread.
+const QUIET: &str = "warn,rmcp=off";
 const HELP: &str = "\
 lamplighter-tray [--hidden | --demo]
 
@@ -47,7 +49,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         return Ok(());
     }
     let filter = tracing_subscriber::EnvFilter::try_from_env("LAMPLIGHTER_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(QUIET));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     if !has_display() {
         bail!("there is no display here; `lamplighter keep` does the same without one");
@@ -72,6 +74,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         .manage(page::Place::default())
         .manage(tray::Icon::default())
         .manage(notices::OnScreen::default())
+        .manage(AtHome::default())
         .invoke_handler(tauri::generate_handler![commands::subscribe, commands::act])
         .setup(move |app| {
             let handle = app.handle().clone();
@@ -82,16 +85,19 @@ pub(crate) fn run() -> anyhow::Result<()> {
             let shell = Window::new(handle.clone());
             let desk = Desk::new(Env::Process, shell, for_setup.clone())
                 .context("the engine can't be started")?;
-            let ended = handle.clone();
-            let desk = std::thread::Builder::new().name("desk".into()).spawn(move || {
+            let last = Last(handle.clone());
+            std::thread::Builder::new().name("desk".into()).spawn(move || {
+                let _last = last;
                 if let Err(fault) = desk.run(ticks) {
                     tracing::error!(%fault, "the desktop's loop ended");
                 }
-                ended.exit(0);
             })?;
-            app.manage(AtWork(Mutex::new(Some(desk))));
             outlive_the_session_bus();
-            end_when_told(&handle);
+            let for_stop = for_setup.clone();
+            tauri::async_runtime::spawn(async move {
+                stop::asked().await;
+                for_stop.ring(Tick::End);
+            });
             tray::appear(&handle, &for_setup, !hidden);
             if demo {
                 for_setup.ring(Tick::Act(lamplighter_core::desk::Act::Demo, None));
@@ -107,10 +113,31 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether all that was on its way has come home, so that the process may end.
+#[derive(Default)]
+struct AtHome(AtomicBool);
+
+/// Ends the process, however the loop ended.
+struct Last<R: Runtime>(AppHandle<R>);
+
+impl<R: Runtime> Drop for Last<R> {
+    fn drop(&mut self) {
+        self.0.state::<AtHome>().0.store(true, Ordering::Release);
+        self.0.exit(0);
+    }
+}
+
 fn happened<R: Runtime>(app: &AppHandle<R>, event: &RunEvent) {
-    // The last window was closed, which is no reason to end: only `exit` has a code.
-    if let RunEvent::ExitRequested { code: None, api, .. } = event {
+    if let RunEvent::ExitRequested { code, api, .. } = event
+        && !app.state::<AtHome>().0.load(Ordering::Acquire)
+    {
         api.prevent_exit();
+        // Without a code the last window was closed, which is no reason to end. With one, a new token
+        // may still be on its way: the loop ends when it is home, and asks once more.
+        if code.is_some() {
+            page::close(app);
+            app.state::<Bell>().ring(Tick::End);
+        }
     }
     #[cfg(target_os = "macos")]
     if let RunEvent::Reopen { .. } = event {
@@ -118,35 +145,7 @@ fn happened<R: Runtime>(app: &AppHandle<R>, event: &RunEvent) {
     }
     if let RunEvent::Exit = event {
         app.state::<Bell>().ring(Tick::End);
-        let desk = app.state::<AtWork>().0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(desk) = desk {
-            // An answer that is on its way still comes home. A thread that panicked has ended too.
-            let _ = desk.join();
-        }
     }
-}
-
-/// The actor's thread, which is waited for at the end.
-struct AtWork(Mutex<Option<JoinHandle<()>>>);
-
-/// The end of a session asks every program to end; so does a Ctrl-C where it was started by hand.
-fn end_when_told<R: Runtime>(app: &AppHandle<R>) {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let app = app.clone();
-        tauri::async_runtime::spawn(async move {
-            let asked = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-            let (Ok(mut terminate), Ok(mut interrupt)) = asked else { return };
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            app.exit(0);
-        });
-    }
-    #[cfg(not(unix))]
-    let _ = app;
 }
 
 /// A program on a bus that is gone is ended by the bus's library, unless it says otherwise. Sign-ins

@@ -89,7 +89,7 @@ export class Window {
     this.complaints.length = 0;
     // A number of its own, since another fragment alone would not load the page again.
     this.opened = (this.opened ?? 0) + 1;
-    await this.page.goto(`${this.origin}/dev/index.html?state=${state}&opened=${this.opened}`, { waitUntil: "load" });
+    await this.page.goto(`${this.origin}/tests/page/dev/index.html?state=${state}&opened=${this.opened}`, { waitUntil: "load" });
     await this.page.waitForFunction(() => document.querySelector("lamp-page main") && (window.dev.view === null || document.documentElement.dataset.state === "shown"));
   }
 

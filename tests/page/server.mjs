@@ -1,11 +1,13 @@
-// Serves ui/ on loopback under the policy that the shell sets; nothing else, and nothing outside it.
+// Serves ui/ and dev/ on loopback under the policy that the shell sets, and nothing else.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const UI = fileURLToPath(new URL("../../ui/", import.meta.url));
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+/** What is served: the page as it is shipped, and its fixtures beside it. */
+const SERVED = ["ui", "tests/page/dev"].map((folder) => join(ROOT, folder, sep));
 const SHELL = new URL("../../src-tauri/tauri.conf.json", import.meta.url);
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css" };
 
@@ -13,9 +15,9 @@ const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/cs
 export async function serve() {
   const policy = JSON.parse(await readFile(SHELL, "utf8")).app.security.csp;
   const server = createServer(async (request, response) => {
-    const path = normalize(join(UI, decodeURIComponent(new URL(request.url, "http://ui").pathname)));
+    const path = normalize(join(ROOT, decodeURIComponent(new URL(request.url, "http://ui").pathname)));
     const type = TYPES[extname(path)];
-    if (!path.startsWith(UI.replace(/\/$/, sep)) || !type) {
+    if (!SERVED.some((folder) => path.startsWith(folder)) || !type) {
       response.writeHead(path.endsWith("favicon.ico") ? 204 : 404).end();
       return;
     }

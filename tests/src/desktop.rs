@@ -10,6 +10,7 @@ pub mod notices;
 mod panel;
 pub mod screen;
 pub mod tray;
+pub mod window;
 
 use std::{
     cell::{Cell, RefCell},

@@ -139,7 +139,7 @@ pub fn run(mut command: Command) -> Ran {
 
 /// Writes a program's text. By another process: a file that this one has open for writing can't be
 /// started, and a child of another test may hold it for a moment longer.
-pub(crate) fn write_program(place: &Path, text: &str) {
+pub fn write_program(place: &Path, text: &str) {
     let mut writer = Command::new("/bin/sh");
     writer.args(["-c", r#"cat > "$0.new" && chmod 755 "$0.new" && mv "$0.new" "$0""#]);
     let mut writer = writer.arg(place).stdin(Stdio::piped()).spawn().expect("started");

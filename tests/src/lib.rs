@@ -13,9 +13,13 @@ pub mod bus;
 pub mod chromium;
 pub mod claude;
 pub mod conformance;
+#[cfg(target_os = "linux")]
+pub mod cost;
 pub mod desk;
 #[cfg(target_os = "linux")]
 pub mod desktop;
+#[cfg(target_os = "linux")]
+pub mod eyes;
 pub mod home;
 pub mod hostile;
 mod http;

@@ -72,11 +72,29 @@ impl WebDriver {
 
     /// Presses keys where the focus is; `WebDriver`'s own characters stand for those without a letter.
     pub fn press(&self, keys: &str) {
+        self.keys(keys).unwrap_or_else(|why| panic!("{keys:?}: {why}"));
+    }
+
+    /// Presses keys of which the last takes the page away: it may be gone before that comes up again.
+    pub fn press_away(&self, keys: &str) {
+        drop(self.keys(keys));
+    }
+
+    fn keys(&self, keys: &str) -> Result<Value, String> {
         let mut actions = Vec::new();
         for key in keys.chars() {
             actions.push(json!({"type": "keyDown", "value": key}));
             actions.push(json!({"type": "keyUp", "value": key}));
         }
+        let keyboard = json!({"type": "key", "id": "keyboard", "actions": actions});
+        self.send("POST", "/actions", Some(&json!({"actions": [keyboard]})))
+    }
+
+    /// Holds keys down together, and lets them go.
+    pub fn press_together(&self, keys: &str) {
+        let down = keys.chars().map(|key| json!({"type": "keyDown", "value": key}));
+        let up = keys.chars().rev().map(|key| json!({"type": "keyUp", "value": key}));
+        let actions: Vec<Value> = down.chain(up).collect();
         let keyboard = json!({"type": "key", "id": "keyboard", "actions": actions});
         self.must("POST", "/actions", Some(&json!({"actions": [keyboard]})));
     }
@@ -105,9 +123,15 @@ impl WebDriver {
         self.element(selector).is_ok()
     }
 
-    /// What a function's body returns in the page.
+    /// What a function's body returns in the page; a promise is waited for.
     pub fn script(&self, body: &str, arguments: &[Value]) -> Value {
         self.must("POST", "/execute/sync", Some(&json!({"script": body, "args": arguments})))
+    }
+
+    /// The same where the page may be on its way to another.
+    pub(crate) fn try_script(&self, body: &str) -> Result<Value, String> {
+        let script = json!({"script": body, "args": []});
+        self.send("POST", "/execute/sync", Some(&script))
     }
 
     /// Turns to the tab or window of which this holds, once there is one.

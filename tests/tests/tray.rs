@@ -16,10 +16,12 @@ use std::{
 use lamplighter_rehearsal::{Fault, Rehearsal, Rotation};
 use lamplighter_tests::{
     chromium::Chromium,
+    claude::Claude,
     desktop::{Desktop, tray::Item},
     home::Home,
     keeper::Keeper,
     logind::Logind,
+    model_api::ModelApi,
     oidc::{Choices, OidcProvider},
     peers,
     process::until,
@@ -29,9 +31,13 @@ use lamplighter_tests::{
     store,
     webdriver::WebDriver,
 };
+use serde_json::json;
 
 const NAME: &str = "rig";
 const ID: &str = "lamplighter";
+/// The client whose sign-in it is, and how it names the one tool there is.
+const CLAUDE_CODE: &str = "2.1.330";
+const ECHO: &str = "mcp__rig__echo";
 /// So short that a dead sign-in is told of at once: its end is near.
 const LIFE: u32 = 1_200;
 
@@ -152,6 +158,20 @@ impl Dead {
         let redirect = entry["redirectUri"].as_str().unwrap_or_default();
         assert!(redirect.starts_with("http://localhost:"), "{redirect}");
     }
+
+    /// What it is all for: a session of the real Claude Code that starts now calls the tool.
+    fn a_new_session_calls_the_tool(&self) {
+        let model = ModelApi::start();
+        let claude = Claude::new(CLAUDE_CODE, &self.home, &model);
+        claude.add_server(NAME, &self.sign_in.server_url);
+        let held = self.sign_in.stored(&self.home, NAME);
+        let mut session = claude.session(ECHO);
+        let turn = session.call(ECHO, &json!({"text": "a light"}));
+        assert_eq!(turn.answer, "The tool said: a light", "{turn:?}");
+        session.end();
+        assert_eq!(self.sign_in.stored(&self.home, NAME), held, "with the tray's tokens");
+        assert_eq!(model.strange(), Vec::<String>::new());
+    }
 }
 
 #[test]
@@ -257,6 +277,7 @@ fn a_dead_sign_in_is_one_notice_one_click_and_a_consent_that_comes_back_by_the_s
     dead.until_signed_in();
     until_lamp(&desktop, "lit");
     until_open(&desktop, true);
+    dead.a_new_session_calls_the_tool();
     // It went out of the browser, and to no page of ours.
     assert!(page.url().starts_with(dead.provider.issuer()), "{}", page.url());
     assert_eq!(notices.all().len(), 1, "{:?}", notices.all());
@@ -285,10 +306,42 @@ fn where_nobody_serves_the_scheme_the_menus_reconnect_comes_back_by_loopback() {
     let told = notices.until("success is told", |notice| notice.summary.starts_with("Signed in"));
     assert!(told.body.ends_with("/mcp reconnect rig"), "{}", told.body);
     assert!(!is_open(&desktop));
+    dead.a_new_session_calls_the_tool();
     let log = fs::read_to_string(dead.home.run("log/tray")).expect("a log");
     let (access, refresh) = dead.sign_in.stored(&dead.home, NAME);
     for secret in [access, refresh, "state=".to_owned(), "code=".to_owned()] {
         assert!(!log.contains(&secret), "the log holds a secret");
+    }
+}
+
+#[test]
+fn who_ends_the_tray_while_a_renewal_is_on_its_way_gets_its_tokens_home_first() {
+    for by_menu in [false, true] {
+        let builder = Rehearsal::builder().life_seconds(3_600).rotation(Rotation::Strict);
+        let (stage, minted) = Stage::with_rig(builder);
+        consented(&stage.home);
+        stage.control.inject(Fault::Slow { ms: 8_000 }, 1);
+        let desktop = Desktop::start(&stage.home);
+        if by_menu {
+            desktop.panel();
+        }
+        let mut tray = Tray::start(&desktop, &["--hidden"]);
+        let item = by_menu.then(|| desktop.until_item(ID));
+        until("the token was presented", || {
+            let newest = stage.control.newest_pair_of(&minted.refresh_token).1;
+            (newest != minted.refresh_token).then_some(())
+        });
+        assert_eq!(stage.pair(NAME).1, minted.refresh_token, "the answer is still on its way");
+        if let Some(item) = item {
+            item.choose(&["Quit"]);
+        } else {
+            let id = tray.0.id().to_string();
+            let killed = Command::new("kill").args(["-TERM", &id]).status();
+            assert!(killed.is_ok_and(|status| status.success()));
+        }
+        assert!(tray.until_ended(), "it ends by itself");
+        assert!(stage.holds_live_pair(NAME), "by the menu: {by_menu}");
+        stage.nothing_was_broken();
     }
 }
 
@@ -381,6 +434,9 @@ fn beside_a_keeper_the_tray_is_its_window_and_takes_over_when_it_ends() {
     desktop.panel();
     let mut tray = Tray::start(&desktop, &["--hidden"]);
     until_lamp(&desktop, "lit");
+    let lock = stage.home.path().with_file_name("state").join("lamplighter/engine.lock");
+    let holder = || fs::read_to_string(&lock).unwrap_or_default();
+    assert!(holder().starts_with(&format!("{} ", keeper.id())), "{}", holder());
     let item = desktop.until_item(ID);
     let before = keeper.events("renewed").len();
     let row = until("its row is there", || {
@@ -391,7 +447,7 @@ fn beside_a_keeper_the_tray_is_its_window_and_takes_over_when_it_ends() {
     assert_eq!(keeper.terminate(), Some(0));
     let (_, last) = stage.pair(NAME);
     until("the tray renews by itself", || (stage.pair(NAME).1 != last).then_some(()));
-    assert!(stage.holds_live_pair(NAME));
+    assert!(holder().starts_with(&format!("{} ", tray.0.id())), "{}", holder());
     until_lamp(&desktop, "lit");
     // Without a session bus there is no icon; what it keeps is kept all the same.
     desktop.bus().end();
@@ -400,28 +456,6 @@ fn beside_a_keeper_the_tray_is_its_window_and_takes_over_when_it_ends() {
     assert!(tray.0.try_wait().expect("a child").is_none(), "it still runs");
     let log = fs::read_to_string(stage.home.run("log/tray")).expect("a log");
     assert!(!log.contains("panicked"), "{log}");
-    stage.nothing_was_broken();
-}
-
-#[test]
-fn an_answer_on_its_way_comes_home_when_the_session_ends() {
-    if !peers::may_run("the end of a session") {
-        return;
-    }
-    let mut stage = Stage::new(Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict));
-    let minted = stage.sign_in(NAME, -1);
-    consented(&stage.home);
-    stage.control.inject(Fault::Slow { ms: 1_500 }, 1);
-    let desktop = Desktop::start(&stage.home);
-    let mut tray = Tray::start(&desktop, &["--hidden"]);
-    until("the token is presented", || {
-        (stage.control.newest_pair_of(&minted.refresh_token).1 != minted.refresh_token)
-            .then_some(())
-    });
-    let id = tray.0.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
-    assert!(tray.until_ended());
-    assert!(stage.holds_live_pair(NAME), "what was on its way is saved");
     stage.nothing_was_broken();
 }
 

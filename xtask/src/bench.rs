@@ -15,14 +15,20 @@ use serde_json::json;
 
 use crate::cargo::{self, Programs};
 use crate::namespace::Namespace;
+use crate::parts;
 use crate::peers;
 use crate::town::{self, Home, Town};
 
 /// A bench: what it is called, and what it does.
 type Bench = (&'static str, fn() -> Result<()>);
 
-const BENCHES: [Bench; 4] =
-    [("status", status), ("renewal", renewal), ("store-write", store_write), ("keeper", keeper)];
+const BENCHES: [Bench; 5] = [
+    ("status", status),
+    ("renewal", renewal),
+    ("store-write", store_write),
+    ("keeper", keeper),
+    ("tray", parts::bench_tray),
+];
 const RUNS: usize = 20;
 const PEER_RUNS: usize = 3;
 const SERVERS: usize = 50;

@@ -87,6 +87,10 @@ pub(crate) fn pick(built: &[(String, PathBuf)], name: &str) -> Result<PathBuf> {
     found.map(|(_, path)| path.clone()).with_context(|| format!("cargo built no {name}"))
 }
 
+/// Makes cargo choose the features of dependencies as it does for tests, so that what programs and
+/// tests share is built once: with any test in the selection it does.
+pub(crate) const AS_FOR_TESTS: [&str; 2] = ["--test", "layering"];
+
 /// The command line and the rehearsal server.
 #[derive(Debug)]
 pub(crate) struct Programs {
@@ -95,10 +99,12 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Builds both, so that nothing stale is ever run; `profile` is `--release` or nothing.
-    pub(crate) fn build(profile: &[&str]) -> Result<Self> {
-        let mut args = vec!["build", "-p", "lamplighter", "-p", "lamplighter-rehearsal", "--bins"];
-        args.extend(profile);
+    /// Builds both, so that nothing stale is ever run; `more` is `--release`, [`AS_FOR_TESTS`] or
+    /// nothing.
+    pub(crate) fn build(more: &[&str]) -> Result<Self> {
+        let mut args =
+            vec!["build", "--workspace", "--bin", "lamplighter", "--bin", "lamplighter-rehearsal"];
+        args.extend(more);
         let built = build(&args)?;
         Ok(Self {
             lamplighter: pick(&built, "lamplighter")?,

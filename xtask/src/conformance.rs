@@ -10,7 +10,11 @@ use std::process::Stdio;
 
 use anyhow::Result;
 
-use crate::{cargo, namespace::Namespace, peers};
+use crate::{
+    cargo::{self, AS_FOR_TESTS},
+    namespace::Namespace,
+    peers,
+};
 
 /// What the suite is asked for, and by which way the browser comes back.
 const RUNS: [(&[&str], &str); 5] = [
@@ -21,12 +25,14 @@ const RUNS: [(&[&str], &str); 5] = [
     (&["--requirements", "2026-07-28"], "loopback"),
 ];
 
+const CLIENT: [&str; 4] = ["build", "--workspace", "--bin", "conformance-client"];
+
 /// What the suite says of a client that it had to end. It counts that one by what it had done.
 const LATE: &str = "Client timed out after";
 
 /// Runs all of it; whether each run passed.
 pub(crate) fn run(namespace: Namespace) -> Result<bool> {
-    let built = cargo::build(&["build", "-p", "lamplighter-tests", "--bins"])?;
+    let built = cargo::build(&[&CLIENT[..], &AS_FOR_TESTS].concat())?;
     let client = cargo::pick(&built, "conformance-client")?;
     let folder = peers::folder();
     let node = folder.join("node-22.23.3/node_modules/.bin/node");

@@ -61,6 +61,9 @@ Prints figures and asserts nothing. Without names: all of them.
   store-write   writing a store back (the engine's own bench)
   keeper        renewals a second that the keeper alone can decide, with 100, 10,000 and 1,000,000
                 sign-ins in a simulated world (core's own bench; a few minutes, about 3 GB)
+  tray          the tray as it is shipped, on a desktop that nobody sees: its size, memory with and
+                without its page, start to icon, click to page, wake-ups (the first build of it
+                takes some ten minutes)
 
 Examples:
   cargo xtask bench

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::cargo::{self, Programs, cargo};
+use crate::cargo::{self, AS_FOR_TESTS, Programs, cargo};
 use crate::namespace::Namespace;
 use crate::peers::{self, CLAUDE_CODE, OIDC, Peer, SERVERS};
 use crate::system::{
@@ -81,9 +81,14 @@ const fn waiting(
 
 const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
 const DOC: &[&str] = &["doc", "--workspace", "--no-deps", "--document-private-items"];
+/// The whole workspace each time: with part of it cargo would choose other features of what several
+/// need, and build all of that once more.
+const TEST: &[&str] = &["test", "--workspace", "--lib", "--bins"];
+const EXAMPLES: &[&str] = &["test", "--workspace", "--doc"];
 const DENY_WARNINGS: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
 /// A real keyring, where the system has the one that the tests know.
-const UNIT: &[&Tool] = if cfg!(target_os = "linux") { &[&DBUS, &KEYRING] } else { &[] };
+const UNIT: &[&Tool] =
+    if cfg!(target_os = "linux") { &[&DBUS, &KEYRING, &PKG_CONFIG, &WEBKIT] } else { &[] };
 /// What the tray's window is built with, on systems that do not bring it.
 pub(crate) const WINDOW: &[&Tool] =
     if cfg!(target_os = "linux") { &[&PKG_CONFIG, &WEBKIT] } else { &[] };
@@ -120,7 +125,8 @@ pub(crate) const PARTS: &[Part] = &[
     part("clippy", "no lint speaks", WINDOW, What::Cargo(CLIPPY, &[])),
     part("doc", "the documentation builds, private items too", WINDOW, What::Cargo(DOC, DENY_WARNINGS)),
     part("deny", "licences and sources of all dependencies", &[&PIP], What::Deny),
-    part("unit", "the tests inside the crates", UNIT, What::Cargo(&["test"], &[])),
+    part("unit", "the tests inside the crates", UNIT, What::Cargo(TEST, &[])),
+    part("examples", "what the documentation shows works, or fails as it says", &[], What::Cargo(EXAMPLES, &[])),
     part("layering", "nothing points up", &[], What::Binary("layering")),
     part("contract", "every store keeps the contract", &[], What::Binary("contract")),
     part("keychain", "the keychain form, against a stand-in", &[], What::Binary("keychain")),
@@ -143,7 +149,8 @@ pub(crate) const PARTS: &[Part] = &[
     part("browser", "Chromium at a certified authorization server, without a network", BROWSER, What::Isolated("browser", OIDC, 2)),
     part("desktop", "what the desktop's own tests see and do", DESKTOP, What::Isolated("desktop", &[], 2)),
     part("page", "the tray's page: types, every state, keyboard, contrast", PAGE, What::Page),
-    part("tray", "the tray on a real desktop, without a network", TRAY, What::Tray("tray", OIDC, 1)),
+    part("tray", "the tray on a real desktop, without a network", TRAY, What::Tray("tray", peers::TRAY, 1)),
+    part("window", "the tray's real window, by keys alone, without a network", TRAY, What::Tray("window", peers::WINDOW, 1)),
     part("conformance", "the official MCP suite, without a network", PEERS, What::Conformance),
 ];
 
@@ -174,7 +181,7 @@ impl Shared {
         if let Some(programs) = self.programs.get() {
             return Ok(programs);
         }
-        let programs = Programs::build(&[])?;
+        let programs = Programs::build(&AS_FOR_TESTS)?;
         Ok(self.programs.get_or_init(|| programs))
     }
 
@@ -182,7 +189,7 @@ impl Shared {
     pub(crate) fn prepare(&self, parts: &[&Part]) -> Result<()> {
         println!("\n== what the others need");
         self.programs()?;
-        cargo::must(&mut cargo(&["test", "-p", "lamplighter-tests", "--no-run"]))?;
+        cargo::must(&mut cargo(&["test", "--workspace", "--tests", "--no-run"]))?;
         for part in parts {
             if let What::Isolated(_, peers, _) | What::Tray(_, peers, _) = part.what
                 && part.cannot().is_none()
@@ -228,7 +235,7 @@ impl Part {
             }
             What::Deny => deny::check(),
             What::Binary(file) => {
-                let mut command = cargo(&["test", "-p", "lamplighter-tests", "--test", file]);
+                let mut command = cargo(&["test", "--workspace", "--test", file]);
                 if self.waits {
                     command.args(["--", &format!("--test-threads={WAITING_AT_ONCE}")]);
                 }
@@ -236,14 +243,15 @@ impl Part {
                 cargo::succeeds(&mut command)
             }
             What::Isolated(file, peers, at_once) => {
-                return isolated(file, self.tools, peers, at_once, shared, None);
+                return isolated(file, self.tools, peers, at_once, shared, None, &[]);
             }
             What::Page => page(self.tools, shared),
             What::Tray(file, peers, at_once) => {
                 system::ensure(self.tools, shared.install)?;
-                let built = cargo::build(&["build", "-p", "lamplighter-tray"])?;
+                let tray = ["build", "--workspace", "--bin", "lamplighter-tray"];
+                let built = cargo::build(&[&tray[..], &AS_FOR_TESTS].concat())?;
                 let tray = cargo::pick(&built, "lamplighter-tray")?;
-                return isolated(file, self.tools, peers, at_once, shared, Some(&tray));
+                return isolated(file, self.tools, peers, at_once, shared, Some(&tray), &[]);
             }
             What::Conformance => return conformance(shared),
         };
@@ -264,6 +272,24 @@ impl Part {
     }
 }
 
+/// The tray's figures, measured on the desktop that its tests have.
+pub(crate) fn bench_tray() -> Result<()> {
+    system::ensure(TRAY, true)?;
+    let args = ["build", "--profile", "tray", "-p", "lamplighter-tray", "--features"];
+    let built = cargo::build(&[&args[..], &["lamplighter-tray/custom-protocol"]].concat())?;
+    let tray = cargo::pick(&built, "lamplighter-tray")?;
+    let shared = Shared::new(true, false);
+    let only = &["--ignored", "--exact", "bench_tray"];
+    match isolated("window", TRAY, &[], 1, &shared, Some(&tray), only)? {
+        Outcome::Passed => Ok(()),
+        Outcome::Skipped(why) => {
+            println!("skipped: {why}");
+            Ok(())
+        }
+        Outcome::Failed => anyhow::bail!("the tray could not be measured"),
+    }
+}
+
 /// Runs a test binary where there is only loopback; peers are installed before, with the network.
 fn isolated(
     file: &str,
@@ -272,6 +298,7 @@ fn isolated(
     at_once: u8,
     shared: &Shared,
     tray: Option<&Path>,
+    only: &[&str],
 ) -> Result<Outcome> {
     system::ensure(tools, shared.install)?;
     let namespace = match Namespace::find() {
@@ -279,10 +306,10 @@ fn isolated(
         Err(why) => return Ok(Outcome::Skipped(why)),
     };
     peers::ensure(peers, shared.install)?;
-    let built = cargo::build(&["test", "-p", "lamplighter-tests", "--test", file, "--no-run"])?;
+    let built = cargo::build(&["test", "--workspace", "--test", file, "--no-run"])?;
     let mut command = namespace.command(&cargo::pick(&built, file)?);
     // Most of their time they wait, so more of them than there are cores may run at once.
-    command.args([&format!("--test-threads={at_once}"), "--nocapture"]);
+    command.args([&format!("--test-threads={at_once}"), "--nocapture"]).args(only);
     shared.tell(&mut command)?;
     if let Some(tray) = tray {
         command.env("LAMPLIGHTER_TRAY_BIN", tray);

@@ -75,6 +75,9 @@ const OIDC_PROVIDER: Peer = Peer {
 
 pub(crate) const OIDC: &[Peer] = &[NODE, OIDC_PROVIDER];
 
+/// The whole story: a server, and a client of its.
+pub(crate) const TRAY: &[Peer] = &[NODE, OIDC_PROVIDER, claude_code!("2.1.330")];
+
 const MCP_SDK: Peer = Peer {
     name: "MCP TypeScript SDK 1.32.2",
     folder: "mcp-sdk-1.32.2",
@@ -110,6 +113,16 @@ const CONFORMANCE_SUITE: Peer = Peer {
 };
 
 pub(crate) const CONFORMANCE: &[Peer] = &[NODE, CONFORMANCE_SUITE];
+
+const AXE: Peer = Peer {
+    name: "axe-core 4.14.1",
+    folder: "axe-core-4.14.1",
+    from: From::Npm(&["axe-core@4.14.1"]),
+    proof: "node_modules/axe-core/axe.min.js",
+};
+
+/// What looks for what some people can't see, hear or reach.
+pub(crate) const WINDOW: &[Peer] = &[AXE];
 
 /// Where all peers lie.
 pub(crate) fn folder() -> PathBuf {

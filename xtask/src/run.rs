@@ -69,7 +69,7 @@ fn desktop(install: bool) -> Result<(), String> {
 
 fn tray(found: &Found) -> Result<bool> {
     println!("Building the tray; the first time this takes some minutes.");
-    let built = cargo::build(&["build", "-p", "lamplighter-tray"])?;
+    let built = cargo::build(&["build", "--workspace", "--bin", "lamplighter-tray"])?;
     let program = cargo::pick(&built, "lamplighter-tray")?;
     let args: &[&str] = if let Found::Nothing = found { &["--demo"] } else { &[] };
     if cfg!(target_os = "macos") {

@@ -155,7 +155,7 @@ export async function checks({ check, window }) {
 
   await check("the page for development is the shell's own, but for its script", async () => {
     const parts = async (path) => {
-      const markup = await readFile(new URL(`../../../ui${path}`, import.meta.url), "utf8");
+      const markup = await readFile(new URL(`../../..${path}`, import.meta.url), "utf8");
       const compare = (from, written) => {
         const parsed = new DOMParser().parseFromString(written, "text/html");
         const base = new URL(from, location.origin);
@@ -165,11 +165,11 @@ export async function checks({ check, window }) {
       return page.evaluate(compare, path, markup);
     };
     await window.open("all-well");
-    assert.deepEqual(await parts("/index.html"), await parts("/dev/index.html"));
+    assert.deepEqual(await parts("/ui/index.html"), await parts("/tests/page/dev/index.html"));
   });
 
   await check("the shell's own page says where it belongs when there is no shell", async () => {
-    await page.goto(`${window.origin}/index.html`);
+    await page.goto(`${window.origin}/ui/index.html`);
     await page.waitForSelector(".trouble:not([hidden])");
     assert.match((await window.focused()).name, /Open this page from Lamplighter/);
   });
@@ -189,10 +189,10 @@ export async function checks({ check, window }) {
         },
       };
     });
-    await page.goto(`${window.origin}/index.html`);
+    await page.goto(`${window.origin}/ui/index.html`);
     await page.waitForFunction(() => window.channel);
     await page.evaluate(async () => {
-      const { default: view } = await import("/dev/fixtures/needs-you.js");
+      const { default: view } = await import("/tests/page/dev/fixtures/needs-you.js");
       window.channel.onmessage(view);
     });
     await page.click('[data-button="reconnect"]');

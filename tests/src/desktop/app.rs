@@ -22,7 +22,13 @@ impl Desktop<'_> {
     /// window by itself: until then there is nothing to control.
     pub fn app(&self, program: &Path, args: &[&str]) -> WebDriver {
         let options = json!({"binary": program, "args": args});
-        self.control(&json!({"browserName": "wry", "webkitgtk:browserOptions": options}))
+        let wanted = json!({
+            "browserName": "wry",
+            "webkitgtk:browserOptions": options,
+            // Who wants to hear a page from its beginning can't wait for its end.
+            "pageLoadStrategy": "none",
+        });
+        self.control(&wanted)
     }
 
     /// `WebKit`'s own browser: the same engine without a program around it.

@@ -15,11 +15,11 @@ use lamplighter_core::{
     keeper::{Action, Event, Keeper, Mode},
     snapshot::Snapshot,
 };
-use lamplighter_engine::{document::Document, driver::Rest, open::Place};
+use lamplighter_engine::{document::Document, driver::Rest, open::Place, stop};
 
 use crate::{
     EXIT_OTHER,
-    events::{choose, print_json, print_line, stopped},
+    events::{choose, print_json, print_line},
     reader,
     remote::{self, Remote},
     words,
@@ -60,7 +60,7 @@ pub(crate) fn run(
         for id in &asked {
             driver.act(ask(id.clone()));
         }
-        let rest = driver.settle(stopped(), PATIENCE).await;
+        let rest = driver.settle(stop::asked(), PATIENCE).await;
         let snapshot = driver.snapshot();
         finish(&snapshot, &asked, json)?;
         let code = worse(failed.load(Ordering::Relaxed), code_of(&snapshot, &asked));

@@ -23,11 +23,12 @@ use lamplighter_core::{
 use lamplighter_engine::{
     open::{OpenFault, Place},
     state::State,
+    stop,
 };
 use lamplighter_rehearsal::Demo;
 
 use crate::{
-    events::{line, print_json, stopped},
+    events::{line, print_json},
     reader, words,
 };
 
@@ -70,7 +71,7 @@ pub(crate) fn run(seconds: Option<u64>, json: bool) -> anyhow::Result<u8> {
         lock(&screen).show(driver.snapshot());
         let end = async {
             tokio::select! {
-                () = stopped() => {}
+                () = stop::asked() => {}
                 () = sleep_until_end(until) => {}
             }
         };

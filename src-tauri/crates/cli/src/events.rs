@@ -40,27 +40,6 @@ pub(crate) fn choose(snapshot: &Snapshot, names: &[String]) -> anyhow::Result<BT
     Ok(chosen)
 }
 
-/// Ctrl-C, or a service manager's request to end. Heard from the call on, not from the first poll: a
-/// signal between the two would end nothing. Called inside a runtime.
-pub(crate) fn stopped() -> impl Future<Output = ()> + Send {
-    #[cfg(unix)]
-    let asked = {
-        use tokio::signal::unix::{SignalKind, signal};
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    };
-    async move {
-        #[cfg(unix)]
-        if let (Ok(mut interrupt), Ok(mut terminate)) = asked {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-        let _ = tokio::signal::ctrl_c().await;
-    }
-}
-
 /// Progress goes to standard error, so that standard output stays the picture.
 pub(crate) fn print_line(event: &Event) {
     if let Some(line) = line(event, &reader()) {

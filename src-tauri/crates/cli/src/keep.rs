@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use lamplighter_core::keeper::{Event, Keeper, Mode};
-use lamplighter_engine::{changes::News, open::Place};
+use lamplighter_engine::{changes::News, open::Place, stop};
 
 use crate::{
-    events::{line, print_json, stopped},
+    events::{line, print_json},
     reader, remote, words,
 };
 
@@ -37,7 +37,7 @@ pub(crate) fn run(place: Place, json: bool) -> anyhow::Result<u8> {
                 println!("{line}");
             }
         }
-        driver.keep(stopped()).await;
+        driver.keep(stop::asked()).await;
         // Others may act while the user's command hears the last news.
         drop(driver);
         if let Some(news) = news {

@@ -21,12 +21,12 @@ use lamplighter_core::{
     snapshot::Snapshot,
     time::Millis,
 };
-use lamplighter_engine::{browser, open::Place, redirect::Knock, socket::Invited};
+use lamplighter_engine::{browser, open::Place, redirect::Knock, socket::Invited, stop};
 use serde_json::json;
 
 use crate::{
     args,
-    events::{choose, stopped},
+    events::choose,
     remote::{self, Remote},
 };
 
@@ -87,7 +87,7 @@ pub(crate) fn sign_in(
         });
         driver.act(Action::Reconnect(wish));
         let patience = Duration::from_secs(way.timeout) + BESIDES;
-        driver.settle(stopped(), patience).await;
+        driver.settle(stop::asked(), patience).await;
         Ok(lock(&teller).code())
     })
 }

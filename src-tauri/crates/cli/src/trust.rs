@@ -10,12 +10,12 @@ use lamplighter_core::{
     keeper::{Action, Event, Keeper, Mode, Trusted},
     snapshot::{NewAddress, Snapshot},
 };
-use lamplighter_engine::{open::Place, paths::Env};
+use lamplighter_engine::{open::Place, paths::Env, stop};
 
 use crate::{
     EXIT_OTHER, EXIT_USAGE, args,
     ask::{self, ENGINE_PATIENCE, PATIENCE},
-    events::{choose, print_json, print_line, stopped},
+    events::{choose, print_json, print_line},
     question, remote,
 };
 
@@ -121,7 +121,7 @@ fn look(place: Place, names: &[String], json: bool) -> anyhow::Result<(Snapshot,
         for grant in choose(&driver.snapshot(), names)? {
             driver.act(Action::Review(grant));
         }
-        driver.settle(stopped(), PATIENCE).await;
+        driver.settle(stop::asked(), PATIENCE).await;
         anyhow::Ok(driver.snapshot())
     })?;
     let found = found.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -14,11 +14,12 @@ use lamplighter_engine::{
     leave::{self, Belongings, Kept, Removal, StayFault, Step},
     lock::EngineLock,
     open::Place,
+    stop,
 };
 
 use crate::{
     EXIT_OTHER, EXIT_USAGE, args,
-    events::{print_json, print_line, stopped},
+    events::{print_json, print_line},
 };
 
 /// Removes, after asking.
@@ -70,7 +71,7 @@ fn leave(place: Place, json: bool) -> anyhow::Result<u8> {
             if json { print_json(event) } else { print_line(event) }
         },
     );
-    let (removal, forgotten) = match leave::entirely(place, stopped, listener, tell) {
+    let (removal, forgotten) = match leave::entirely(place, stop::asked, listener, tell) {
         Ok(left) => left,
         Err(fault) => {
             eprintln!("lamplighter: nothing was removed: {fault}");

@@ -140,6 +140,8 @@ pub struct GrantFacts {
     pub failing_since: Option<Wall>,
     /// The user said: leave this one to the client.
     pub paused: bool,
+    /// Where the search for the metadata began: it is good for an entry that begins there too.
+    pub anchor: Option<String>,
     /// New names that a person was shown and trusts, until one of them is pinned: hosts, or an issuer
     /// where only that changed.
     pub trusted: Vec<String>,

@@ -139,6 +139,7 @@ pub fn bell() -> (Bell, UnboundedReceiver<Tick>) {
 }
 
 /// The actor.
+#[expect(clippy::struct_excessive_bools, reason = "each is owed or wished by itself")]
 pub struct Desk<S> {
     shell: S,
     bell: Bell,
@@ -166,6 +167,8 @@ pub struct Desk<S> {
     /// Sign-ins and sign-outs that were begun here.
     mine: BTreeSet<GrantId>,
     links: BTreeMap<GrantId, Secret>,
+    /// Settings were changed that the keeper has not begun with yet.
+    reopen_owed: bool,
 }
 
 impl<S: Shell> Desk<S> {
@@ -204,6 +207,7 @@ impl<S: Shell> Desk<S> {
             hints: Vec::new(),
             mine: BTreeSet::new(),
             links: BTreeMap::new(),
+            reopen_owed: false,
         })
     }
 
@@ -288,6 +292,7 @@ impl<S: Shell> Desk<S> {
             Told::Snapshot(snapshot) => {
                 self.fault = None;
                 self.snapshot = *snapshot;
+                self.reopen();
             }
             Told::Event(event) => self.happened(&event),
             Told::Invited(invited) => self.invited(&invited),
@@ -514,7 +519,19 @@ impl<S: Shell> Desk<S> {
             return;
         }
         self.place = place.ok();
-        if before != self.place.as_ref().map(|place| place.settings.clone()) {
+        let after = self.place.as_ref().map(|place| place.settings.clone());
+        // Whether notices are shown is nothing to the keeper.
+        let but_for_notices = |settings: Option<Settings>| {
+            settings.map(|settings| Settings { notices: true, ..settings })
+        };
+        self.reopen_owed |= but_for_notices(before) != but_for_notices(after);
+        self.reopen();
+    }
+
+    /// The keeper begins anew with what was set, once no sign-in waits for the browser: it would end.
+    fn reopen(&mut self) {
+        let signing_in = self.snapshot.rows.iter().any(|row| row.sign_in.is_some());
+        if !signing_in && std::mem::take(&mut self.reopen_owed) {
             self.link.reopen();
         }
     }

@@ -43,7 +43,7 @@ use crate::{
     probe::Probe,
     redirect::Knock,
     seal::Key,
-    socket::{Asked, Guest, INSIDE, Inside, Invited, Reply, Request, Said},
+    socket::{Asked, Door, Guest, INSIDE, Inside, Invited, Reply, Request, Said},
     state::State,
     stores::Store,
     wake::{Alarms, Drift, Leave, News, has_route},
@@ -112,7 +112,7 @@ pub struct Driver {
     moved_at: Option<Instant>,
     /// A sign-in was asked for in this run.
     signs_in: bool,
-    asked: Option<mpsc::UnboundedReceiver<Asked>>,
+    asked: Option<Door>,
     /// What this very process asks.
     within: (mpsc::UnboundedSender<Asked>, mpsc::UnboundedReceiver<Asked>),
     /// The truth as guests that watch saw it last.
@@ -218,7 +218,7 @@ impl Driver {
         let mut stop = std::pin::pin!(stop);
         let mut deadline = std::pin::pin!(tokio::time::sleep(patience));
         // A callback may come by way of another command.
-        let mut asked = if self.signs_in { self.door() } else { mpsc::unbounded_channel().1 };
+        let mut asked = if self.signs_in { self.door() } else { Door::shut() };
         let mut rest = Rest::Settled;
         while self.keeper.is_busy() {
             let sleep = self.until_wake();
@@ -304,6 +304,10 @@ impl Driver {
                 }
                 () = &mut stop, if !stopping => {
                     stopping = true;
+                    // What this process asked before it said stop counts.
+                    while let Ok(asked) = self.within.1.try_recv() {
+                        self.hear(asked);
+                    }
                     self.handle(Input::Stopping);
                 }
             }
@@ -399,18 +403,18 @@ impl Driver {
         self.asked = Some(self.open_door());
     }
 
-    fn door(&mut self) -> mpsc::UnboundedReceiver<Asked> {
+    fn door(&mut self) -> Door {
         self.asked.take().unwrap_or_else(|| self.open_door())
     }
 
     /// Lets commands in. Without a socket they wait for this engine to end.
-    fn open_door(&self) -> mpsc::UnboundedReceiver<Asked> {
+    fn open_door(&self) -> Door {
         #[cfg(unix)]
         match crate::socket::serve(&self.socket) {
-            Ok(asked) => return asked,
+            Ok(door) => return door,
             Err(fault) => tracing::warn!(%fault, "commands can't reach this keeper"),
         }
-        mpsc::unbounded_channel().1
+        Door::shut()
     }
 
     /// A browser came back.

@@ -187,8 +187,8 @@ pub fn look(place: &Place) -> Result<Belongings, ServiceFault> {
         Some((Installed::Ours { .. }, service)) => Some(service),
         Some((Installed::No | Installed::Foreign, _)) | None => None,
     };
-    let state = service.as_ref().map(Service::status).transpose()?;
-    let served = state.is_some_and(|state| state.running == Some(true));
+    let status = service.as_ref().map(Service::status).transpose()?;
+    let served = status.is_some_and(|status| status.running == Some(true));
     Ok(Belongings { files, shared: traces.shared(), service, served })
 }
 
@@ -210,11 +210,11 @@ pub fn entirely<F: Future<Output = ()> + Send>(
     mut tell: impl FnMut(Step) + Send,
 ) -> Result<(Removal, Forgotten), StayFault> {
     let (paths, settings, env) = (place.paths.clone(), place.settings.clone(), place.env.clone());
-    let Belongings { service, served: is_at_work, .. } = look(&place)?;
-    if !is_at_work && let Some(holder) = EngineLock::holder(&paths) {
+    let Belongings { service, served, .. } = look(&place)?;
+    if !served && let Some(holder) = EngineLock::holder(&paths) {
         return Err(StayFault::Lock(holder));
     }
-    let running = service.as_ref().filter(|_| is_at_work);
+    let running = service.as_ref().filter(|_| served);
     if let Some(service) = running {
         tell(Step::EndingService);
         service.stop()?;
@@ -280,8 +280,10 @@ pub fn belongings(paths: &Paths) -> Vec<PathBuf> {
     found.extend(inside(&paths.runtime, |name| name == "keeper.sock"));
     found.extend(Some(paths.settings.clone()).filter(|file| is_there(file)));
     // Settings that could not be read were kept beside them.
-    let aside =
-        |name: &str| name.starts_with("settings.damaged") && name.strip_suffix(".toml").is_some();
+    let aside = |name: &str| {
+        let number = name.strip_prefix("settings.damaged").and_then(|n| n.strip_suffix(".toml"));
+        number.is_some()
+    };
     found.extend(paths.settings.parent().map(|folder| inside(folder, aside)).unwrap_or_default());
     found
 }
@@ -293,11 +295,13 @@ pub fn remove(paths: &Paths, lock: Option<EngineLock>) -> Removal {
     for file in belongings(paths).into_iter().filter(|file| *file != lock_file) {
         removal.note(&file, fs::remove_file(&file));
     }
-    // A file that is open can't be removed everywhere.
-    drop(lock);
+    // While it is held, so that nobody takes it in between; but for Windows, where a file that is open
+    // can't be removed.
+    let lock = lock.filter(|_| cfg!(unix));
     if is_there(&lock_file) {
         removal.note(&lock_file, fs::remove_file(&lock_file));
     }
+    drop(lock);
     let folders = [Some(paths.runtime.as_path()), Some(&paths.state), paths.settings.parent()];
     let mut folders: Vec<&Path> = folders.into_iter().flatten().collect();
     folders.dedup();

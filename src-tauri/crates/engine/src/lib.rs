@@ -32,6 +32,7 @@ pub mod service;
 pub mod settings;
 pub mod socket;
 pub mod state;
+pub mod stop;
 pub mod stores;
 #[cfg(test)]
 mod testing;

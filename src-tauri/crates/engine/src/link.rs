@@ -8,6 +8,7 @@
 //! and [`driver`](crate::driver) for the loop.
 
 use std::{
+    collections::VecDeque,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -39,6 +40,8 @@ const WHAT: &str = "lamplighter-tray";
 const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 /// How soon what could not be opened is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// What a callback meets when nobody signs in.
+const NOT_WAITING: &str = "This sign-in is no longer waiting";
 /// While it only looks: how often it sees whether a keeper has come.
 const ANYBODY: Duration = Duration::from_secs(37);
 
@@ -119,7 +122,9 @@ impl Link {
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => runtime.block_on(Way { asked, wishes, tell }.go()),
+                Ok(runtime) => {
+                    runtime.block_on(Way { asked, later: VecDeque::new(), wishes, tell }.go());
+                }
                 Err(fault) => tracing::error!(%fault, "nothing can run here"),
             }
         })?;
@@ -176,8 +181,18 @@ enum Over {
 
 struct Way {
     asked: UnboundedReceiver<Ask>,
+    /// What was asked for while one stance gave way to the next.
+    later: VecDeque<Ask>,
     wishes: watch::Receiver<Wish>,
     tell: Tell,
+}
+
+/// What was put off, then what is asked for now.
+async fn next(later: &mut VecDeque<Ask>, asked: &mut UnboundedReceiver<Ask>) -> Option<Ask> {
+    match later.pop_front() {
+        Some(ask) => Some(ask),
+        None => asked.recv().await,
+    }
 }
 
 impl Way {
@@ -206,7 +221,7 @@ impl Way {
 
     async fn stand(&mut self, place: Place, wish: &Wish) -> Over {
         #[cfg(unix)]
-        match crate::socket::Remote::join(&place.paths.socket_file()) {
+        match join(place.paths.socket_file()).await {
             Ok(Some(remote)) => return self.view(remote).await,
             Ok(None) => {}
             Err(fault) => {
@@ -245,7 +260,7 @@ impl Way {
                     Some(reply) => self.told(reply),
                     None => return Over::Changed,
                 },
-                Some(ask) = self.asked.recv() => {
+                Some(ask) = next(&mut self.later, &mut self.asked) => {
                     if voice.ask(&ask.into()).is_err() {
                         return Over::Changed;
                     }
@@ -300,10 +315,17 @@ impl Way {
             }
             tokio::select! {
                 Some(_) = watch.changed.recv() => {}
-                Some(ask) = self.asked.recv() => {
-                    self.once(place, ask).await;
-                    (self.tell)(Told::Stance(Stance::Looking));
-                }
+                Some(ask) = next(&mut self.later, &mut self.asked) => match ask {
+                    Ask::Do(action) => {
+                        self.once(place, action).await;
+                        (self.tell)(Told::Stance(Stance::Looking));
+                    }
+                    // Nobody signs in here now: no page of the web's makes it open anything.
+                    Ask::Callback(_) => (self.tell)(Told::Page {
+                        title: NOT_WAITING.into(),
+                        good: false,
+                    }),
+                },
                 () = tokio::time::sleep(ANYBODY) => {
                     if is_anybody(&place.paths.socket_file()) {
                         return Over::Changed;
@@ -315,7 +337,7 @@ impl Way {
     }
 
     /// Does one thing, as a command would.
-    async fn once(&mut self, place: &Place, ask: Ask) {
+    async fn once(&mut self, place: &Place, action: Action) {
         let listener = Box::new(|_: &Event, _: &Keeper| {});
         let place = self.find(&place.env);
         let opened = place.and_then(|p| p.open(Mode::OnRequest, WHAT, ENGINE_PATIENCE, listener));
@@ -325,7 +347,7 @@ impl Way {
         };
         driver.look().await;
         let inside = driver.inside();
-        inside.ask(ask.into());
+        inside.ask(Request::Act(action));
         self.work(&mut driver, inside, None).await;
     }
 
@@ -342,6 +364,7 @@ impl Way {
         inside.ask(Request::Events);
         inside.ask(Request::Watch);
         inside.ask(Request::ShowsPages);
+        let mut put_off = VecDeque::new();
         let settled = Arc::new(tokio::sync::Notify::new());
         let (stop, mut wishes) = (Arc::clone(&settled), self.wishes.clone());
         let mut kept = std::pin::pin!(driver.keep(async move {
@@ -354,26 +377,35 @@ impl Way {
             tokio::select! {
                 () = &mut kept => break,
                 Some(reply) = inside.hear.recv() => {
-                    let done = matches!(reply, Reply::Settled | Reply::Page { .. });
+                    // A callback that belongs to nothing settles nothing.
+                    let done = matches!(reply, Reply::Settled);
                     self.told(reply);
                     if once && done {
                         settled.notify_one();
                     }
                 }
-                Some(ask) = self.asked.recv() => inside.ask(ask.into()),
+                Some(ask) = next(&mut self.later, &mut self.asked) => {
+                    // A driver that is about to end hears nothing more: the next one does it.
+                    if self.wishes.has_changed().unwrap_or(true) {
+                        put_off.push_back(ask);
+                    } else {
+                        inside.ask(ask.into());
+                    }
+                }
                 Some(words) = complaints.recv() => (self.tell)(Told::Complaint(words)),
             }
         }
+        self.later.append(&mut put_off);
         while let Ok(reply) = inside.hear.try_recv() {
             self.told(reply);
         }
     }
 
-    /// Where things lie; settings that can't be read are put aside, since nobody sits at a terminal
-    /// to mend them, and the defaults hold.
+    /// Where things lie; settings that say nothing sensible are put aside, since nobody sits at a
+    /// terminal to mend them, and the defaults hold. A file that the system does not give is left.
     fn find(&mut self, env: &Env) -> Result<Place, OpenFault> {
         let fault = match Place::find(env.clone()) {
-            Err(OpenFault::Settings(fault)) => fault,
+            Err(OpenFault::Settings(fault)) if fault.readable => fault,
             found => return found,
         };
         // Nothing that was put aside before is overwritten.
@@ -381,7 +413,7 @@ impl Way {
             1 => fault.place.with_extension("damaged.toml"),
             n => fault.place.with_extension(format!("damaged-{n}.toml")),
         };
-        let to = (1..1000).map(aside).find(|to| !to.exists());
+        let to = (1..1000).map(aside).find(|to| to.symlink_metadata().is_err());
         match to.map(|to| (std::fs::rename(&fault.place, &to), to)) {
             Some((Ok(()), to)) => {
                 (self.tell)(Told::SettingsAside { fault: fault.to_string(), to });
@@ -410,6 +442,14 @@ impl From<Ask> for Request {
             Ask::Callback(query) => Self::Callback(query.expose().into()),
         }
     }
+}
+
+/// Joins the keeper that runs, in a thread that may wait: a listener of our own that is just being
+/// closed needs this one.
+#[cfg(unix)]
+async fn join(socket: PathBuf) -> std::io::Result<Option<crate::socket::Remote>> {
+    let joined = tokio::task::spawn_blocking(move || crate::socket::Remote::join(&socket)).await;
+    joined.map_err(std::io::Error::other)?
 }
 
 /// Whether a keeper listens there.

@@ -1,8 +1,8 @@
 //! One engine per user: whoever holds this lock acts, everyone else talks to its holder.
 //!
 //! The lock is the system's own advisory lock on an open file, so it ends with the process that
-//! holds it, however that ends. The file is never removed: removing it would let two processes hold
-//! a lock each.
+//! holds it, however that ends. Only `lamplighter uninstall` removes the file; whoever gets the lock
+//! of a file that is no longer there takes the one that is, so that two never hold a lock each.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -55,7 +55,8 @@ impl EngineLock {
         let mut waited = Duration::ZERO;
         loop {
             match file.try_lock() {
-                Ok(()) => break,
+                Ok(()) if is_there(&file, &place) => break,
+                Ok(()) => file = open(&place).map_err(failed)?,
                 Err(TryLockError::WouldBlock) if waited < patience => {
                     std::thread::sleep(POLL.min(patience.saturating_sub(waited)));
                     waited += POLL;
@@ -91,6 +92,21 @@ fn open(place: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(place)
+}
+
+/// Whether this very file still stands at its place.
+#[cfg(unix)]
+fn is_there(file: &File, place: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let one = file.metadata().map(|data| (data.dev(), data.ino()));
+    let other = std::fs::metadata(place).map(|data| (data.dev(), data.ino()));
+    one.is_ok_and(|one| other.is_ok_and(|other| one == other))
+}
+
+/// A file that is open can't be removed there.
+#[cfg(not(unix))]
+const fn is_there(_file: &File, _place: &Path) -> bool {
+    true
 }
 
 fn introduce(file: &mut File, what: &str) -> io::Result<()> {

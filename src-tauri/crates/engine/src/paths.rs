@@ -68,7 +68,7 @@ impl Env {
     }
 
     /// The variable as an absolute path; a relative one is ignored, as the XDG specification has it.
-    fn folder(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn folder(&self, name: &str) -> Option<PathBuf> {
         self.get(name).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 }

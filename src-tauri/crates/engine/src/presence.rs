@@ -17,6 +17,8 @@ pub fn watch(env: &Env, tell: UnboundedSender<Presence>) {
 
 #[cfg(all(unix, not(target_os = "macos")))]
 mod logind {
+    use std::time::Duration;
+
     use futures_util::StreamExt;
     use lamplighter_core::desk::notices::Presence;
     use tokio::sync::mpsc::UnboundedSender;
@@ -25,14 +27,26 @@ mod logind {
         message,
     };
 
+    /// How soon a bus that went away, or never was there, is asked again.
+    const AGAIN: Duration = Duration::from_secs(300);
     const NAME: &str = "org.freedesktop.login1";
     const MANAGER: &str = "org.freedesktop.login1.Manager";
     const SESSION: &str = "org.freedesktop.login1.Session";
     const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
     pub(super) async fn watch(address: String, tell: UnboundedSender<Presence>) {
-        if let Err(error) = try_watch(&address, &tell).await {
-            tracing::info!(%error, "nobody tells whether the screen is seen");
+        loop {
+            if let Err(error) = try_watch(&address, &tell).await {
+                tracing::info!(%error, "nobody tells whether the screen is seen");
+            }
+            // Whoever can't tell must not keep notices back.
+            if tell.send(Presence::Here).is_err() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                () = tell.closed() => return,
+            }
         }
     }
 

@@ -32,6 +32,8 @@ pub struct SettingsFault {
     pub at: Option<(usize, usize)>,
     /// What is wrong.
     pub what: String,
+    /// Whether the system gave the file, so that what is wrong is what stands in it.
+    pub readable: bool,
 }
 
 /// Whether the journal is sealed with a key from the system's keyring.
@@ -115,13 +117,14 @@ impl Settings {
                 place: place.into(),
                 at: None,
                 what: format!("can't be read: {error}"),
+                readable: error.kind() == io::ErrorKind::InvalidData,
             }),
         }
     }
 
     /// Reads `text`, which stands in the file at `place`.
     pub fn parse(text: &str, place: &Path, env: &Env) -> Result<Self, SettingsFault> {
-        let fault = |at, what| SettingsFault { place: place.into(), at, what };
+        let fault = |at, what| SettingsFault { place: place.into(), at, what, readable: true };
         let wire: Wire = toml::from_str(text).map_err(|error| {
             fault(error.span().map(|span| position(text, span.start)), error.message().to_owned())
         })?;
@@ -177,8 +180,8 @@ fn proxy(text: Option<String>) -> ProxyChoice {
     }
 }
 
-/// `~/` stands for the home folder.
-fn absolute(folder: &str, env: &Env) -> Option<PathBuf> {
+/// A path as a person writes it: `~/` stands for the home folder. `None` where it begins elsewhere.
+pub(crate) fn absolute(folder: &str, env: &Env) -> Option<PathBuf> {
     let path = match folder.strip_prefix("~/") {
         Some(below) => env.home()?.join(below),
         None => PathBuf::from(folder),

@@ -8,7 +8,7 @@
 //! keeper with a clear word. On systems without local sockets there is none, and commands wait for
 //! the keeper to end.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
 use lamplighter_core::{
     ids::GrantId,
@@ -17,12 +17,17 @@ use lamplighter_core::{
     snapshot::Snapshot,
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    task::AbortHandle,
+};
 
 /// The protocol's version. A change of meaning changes it.
 pub const VERSION: u32 = 1;
 /// The longest line that is read, in bytes.
 const LONGEST_LINE: usize = 64 * 1024;
+/// How long a keeper may take to say hello. It may be at work on a slow disk.
+const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The first line of both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +120,7 @@ impl std::fmt::Debug for Invited {
 }
 
 /// One connection as the loop sees it.
-#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub(crate) struct Guest {
     pub answer: UnboundedSender<Reply>,
     /// Whether every event is wanted, or only those up to a settlement.
@@ -179,6 +184,38 @@ pub(crate) enum Said {
     Left,
 }
 
+/// Where commands come in; closed when dropped, so that nobody waits at a door that is no longer
+/// watched. The engine's lock must still be held then.
+#[derive(Debug)]
+pub(crate) struct Door {
+    asked: UnboundedReceiver<Asked>,
+    /// The socket, and what listens at it.
+    open: Option<(PathBuf, AbortHandle)>,
+}
+
+impl Door {
+    /// One through which nobody comes.
+    pub(crate) fn shut() -> Self {
+        Self { asked: unbounded_channel().1, open: None }
+    }
+
+    /// The next that somebody out there did; nothing ever where it is shut.
+    pub(crate) async fn recv(&mut self) -> Option<Asked> {
+        self.asked.recv().await
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if let Some((place, listening)) = self.open.take() {
+            listening.abort();
+            // The listener is gone only when its task is looked at again. Whoever comes before that
+            // must find nothing: this very thread may be the next to come.
+            let _ = fs::remove_file(place);
+        }
+    }
+}
+
 #[cfg(unix)]
 pub(crate) use unix::serve;
 #[cfg(unix)]
@@ -191,41 +228,47 @@ mod unix {
         io::{BufRead, BufReader, Read, Write},
         os::unix::{fs::PermissionsExt, net::UnixStream as StdStream},
         path::Path,
+        time::Duration,
     };
 
     use tokio::{
         io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader as AsyncReader},
         net::{UnixListener, UnixStream},
-        sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        sync::mpsc::{UnboundedSender, unbounded_channel},
     };
 
-    use super::{Asked, Hello, LONGEST_LINE, Reply, Request, Said, VERSION};
+    use super::{Asked, Door, HELLO_PATIENCE, Hello, LONGEST_LINE, Reply, Request, Said, VERSION};
 
-    /// Listens at `place` until the returned receiver is dropped. The engine's lock is held, so a
+    /// How soon a door that failed to open is opened again.
+    const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+
+    /// Listens at `place` until the returned door is dropped. The engine's lock is held, so a
     /// socket that lies there already was left by a process that is gone.
-    pub(crate) fn serve(place: &Path) -> io::Result<UnboundedReceiver<Asked>> {
+    pub(crate) fn serve(place: &Path) -> io::Result<Door> {
         match fs::remove_file(place) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
         let listener = UnixListener::bind(place)?;
         fs::set_permissions(place, fs::Permissions::from_mode(0o600))?;
-        let (send, receive) = unbounded_channel();
-        tokio::spawn(async move {
+        let (send, asked) = unbounded_channel();
+        let listening = tokio::spawn(async move {
             let mut guest = 0;
-            while let Ok((stream, _)) = listener.accept().await {
+            while !send.is_closed() {
+                let Ok((stream, _)) = listener.accept().await else {
+                    // Too many open files, say: the next one may come in again.
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                    continue;
+                };
                 let ours = rustix::process::geteuid().as_raw();
                 if !stream.peer_cred().is_ok_and(|peer| peer.uid() == ours) {
                     continue;
                 }
                 guest += 1;
                 tokio::spawn(welcome(guest, stream, send.clone()));
-                if send.is_closed() {
-                    return;
-                }
             }
         });
-        Ok(receive)
+        Ok(Door { asked, open: Some((place.to_owned(), listening.abort_handle())) })
     }
 
     /// One connection, from its first line to its last.
@@ -277,6 +320,15 @@ mod unix {
         line
     }
 
+    fn has_left(error: &io::Error) -> bool {
+        matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::BrokenPipe
+        )
+    }
+
     /// A command's side: blocking, one request after another.
     #[derive(Debug)]
     pub struct Remote {
@@ -305,8 +357,16 @@ mod unix {
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
             }
             let mut remote = Self { write: stream.try_clone()?, lines: BufReader::new(stream) };
-            remote.write.write_all(&line(&Hello { lamplighter: VERSION }))?;
-            let hello: Hello = remote.read()?;
+            // One that hangs must not hang whoever asks, too.
+            remote.write.set_read_timeout(Some(HELLO_PATIENCE))?;
+            let greeted = remote.write.write_all(&line(&Hello { lamplighter: VERSION }));
+            let hello: Hello = match greeted.and_then(|()| remote.read()) {
+                Ok(hello) => hello,
+                // It ended while it was being joined.
+                Err(error) if has_left(&error) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            remote.write.set_read_timeout(None)?;
             if hello.lamplighter == VERSION {
                 return Ok(Some(remote));
             }

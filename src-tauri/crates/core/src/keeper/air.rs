@@ -4,7 +4,7 @@
 
 use alloc::{collections::BTreeMap, string::String};
 
-use super::{Pending, flight::Flight};
+use super::{Pending, flight::Flight, probing::Probe};
 use crate::ids::{FlightId, StoreId, Target, Ticket};
 
 /// The flights in the air.
@@ -66,7 +66,7 @@ pub(super) struct Tickets {
 
 impl Tickets {
     pub(super) fn insert(&mut self, ticket: Ticket, pending: Pending) {
-        if let Pending::Probe(target, _) = &pending {
+        if let Pending::Probe(Probe { target, .. }) = &pending {
             *self.probes.entry(target.clone()).or_default() += 1;
         }
         if let Pending::Withdraw(store, server) = &pending {
@@ -77,7 +77,7 @@ impl Tickets {
 
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Pending> {
         let pending = self.all.remove(&ticket)?;
-        if let Pending::Probe(target, _) = &pending {
+        if let Pending::Probe(Probe { target, .. }) = &pending {
             less(&mut self.probes, target);
         }
         if let Pending::Withdraw(store, server) = &pending {

@@ -15,9 +15,12 @@ mod overtaken;
 mod removing;
 mod saving;
 
-use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
-use super::{Effect, Event, Failure, Keeper, Outcome, Pending, SendFault, grant::Standing};
+use super::{
+    Effect, Event, Failure, Keeper, Outcome, Pending, SendFault, grant::Standing,
+    spare::GivenBackAt,
+};
 use crate::{
     facts::{Lost, Pin},
     http::Request,
@@ -101,7 +104,7 @@ pub(super) struct Flight {
     /// The first entry as it was when the flight began: whose tokens are given back if it is gone.
     pub lead: Option<Entry>,
     /// Where they are given back.
-    pub revocation_endpoint: Option<String>,
+    pub given_back_at: Option<GivenBackAt>,
 }
 
 /// What a flight is for.
@@ -212,8 +215,7 @@ impl Keeper {
         self.last_flight += 1;
         let id = FlightId(self.last_flight);
         let lead = targets.first().cloned();
-        let metadata = lead.as_ref().and_then(|t| self.facts_of(t).metadata.as_ref());
-        let revocation_endpoint = metadata.and_then(|(m, _)| m.revocation_endpoint.clone());
+        let given_back_at = lead.as_ref().and_then(|t| GivenBackAt::by(self.facts_of(t)));
         Flight {
             id,
             step: Step::Locking,
@@ -224,7 +226,7 @@ impl Keeper {
             only_here: false,
             journal_opened: false,
             lead: lead.and_then(|target| Some(self.grants.get(&target)?.entry.clone())),
-            revocation_endpoint,
+            given_back_at,
             targets,
         }
     }

@@ -68,7 +68,7 @@ use crate::{
     oauth::discovery::Discovery,
     profile::Profiles,
     store::{StoreFault, StoreInfo, StoreView},
-    time::{Boot, Millis, Now, Wall},
+    time::{Boot, Millis, Now},
 };
 use air::{Flights, Tickets};
 use flight::Flight;
@@ -117,8 +117,7 @@ enum Pending {
     Withdraw(StoreId, String),
     /// A step of a sign-in.
     SignIn(SignInId),
-    /// A probe, for the verdict of this time where there is one.
-    Probe(Target, Option<Wall>),
+    Probe(probing::Probe),
     /// A probe with the tokens of a spare, before they are put into an emptied entry.
     ProbeSpare(RecordId),
 }
@@ -312,7 +311,7 @@ impl Keeper {
             Pending::SignIn(id) => self.sign_in_done(id, outcome),
             Pending::SignOut(target) => self.revoked(&target, &outcome),
             Pending::Review(target) => self.reviewed(target, &outcome),
-            Pending::Probe(target, verdict) => self.probed(&target, verdict, outcome),
+            Pending::Probe(asked) => self.probed(&asked, outcome),
         }
     }
 
@@ -331,7 +330,7 @@ impl Keeper {
             }
             Action::Check(id) => {
                 if let Some(target) = self.target_of(&id) {
-                    self.probe(&target, None);
+                    self.probe(&target, probing::Why::Asked);
                 }
             }
             Action::Pause(id) => self.set_paused(&id, true),
@@ -437,7 +436,9 @@ impl Keeper {
     /// Whose server is asked about, by this ticket.
     fn touch_asked(&mut self, pending: &Pending) {
         match pending {
-            Pending::Probe(target, _) | Pending::SignOut(target) | Pending::Review(target) => {
+            Pending::Probe(probing::Probe { target, .. })
+            | Pending::SignOut(target)
+            | Pending::Review(target) => {
                 self.grants.touch(target);
             }
             Pending::Withdraw(store, server) => self.touch_server(store, server),

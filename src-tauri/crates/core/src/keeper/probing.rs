@@ -13,7 +13,7 @@ use super::{
     schedule,
 };
 use crate::{
-    ids::Target,
+    ids::{Target, TokenMark},
     time::{Boot, Millis, Wall},
 };
 
@@ -28,6 +28,26 @@ const FIRST_SPREAD: Millis = Millis::minutes(1);
 /// After a wake renewals go first.
 const AFTER_WAKE: Millis = Millis::seconds(10);
 
+/// Why a server is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// A person wants to know.
+    Asked,
+    /// It is time, or something gave a reason.
+    Due,
+    /// The client's verdict of this time stands.
+    Verdict(Wall),
+}
+
+/// One question that is on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Probe {
+    pub target: Target,
+    why: Why,
+    /// The access token it is about: an answer says nothing about a later one.
+    access: TokenMark,
+}
+
 impl Keeper {
     /// Asks what is due to be asked.
     pub(super) fn plan_probes(&mut self) {
@@ -38,7 +58,7 @@ impl Keeper {
         let due: Vec<Arc<Target>> = self.all_touched().into_iter().filter(is_due).collect();
         for target in due {
             let verdict = self.grants.get(&target).and_then(|g| self.unasked_verdict(&target, g));
-            self.probe(&target, verdict);
+            self.probe(&target, verdict.map_or(Why::Due, Why::Verdict));
         }
     }
 
@@ -128,28 +148,40 @@ impl Keeper {
     }
 
     /// Asks the server whether it accepts the access token.
-    pub(super) fn probe(&mut self, target: &Target, verdict: Option<Wall>) {
+    pub(super) fn probe(&mut self, target: &Target, why: Why) {
+        let mark_key = self.mark_key.clone();
         let Some(grant) = self.grants.get_mut(target) else {
             return;
         };
         let Some(access) = grant.entry.pair.access.clone() else {
             return;
         };
-        if verdict.is_some() {
-            grant.probed_verdict = verdict;
+        if let Why::Verdict(at) = why {
+            grant.probed_verdict = Some(at);
         }
         grant.probe_wanted = None;
         let url = grant.entry.server_url.clone();
         self.facts_mut(target).probed_at = Some(self.now.wall);
-        let ticket = self.ticket(Pending::Probe(target.clone(), verdict));
+        let mark = TokenMark::of(&mark_key, &access);
+        let ticket =
+            self.ticket(Pending::Probe(Probe { target: target.clone(), why, access: mark }));
         self.effects.push_back(Effect::Probe { ticket, target: target.clone(), url, access });
     }
 
-    pub(super) fn probed(&mut self, target: &Target, verdict: Option<Wall>, outcome: Outcome) {
+    pub(super) fn probed(&mut self, asked: &Probe, outcome: Outcome) {
         let Outcome::Probed(finding) = outcome else {
             return;
         };
+        let Probe { target, why, access } = asked;
         let now = self.now.wall;
+        let held = self.grants.get(target).and_then(|grant| grant.entry.pair.access.as_ref());
+        if held.map(|held| TokenMark::of(&self.mark_key, held)) != Some(*access) {
+            // Renewed meanwhile: the answer is about a token that nobody uses any more.
+            if *why == Why::Asked || self.is_proving(target) {
+                self.probe(target, Why::Asked);
+            }
+            return;
+        }
         let Some(grant) = self.grants.get_mut(target) else {
             return;
         };
@@ -163,7 +195,10 @@ impl Keeper {
         if accepted == Some(true) {
             let facts = self.facts_mut(target);
             // Asked after the verdict was seen, so newer than it whatever the clock says.
-            facts.proof_at = Some(verdict.map_or(now, |at| at.max(now)));
+            facts.proof_at = Some(match why {
+                Why::Verdict(at) => now.max(*at),
+                Why::Asked | Why::Due => now,
+            });
             facts.tools = tools.or(facts.tools);
         }
         self.tell(Event::Checked { grant: id, accepted, tools });

@@ -44,12 +44,17 @@ pub(super) fn due(span: Span, first_seen: Wall, spread: f64) -> Wall {
     }
 }
 
+/// No token is renewed again earlier than this.
+const LEAST_REST: Millis = Millis::seconds(5);
+
 /// How long after it was received a token of this life is renewed: at four fifths, before the client
 /// would, and at half where the client is met anyway.
 fn due_after(life: Millis, margin: Millis) -> Millis {
     let before_client = life.0.saturating_sub(margin.0 + BEFORE_CLIENT.0);
     let due = (life.0 / 5 * 4).min(before_client);
-    Millis(if due < life.0 / 4 { life.0 / 2 } else { due })
+    let due = if due < life.0 / 4 { life.0 / 2 } else { due };
+    // A life that a wrong clock or a strange server makes out to be nothing must not spin.
+    Millis(due.max(LEAST_REST.0))
 }
 
 fn jitter(span: Millis, spread: f64) -> Millis {
@@ -121,6 +126,14 @@ mod tests {
     fn a_short_life_is_renewed_at_half() {
         assert_eq!(after(Millis::minutes(7)), Millis::minutes(3) + Millis::seconds(30));
         assert_eq!(after(Millis::seconds(60)), Millis::seconds(30));
+    }
+
+    #[test]
+    fn a_life_of_nothing_does_not_spin() {
+        for life in [Millis(0), Millis(1), Millis::seconds(1)] {
+            assert_eq!(after(life), LEAST_REST);
+        }
+        assert_eq!(after(Millis::seconds(10)), Millis::seconds(5));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::{
     flight::{Ending, Flight, Work},
     grant::Grant,
     naming,
+    probing::Why,
 };
 use crate::{
     facts::GrantFacts,
@@ -94,6 +95,11 @@ impl Keeper {
             return self.tell_failed(grant, &failure);
         }
         let older: Vec<SignInId> = self.sign_ins_of(&target);
+        // Tokens of an older one may be on their way, or received and not saved yet.
+        if older.iter().any(|id| !self.sign_ins.get(id).is_some_and(Running::can_end)) {
+            let why = "a sign-in to it is just being completed";
+            return self.tell_failed(grant, &SignInFailure::Impossible(why.into()));
+        }
         for id in older {
             self.fail_sign_in(id, &SignInFailure::Cancelled);
         }
@@ -400,6 +406,7 @@ impl Keeper {
         facts.seen_issuer = None;
         facts.pin = Some(gained.server.pin());
         facts.metadata = Some((gained.server.for_refresh(), now));
+        facts.anchor = Some(gained.enrolment.authorization_server.clone());
         facts.sign_in_ends = gained.granted.sign_in_life.or(by_profile).map(|life| now + life);
         facts.redirect = Some((gained.server.issuer.clone(), gained.redirect));
         facts.registration = gained.kept;
@@ -453,7 +460,9 @@ impl Keeper {
         if record.enrolment.is_none() {
             return;
         }
-        let ids = self.sign_ins_of(target);
+        // Another one may wait for the browser while tokens of an earlier run come home.
+        let mut ids = self.sign_ins_of(target);
+        ids.retain(|id| self.sign_ins.get(id).is_some_and(Running::is_saving));
         match ending {
             Ending::Saved if flight.saved.contains(target) => {
                 if let Some(grant) = self.grants.get_mut(target) {
@@ -468,7 +477,7 @@ impl Keeper {
                         self.tell(Event::SigningIn { grant, step: PROVING.into() });
                     }
                 }
-                self.probe(target, None);
+                self.probe(target, Why::Asked);
             }
             Ending::Saved | Ending::Adopted | Ending::SignedOut => {
                 for id in ids {
@@ -478,6 +487,12 @@ impl Keeper {
             // It is owed, and tried again.
             Ending::PutOff | Ending::Overtaken | Ending::Failed(_) => {}
         }
+    }
+
+    /// Whether the new tokens of a sign-in are being proved.
+    pub(super) fn is_proving(&self, target: &Target) -> bool {
+        let ids = self.sign_ins_of(target);
+        ids.iter().any(|id| self.sign_ins.get(id).is_some_and(Running::is_proving))
     }
 
     /// The server said what it thinks of the new token.
@@ -632,6 +647,10 @@ impl Running {
 
     pub(super) fn is_for(&self, grant: &GrantId) -> bool {
         self.grant == *grant
+    }
+
+    const fn is_saving(&self) -> bool {
+        matches!(self.phase, Phase::Saving)
     }
 
     fn is_proving(&self) -> bool {

@@ -4,7 +4,7 @@
 //! Restored only where exactly the pair we replaced came back, or where the entry was emptied and
 //! the server accepts ours; at most twice. An entry that is gone was signed out: never restored.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use super::{
     Effect, Failure, Keeper, Mode, Outcome, Pending, ProbeFinding,
@@ -12,13 +12,14 @@ use super::{
     schedule,
 };
 use crate::{
-    facts::{Lost, SPENT_KEPT},
-    http::Request,
+    facts::{GrantFacts, Lost, Pin, SPENT_KEPT},
     ids::{RecordId, StoreId, Target, TokenMark},
     journal::{Record, Stage},
-    oauth::token::{AuthMethod, Revocation, TokenKind},
-    secret::Secret,
-    store::{ClientCredentials, Entry, TokenPair},
+    oauth::{
+        discovery::ServerMetadata,
+        token::{AuthMethod, Revocation, TokenKind},
+    },
+    store::{Entry, TokenPair},
     time::{Boot, Millis},
 };
 
@@ -88,15 +89,25 @@ impl Spare {
     }
 }
 
-/// A request to end tokens that no store took.
-pub(super) fn revocation(
-    endpoint: &str,
-    client: &ClientCredentials,
-    refresh: &Secret,
-    on_behalf_of: &str,
-) -> Request {
-    let (method, kind) = (AuthMethod::Post, TokenKind::Refresh);
-    Revocation { endpoint, client, method, token: refresh, kind, on_behalf_of }.request()
+/// Where tokens that no store took are given back, and how a client may say who it is there.
+#[derive(Debug, Clone)]
+pub(super) struct GivenBackAt {
+    endpoint: String,
+    methods: Vec<String>,
+}
+
+impl GivenBackAt {
+    /// As the metadata has it, if that is where the tokens came from.
+    pub(super) fn of(metadata: &ServerMetadata, pin: &Pin) -> Option<Self> {
+        let endpoint = metadata.revocation_at_home(pin).ok()??.into();
+        Some(Self { endpoint, methods: metadata.token_auth_methods.clone() })
+    }
+
+    /// As it is known of a grant.
+    pub(super) fn by(facts: &GrantFacts) -> Option<Self> {
+        let (metadata, _) = facts.metadata.as_ref()?;
+        Self::of(metadata, facts.pin.as_ref()?)
+    }
 }
 
 impl Keeper {
@@ -409,8 +420,7 @@ impl Keeper {
 
     /// The user signed out of this entry: its records are destroyed, owed tokens given back.
     pub(super) fn drop_spares_of(&mut self, target: &Target, entry: &Entry) {
-        let metadata = self.facts_of(target).metadata.as_ref();
-        let endpoint = metadata.and_then(|(m, _)| m.revocation_endpoint.clone());
+        let at = GivenBackAt::by(self.facts_of(target));
         let mut moot = Vec::new();
         let mut give_back = Vec::new();
         let about: Vec<RecordId> =
@@ -420,26 +430,41 @@ impl Keeper {
                 spare.record.replaced.retain(|(t, _)| t != target);
                 if spare.record.replaced.is_empty() {
                     moot.push(id.clone());
-                    if spare.owed {
-                        let tokens = spare.record.stage.tokens();
-                        give_back.extend(tokens.and_then(|t| t.refresh.clone()));
-                    }
+                    give_back.extend(spare.owed.then(|| spare.record.clone()));
                 }
             });
         }
         self.forget(moot);
-        let (Some(endpoint), Some(client)) = (endpoint, &entry.client) else {
-            return;
-        };
         // Who signs out here says what is to become of them.
         if self.mode == Mode::WatchOnly || self.sign_outs.contains_key(target) {
             return;
         }
-        for refresh in give_back {
-            let request = revocation(&endpoint, client, &refresh, &entry.server_url);
-            let ticket = self.ticket(Pending::Revoke);
-            self.effects.push_back(Effect::Fetch { ticket, request });
+        for record in give_back {
+            if let Some(at) = &at {
+                self.give_back(at, &record, entry);
+            }
         }
+    }
+
+    /// Gives a record's tokens back to their server (RFC 7009), best effort: in the name of the client
+    /// they were given to, which after a sign-in is another one than the entry's.
+    pub(super) fn give_back(&mut self, at: &GivenBackAt, record: &Record, entry: &Entry) {
+        let refresh = record.stage.tokens().and_then(|tokens| tokens.refresh.as_ref());
+        let enrolled = record.enrolment.as_ref().map(|enrolment| &enrolment.client);
+        let (Some(token), Some(client)) = (refresh, enrolled.or(entry.client.as_ref())) else {
+            return;
+        };
+        let request = Revocation {
+            endpoint: &at.endpoint,
+            client,
+            method: AuthMethod::choose(client, &at.methods),
+            token,
+            kind: TokenKind::Refresh,
+            on_behalf_of: &entry.server_url,
+        }
+        .request();
+        let ticket = self.ticket(Pending::Revoke);
+        self.effects.push_back(Effect::Fetch { ticket, request });
     }
 }
 

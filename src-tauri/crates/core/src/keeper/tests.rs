@@ -74,6 +74,8 @@ struct Server {
     weather: VecDeque<Weather>,
     presented: Vec<(Boot, String)>,
     revoked: Vec<String>,
+    /// The clients that gave them back.
+    revoked_for: Vec<String>,
     revokes_at: &'static str,
     moved_to: Option<&'static str>,
 }
@@ -166,6 +168,7 @@ impl World {
                 weather: VecDeque::new(),
                 presented: vec![],
                 revoked: vec![],
+                revoked_for: vec![],
                 revokes_at: "https://as.example/revoke",
                 moved_to: None,
             },
@@ -439,6 +442,7 @@ impl World {
             let form: BTreeMap<_, _> =
                 url::form_urlencoded::parse(&request.body).into_owned().collect();
             self.server.revoked.push(form["token"].clone());
+            self.server.revoked_for.push(form.get("client_id").cloned().unwrap_or_default());
             return answer(200, String::new());
         }
         if request.url.contains("oauth-protected-resource") {
@@ -1013,6 +1017,37 @@ fn a_store_that_cannot_be_written_is_owed_and_never_forgotten() {
     assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()));
     assert_eq!(world.server.presented.len(), 1);
     assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn a_lost_answer_is_not_forgotten_because_the_second_try_never_left() {
+    for second in [Weather::Unreachable, Weather::Busy] {
+        let mut world = World::new();
+        world.put(entry("slack", "at-0", "rt-0", world.now.wall.0 + 14 * 60_000));
+        world.server.weather = VecDeque::from([Weather::CutAfter, second]);
+        let mut keeper = world.start();
+        let presented = world.server.presented.len();
+        assert_eq!(world.journal.len(), 1, "what is known of it stays");
+        world.pass(&mut keeper, 5 * MINUTE);
+        assert_eq!(world.server.presented.len(), presented, "it may be spent: it waits");
+    }
+}
+
+#[test]
+fn a_sign_in_elsewhere_under_the_same_name_is_never_brought_to_the_old_server() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 10 * MINUTE);
+    let before = world.server.presented.len();
+    // The client signed in at another server meanwhile, whose metadata names another endpoint.
+    let mut other = entry("slack", "at-x", "rt-x", world.now.wall.0 - 1);
+    other.authorization_server = Some("https://elsewhere.example".into());
+    world.put(other);
+    world.server.moved_to = Some("https://elsewhere.example");
+    keeper.handle(world.seen(), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.server.presented.len(), before, "nothing was presented anywhere");
+    assert_eq!(world.health(&keeper), Health::ApprovalRequired);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::{
     Effect, Event, Keeper, Mode, Outcome, Pending,
     grant::{Asked, Grant, Standing},
     plan::Next,
+    probing::Why,
 };
 use crate::{
     ids::{StoreId, Target},
@@ -124,7 +125,7 @@ impl Keeper {
         let renews_now = grant.flight.is_some() || self.next(target, grant) == Next::Now;
         let may_ask = self.may_probe_at(target, grant) <= self.now.boot;
         if may_be_good && !renews_now && grant.probed_verdict != Some(at) && may_ask {
-            self.probe(target, Some(at));
+            self.probe(target, Why::Verdict(at));
         }
     }
 

@@ -172,12 +172,15 @@ impl Keeper {
         let info = self.infos.get(store)?;
         let seen = self.stores.get(store);
         let view = seen.and_then(|seen| seen.as_ref().ok());
+        // Where nobody ever signed in there is no store, and nothing wrong with that.
+        let fault = seen.and_then(|seen| seen.as_ref().err());
+        let fault = fault.filter(|fault| !matches!(fault, StoreFault::Absent { .. }));
         Some(StoreRow {
             id: store.clone(),
             client: info.client.clone(),
             place: info.place.clone(),
             client_version: view.and_then(|view| view.client_version.clone()),
-            fault: seen.and_then(|seen| seen.as_ref().err()).map(ToString::to_string),
+            fault: fault.map(ToString::to_string),
             advice: view.map(|view| view.advice.clone()).unwrap_or_default(),
         })
     }

@@ -9,7 +9,8 @@ use alloc::{collections::VecDeque, format, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use super::metadata::{
-    ResourceMetadata, document_request, resource_places, same_but_slash, server_places,
+    ResourceMetadata, document_request, is_plain_issuer, resource_places, same_but_slash,
+    server_places,
 };
 pub use super::metadata::{host, origin};
 use crate::{
@@ -139,7 +140,8 @@ impl Discovery {
         match document {
             Document::Server { asked } => {
                 let metadata = serde_json::from_slice::<ServerMetadata>(&answer.body).ok();
-                if let Some(metadata) = metadata.filter(|_| readable) {
+                let usable = metadata.filter(|found| readable && is_plain_issuer(&found.issuer));
+                if let Some(metadata) = usable {
                     return Some(Ok(Found { metadata, asked }));
                 }
                 self.queue.is_empty().then(|| self.nothing_found(asked))
@@ -191,6 +193,22 @@ impl Discovery {
         })
     }
 }
+
+impl ServerMetadata {
+    /// Where tokens are given back (RFC 7009). It is not pinned by itself, so it has to lie where the
+    /// issuer or the token endpoint does; `Err`: it does not.
+    pub fn revocation_at_home(&self, pin: &Pin) -> Result<Option<&str>, Elsewhere> {
+        let Some(endpoint) = &self.revocation_endpoint else { return Ok(None) };
+        let there = origin(endpoint);
+        let at_home = there.is_some()
+            && (there == origin(&pin.issuer) || there.as_ref() == Some(&pin.token_origin));
+        if at_home { Ok(Some(endpoint)) } else { Err(Elsewhere) }
+    }
+}
+
+/// An endpoint that lies at another host than what is pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elsewhere;
 
 /// Whether a refresh token may go where the metadata says.
 #[derive(Debug, Clone, PartialEq, Eq)]

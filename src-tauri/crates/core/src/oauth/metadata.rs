@@ -299,6 +299,13 @@ pub(crate) fn may_lead_to(url: &str, server_url: &str) -> bool {
         && !url.contains(repaired)
 }
 
+/// Whether an issuer is an address and nothing else: it is shown to people who are to decide by it, so
+/// nothing in it may hide or rewrite what stands beside it (RFC 3986 §2: a URL is graphic ASCII).
+pub(crate) fn is_plain_issuer(issuer: &str) -> bool {
+    issuer.bytes().all(|byte| byte.is_ascii_graphic())
+        && Url::parse(issuer).is_ok_and(|parsed| parsed.has_host())
+}
+
 /// The server's address as `resource` (RFC 8707 §2), where no document names a better one: no
 /// fragment, no final slash. Its query and user info stay out, because they may be secrets.
 pub(super) fn canonical(server_url: &str) -> String {
@@ -485,5 +492,19 @@ mod tests {
     fn a_resource_of_our_own_making_has_no_slash_query_or_user() {
         assert_eq!(canonical("https://MCP.example/"), "https://mcp.example");
         assert_eq!(canonical("https://u:p@mcp.example/mcp/?key=s#f"), "https://mcp.example/mcp");
+    }
+
+    #[test]
+    fn an_issuer_that_could_rewrite_what_stands_beside_it_is_none() {
+        for plain in
+            ["https://as.example", "https://as.example:8443/tenant/v2.0/", "http://[::1]:1"]
+        {
+            assert!(is_plain_issuer(plain), "{plain}");
+        }
+        for other in
+            ["", "as.example", "https://a\u{1b}[2K", "https://a\u{202e}b.example", "https://a b"]
+        {
+            assert!(!is_plain_issuer(other), "{other:?}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     open::Place,
     paths::Env,
     reader::Reader,
-    settings::{Consent, edit},
+    settings::{self, Consent, edit},
 };
 
 impl<S: Shell> Desk<S> {
@@ -108,7 +108,9 @@ impl<S: Shell> Desk<S> {
     fn show_file(&self, store: &StoreId) -> Result<(), String> {
         let row = self.snapshot.stores.iter().find(|row| row.id == *store);
         let place = row.map(|row| row.place.as_str()).unwrap_or_default();
-        show_file::show(place.as_ref()).map_err(|error| format!("{place}: {error}"))
+        // What is shown to a person is written as a person writes it.
+        let path = settings::absolute(place, &self.env).unwrap_or_default();
+        show_file::show(&path).map_err(|error| format!("{place}: {error}"))
     }
 
     fn enter_demo(&mut self) -> Result<(), String> {

@@ -11,7 +11,7 @@ pub(super) fn open(file: &Path) -> io::Result<()> {
     run(opener(), file)
 }
 
-/// Shows a file of another program where files are shown: its folder, so that nothing is run.
+/// Shows a folder of another program, or the folder of its file: nothing of it is run.
 pub(super) fn show(file: &Path) -> io::Result<()> {
     if !file.is_absolute() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "it is no file"));
@@ -21,7 +21,8 @@ pub(super) fn show(file: &Path) -> io::Result<()> {
         finder.arg("-R");
         return run(finder, file);
     }
-    run(opener(), file.parent().unwrap_or(file))
+    let folder = if file.is_dir() { file } else { file.parent().unwrap_or(file) };
+    run(opener(), folder)
 }
 
 fn opener() -> Command {

@@ -184,6 +184,31 @@ fn after_a_yes_it_keeps_and_the_answer_is_written_down() {
 }
 
 #[test]
+fn what_is_set_while_it_keeps_counts_and_it_goes_on_keeping() {
+    let rig = Rig::start();
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    let keep = lamplighter_core::desk::Answer::Keep;
+    rig.bell.ring(Tick::Act(Act::Consent { answer: keep }, None));
+    let keeps = |seen: &Seen| {
+        let rows = seen.views.last().map(|view| view.rows.as_slice()).unwrap_or_default();
+        rows.iter().find(|row| row.next_renewal_at.is_some()).map(|row| row.id.clone())
+    };
+    rig.shell.until("it keeps", |seen| keeps(seen).is_some());
+    let grant = rig.shell.with(|seen| keeps(seen).unwrap());
+    rig.bell.ring(Tick::Act(Act::Probe { on: false }, None));
+    rig.bell.ring(Tick::Act(Act::Notices { on: false }, None));
+    rig.bell.ring(Tick::Act(Act::Pause { grant: grant.clone() }, None));
+    rig.shell.until("it still does what is clicked", |seen| {
+        let view = seen.views.last().unwrap();
+        !view.around.settings.probe
+            && !view.around.settings.notices
+            && view.rows.iter().any(|row| {
+                row.id == grant && row.health == lamplighter_core::health::Health::Paused
+            })
+    });
+}
+
+#[test]
 fn what_is_asked_of_a_page_that_is_still_being_made_is_not_lost() {
     let rig = Rig::start();
     rig.shell.until("the server is seen", |seen| seen.menus.len() >= 2);
@@ -196,14 +221,14 @@ fn what_is_asked_of_a_page_that_is_still_being_made_is_not_lost() {
     rig.shell.with(|seen| seen.page_loads = false);
     rig.bell.ring(Tick::PageOpened);
     rig.shell.until("the row is asked for", |seen| {
-        seen.views.last().is_some_and(|view| view.around.focus.as_ref() == Some(&grant))
+        seen.views.iter().any(|view| view.around.focus.as_ref() == Some(&grant))
     });
     rig.bell.ring(Tick::PageOpened);
     rig.shell
         .until("once", |seen| seen.views.last().is_some_and(|view| view.around.focus.is_none()));
     rig.bell.ring(Tick::Act(Act::OpenSettings, None));
     rig.shell.until("the settings are asked for", |seen| {
-        seen.views.last().is_some_and(|view| view.around.turn_to_settings)
+        seen.views.iter().any(|view| view.around.turn_to_settings)
     });
     rig.bell.ring(Tick::PageOpened);
     rig.shell.until("once too", |seen| {
@@ -344,4 +369,98 @@ fn the_persons_own_command_hears_news_from_the_tray_that_keeps() {
     let told = fs::read_to_string(&heard).unwrap();
     assert!(told.lines().all(|line| line.contains("\"schema\":1")), "{told}");
     assert!(!told.contains("secret"), "{told}");
+}
+
+#[test]
+fn settings_that_change_under_a_keeper_begin_it_anew_and_it_still_answers() {
+    let rig = Rig::start();
+    let keep = lamplighter_core::desk::Answer::Keep;
+    rig.shell.until("it looks", |seen| !seen.lamps.is_empty());
+    rig.bell.ring(Tick::Act(Act::Consent { answer: keep }, None));
+    let socket = || {
+        let env = Env::fixed([("HOME", rig.home.path())]);
+        crate::paths::Paths::find(&env).unwrap().socket_file()
+    };
+    for on in [false, true, false] {
+        let settings = rig.home.path().join(".config/lamplighter/settings.toml");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            // Who joins in the moment in which it begins anew finds nobody, and comes again.
+            let joined = crate::socket::Remote::join(&socket()).ok().flatten();
+            let answer = joined.and_then(|mut remote| {
+                remote.ask(&crate::socket::Request::Snapshot).ok()?;
+                remote.hear().ok()
+            });
+            if answer.is_some() {
+                break;
+            }
+            assert!(Instant::now() < deadline, "nobody answers");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        rig.bell.ring(Tick::Act(Act::Probe { on }, None));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !fs::read_to_string(&settings).unwrap_or_default().contains(&format!("probe = {on}"))
+        {
+            assert!(Instant::now() < deadline, "it is not set");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn a_link_that_nobody_waits_for_writes_nothing_and_asks_nobody() {
+    let rig = Rig::start();
+    rig.shell.until("the server is seen", |seen| !seen.lamps.is_empty());
+    let link = "dev.lamplighter:/oauth/callback?code=1&state=x";
+    rig.bell.ring(Tick::Link(Secret::new(link)));
+    rig.shell.until("the page says so", |seen| {
+        let notes = seen.views.last().map(|view| view.around.notes.concat());
+        notes.is_some_and(|notes| notes.contains("no longer waiting"))
+    });
+    assert_eq!(files_in(rig.home.path()), [".claude"]);
+    assert_eq!(files_in(&rig.home.path().join(".claude")), [".credentials.json"]);
+}
+
+#[test]
+fn settings_that_the_system_does_not_give_stay_where_they_are() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join(".config/lamplighter");
+    fs::create_dir_all(folder.join("settings.toml")).unwrap();
+    let shell = Recorder::default();
+    let (bell, ticks) = bell();
+    let desk = Desk::new(Env::fixed([("HOME", home.path())]), shell.clone(), bell.clone()).unwrap();
+    let thread = std::thread::spawn(move || desk.run(ticks).unwrap());
+    bell.ring(Tick::Act(Act::Open, None));
+    shell.until("it says so", |seen| {
+        seen.views.last().is_some_and(|view| !view.around.notes.is_empty())
+    });
+    bell.ring(Tick::End);
+    thread.join().unwrap();
+    assert_eq!(files_in(&folder), ["settings.toml"]);
+}
+
+#[test]
+fn who_cannot_leave_goes_on_keeping() {
+    let rig = Rig::start();
+    let keep = lamplighter_core::desk::Answer::Keep;
+    rig.shell.until("it looks", |seen| !seen.lamps.is_empty());
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    rig.bell.ring(Tick::Act(Act::Consent { answer: keep }, None));
+    let keeps = |seen: &Seen| {
+        let view = seen.views.last();
+        view.is_some_and(|view| view.rows.iter().any(|row| row.next_renewal_at.is_some()))
+    };
+    rig.shell.until("it keeps", keeps);
+    // A journal that nobody can read keeps everything where it is.
+    let state = rig.home.path().join(".local/state/lamplighter");
+    fs::create_dir_all(state.join("journal")).unwrap();
+    rig.bell.ring(Tick::Act(Act::RemoveLamplighter, None));
+    rig.shell.until("it says why", |seen| {
+        seen.views.last().is_some_and(|view| !view.around.notes.is_empty())
+    });
+    assert!(!rig.shell.with(|seen| seen.quit));
+    fs::remove_dir(state.join("journal")).unwrap();
+    rig.shell.with(|seen| seen.views.clear());
+    rig.bell.ring(Tick::PageOpened);
+    rig.shell.until("it keeps again", keeps);
 }

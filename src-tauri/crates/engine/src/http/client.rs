@@ -159,7 +159,16 @@ impl Client {
             carried.send().await
         };
         let reach_of_server = || Reach::of_server(&request.on_behalf_of, self.names.as_ref());
-        if written != Reach::Public && reach_of_server().await < written {
+        // To this machine only from a server that is written as this machine: what a name leads to is
+        // in its owner's hand, and may be another thing each time it is asked.
+        let server = Url::parse(&request.on_behalf_of);
+        let near = || server.as_ref().is_ok_and(|url| Reach::of_written(url) == Reach::Loopback);
+        let forbidden = match written {
+            Reach::Public => false,
+            Reach::Private => reach_of_server().await < written,
+            Reach::Loopback => !near(),
+        };
+        if forbidden {
             return Err(Fault::Forbidden);
         }
         let first = match self.proxy_for(url, written) {

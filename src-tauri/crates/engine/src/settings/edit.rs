@@ -27,7 +27,8 @@ pub enum Change {
 
 /// Makes the change in the file at `place`, atomically.
 pub fn change(place: &Path, env: &Env, change: &Change) -> Result<(), SettingsFault> {
-    let fault = |what: String| SettingsFault { place: place.into(), at: None, what };
+    let fault =
+        |what: String| SettingsFault { place: place.into(), at: None, what, readable: true };
     let text = match fs::read_to_string(place) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Settings::example().into(),

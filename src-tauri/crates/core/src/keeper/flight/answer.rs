@@ -25,7 +25,7 @@ impl Keeper {
             Err(SendFault::Http(fault)) if fault.perhaps_processed() => {
                 return self.again_or_lost(flight, Failure::Lost(format!("{fault}")));
             }
-            Err(fault) => return self.unlock(flight, Ending::Failed(send_failure(fault))),
+            Err(fault) => return self.failed(flight, send_failure(fault)),
         };
         let Some((_, entry)) = self.lead(&flight) else {
             // Signed out while the answer was on its way: the tokens are given back below.
@@ -39,14 +39,23 @@ impl Keeper {
             Reading::TargetRefused => self.target_refused(flight),
             Reading::Refused(code) => {
                 self.forget_metadata(&flight, &code);
-                self.unlock(flight, Ending::Failed(Failure::Refused(code)));
+                self.failed(flight, Failure::Refused(code));
             }
             Reading::NotProcessed(code, retry_after) => {
                 let failure = Failure::NotProcessed(code, retry_after);
-                self.unlock(flight, Ending::Failed(failure));
+                self.failed(flight, failure);
             }
             Reading::Unclear(code) => self.unclear(flight, &answer, code),
         }
+    }
+
+    /// It was not acted on. After a first presentation whose answer was lost that says nothing of the
+    /// first: the token may be spent all the same, and what is known of it stays in the journal.
+    fn failed(&mut self, flight: Flight, failure: Failure) {
+        if matches!(&flight.work, Work::Refresh(presenting) if presenting.sent_again) {
+            return self.lost(flight, Failure::Lost(format!("{failure}")));
+        }
+        self.unlock(flight, Ending::Failed(failure));
     }
 
     /// Every entry of the flight was removed by the user while the request was out.

@@ -3,12 +3,15 @@
 //! Metadata is kept for a day with its pin. Where it cannot be had now, what was found before still
 //! holds; what was never found is never guessed.
 
+use alloc::string::String;
+
 use super::{Ending, Flight, Step, Work};
 use crate::{
     facts::Pin,
     http::{Answer, Fault},
-    keeper::{Effect, Failure, Keeper},
+    keeper::{Effect, Failure, Keeper, spare::GivenBackAt},
     oauth::discovery::{self, Anchor, Discovery, DiscoveryFault, Found, ServerMetadata, Trust},
+    store::Entry,
     time::Millis,
 };
 
@@ -21,7 +24,8 @@ impl Keeper {
         let Some((facts, entry)) = self.lead(&flight) else {
             return self.land_quietly(flight);
         };
-        let fresh = facts.metadata.filter(|(_, at)| self.now.wall < *at + METADATA_KEPT);
+        let known = facts.metadata.filter(|_| facts.anchor.as_ref() == Some(&anchor(&entry)));
+        let fresh = known.filter(|(_, at)| self.now.wall < *at + METADATA_KEPT);
         if let (Some((metadata, _)), Some(pin)) = (fresh, facts.pin) {
             return self.take_lock(with_endpoint(flight, metadata, pin));
         }
@@ -59,8 +63,11 @@ impl Keeper {
 
     /// No metadata now: what was found before still holds, pinned as it is.
     fn endpoint_unknown(&mut self, flight: Flight, fault: DiscoveryFault) {
-        let facts = self.lead(&flight).map(|(facts, _)| facts).unwrap_or_default();
-        match (facts.metadata, facts.pin) {
+        let known = self.lead(&flight).and_then(|(facts, entry)| {
+            let same = facts.anchor.as_ref() == Some(&anchor(&entry));
+            facts.metadata.zip(facts.pin).filter(|_| same)
+        });
+        match known.unzip() {
             (Some((metadata, _)), Some(pin)) => {
                 self.take_lock(with_endpoint(flight, metadata, pin));
             }
@@ -89,9 +96,10 @@ impl Keeper {
                 self.leads_nowhere(flight, Failure::Approval { known, now });
             }
             Trust::Fine(pin) => {
-                let now = self.now.wall;
+                let (now, anchor) = (self.now.wall, anchor(&entry));
                 for target in &flight.targets {
                     let facts = self.facts_mut(target);
+                    facts.anchor = Some(anchor.clone());
                     facts.metadata = Some((found.metadata.clone(), now));
                     facts.pin = Some(pin.clone());
                     facts.trusted.clear();
@@ -102,8 +110,15 @@ impl Keeper {
     }
 }
 
+/// Where a search for this entry's endpoint begins. What was found from another beginning says nothing
+/// about it: a person may have signed in elsewhere since, under the same name.
+fn anchor(entry: &Entry) -> String {
+    let named = entry.metadata_url.as_ref().or(entry.authorization_server.as_ref());
+    named.unwrap_or(&entry.server_url).clone()
+}
+
 fn with_endpoint(mut flight: Flight, metadata: ServerMetadata, pin: Pin) -> Flight {
-    flight.revocation_endpoint.clone_from(&metadata.revocation_endpoint);
+    flight.given_back_at = GivenBackAt::of(&metadata, &pin);
     match &mut flight.work {
         Work::Refresh(presenting) => {
             presenting.metadata = Some(metadata);

@@ -11,7 +11,7 @@ use crate::{
     ids::{Target, TokenMark},
     keeper::{AtServer, Effect, Failure, Keeper},
     oauth::{
-        discovery::{DiscoveryFault, ServerMetadata, origin},
+        discovery::{DiscoveryFault, Elsewhere, ServerMetadata},
         token::TokenKind,
     },
     secret::Secret,
@@ -63,20 +63,14 @@ impl SigningOut {
         });
     }
 
-    /// The server's metadata, trusted and pinned. Its revocation endpoint is not pinned by itself, so
-    /// it has to lie where the issuer or the token endpoint does.
+    /// The server's metadata, trusted and pinned.
     pub(super) fn may_ask(&mut self, metadata: &ServerMetadata, pin: &Pin) {
-        let Some(endpoint) = &metadata.revocation_endpoint else {
-            self.cannot = Some(AtServer::NotOffered);
-            return;
-        };
-        let there = origin(endpoint);
-        let at_home = there.is_some()
-            && (there == origin(&pin.issuer) || there.as_ref() == Some(&pin.token_origin));
-        if at_home {
-            self.asks_at = Some((endpoint.clone(), metadata.token_auth_methods.clone()));
-        } else {
-            self.cannot = Some(AtServer::Elsewhere);
+        match metadata.revocation_at_home(pin) {
+            Ok(Some(endpoint)) => {
+                self.asks_at = Some((endpoint.into(), metadata.token_auth_methods.clone()));
+            }
+            Ok(None) => self.cannot = Some(AtServer::NotOffered),
+            Err(Elsewhere) => self.cannot = Some(AtServer::Elsewhere),
         }
     }
 }

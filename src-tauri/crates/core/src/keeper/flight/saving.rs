@@ -10,8 +10,7 @@ use crate::{
     facts::Renewer,
     ids::Target,
     journal::{JournalFault, Record, Stage},
-    keeper::{Effect, Event, Failure, Keeper, Pending, grant::Asked, spare::revocation},
-    secret::Secret,
+    keeper::{Effect, Event, Failure, Keeper, grant::Asked},
     store::{Change, StoreFault, TokenPair, Written},
 };
 
@@ -142,8 +141,8 @@ impl Keeper {
             return self.let_go(flight);
         };
         let record = record.clone();
-        if let Some(refresh) = record.stage.tokens().and_then(|tokens| tokens.refresh.as_ref()) {
-            self.give_back(&flight, refresh);
+        if let (Some(at), Some(entry)) = (&flight.given_back_at, &flight.lead) {
+            self.give_back(at, &record, entry);
         }
         self.spares.remove(&record.id);
         flight.only_here = false;
@@ -152,18 +151,6 @@ impl Keeper {
             ticket,
             records: Vec::from([record.id]),
         });
-    }
-
-    /// Revokes a token at its server (RFC 7009), best effort.
-    fn give_back(&mut self, flight: &Flight, refresh: &Secret) {
-        let Some(entry) = &flight.lead else { return };
-        let endpoint = flight.revocation_endpoint.as_deref();
-        let (Some(endpoint), Some(client)) = (endpoint, &entry.client) else {
-            return;
-        };
-        let request = revocation(endpoint, client, refresh, &entry.server_url);
-        let ticket = self.ticket(Pending::Revoke);
-        self.effects.push_back(Effect::Fetch { ticket, request });
     }
 
     /// The store cannot take the tokens now: they stay in the journal (or here) and are owed.

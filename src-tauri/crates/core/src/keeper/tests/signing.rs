@@ -54,11 +54,16 @@ impl World {
 
     /// The browser comes back to the newest invitation.
     pub(super) fn come_back(&mut self, keeper: &mut Keeper, what: &str) {
+        self.bring(keeper, what);
+        self.settle(keeper);
+    }
+
+    /// The same, with what follows still ahead.
+    fn bring(&mut self, keeper: &mut Keeper, what: &str) {
         let url = url::Url::parse(self.invitations.last().unwrap().url.expose()).unwrap();
         let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
         let query = Secret::new(format!("{what}&state={state}"));
         keeper.handle(Input::CalledBack(Door(1), query), self.now);
-        self.settle(keeper);
     }
 
     fn ended(&self) -> Vec<String> {
@@ -287,6 +292,84 @@ fn a_server_that_is_asked_for_another_reason_meanwhile_ends_no_sign_in() {
     assert_eq!(world.health(&keeper), Health::SigningIn);
     world.come_back(&mut keeper, "code=good");
     assert_eq!(world.ended(), ["signed in, Some(3)"]);
+}
+
+#[test]
+fn a_second_wish_while_tokens_are_on_their_way_loses_none_of_them() {
+    let mut world = dead();
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    world.bring(&mut keeper, "code=good");
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.ended(), ["not_possible", "signed in, Some(3)"]);
+    assert_eq!(world.pair(), ("at-signed".into(), "rt-signed".into()));
+}
+
+#[test]
+fn tokens_of_an_earlier_run_that_come_home_end_no_sign_in_that_waits() {
+    let mut world = dead();
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    let full = StoreFault::DiskFull { place: "~/.claude".into() };
+    world.write_faults = VecDeque::from(vec![full; 3]);
+    world.come_back(&mut keeper, "code=good");
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.pair().0, "");
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(world.pair().0, "at-signed");
+    assert_eq!(world.ended(), [""; 0], "its own page was not answered yet");
+    assert_eq!(world.health(&keeper), Health::SigningIn);
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!(world.ended(), ["signed in, Some(3)"]);
+}
+
+#[test]
+fn tokens_that_nobody_wants_any_more_are_given_back_in_the_name_they_came_under() {
+    let mut world = dead();
+    let secret = Some(Secret::new("of-the-old-client"));
+    let old = ClientCredentials { id: "cl-old".into(), secret };
+    world.entries.get_mut(&EntryKey::from("slack|0")).unwrap().client = Some(old);
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), world.now);
+    world.settle(&mut keeper);
+    let full = StoreFault::DiskFull { place: "~/.claude".into() };
+    world.write_faults = VecDeque::from(vec![full; 100]);
+    world.come_back(&mut keeper, "code=good");
+    // The person signs out by the client's own hand.
+    world.entries.clear();
+    keeper.handle(world.seen(), world.now);
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(world.server.revoked, ["rt-signed"]);
+    assert_eq!(world.server.revoked_for, ["cl-new"]);
+    assert!(world.journal.is_empty());
+}
+
+#[test]
+fn an_answer_about_a_token_that_was_renewed_meanwhile_says_nothing_about_the_new_one() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Check("claude-code/slack".into())), world.now);
+    let mut asked = None;
+    while let Some(effect) = keeper.poll_effect() {
+        let Effect::Probe { ticket, .. } = effect else { continue };
+        asked = Some(ticket);
+    }
+    keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.pair().0, "at-1");
+    let refused = Outcome::Probed(ProbeFinding::Refused);
+    keeper.handle(Input::Done(asked.unwrap(), refused), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+    assert_eq!(world.notices(), []);
+    let checked = |event: &Event| matches!(event, Event::Checked { accepted: Some(true), .. });
+    assert!(world.events.iter().any(checked), "who asked is told of the new one");
 }
 
 #[test]

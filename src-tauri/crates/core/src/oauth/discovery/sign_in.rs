@@ -11,8 +11,8 @@ use super::super::{
     challenge::Challenge,
     metadata::{
         AuthorizationServer, Demands, ResourceMetadata, ServerDocument, canonical,
-        document_request, host, may_lead_to, origin, resource_places, same_but_slash,
-        server_places,
+        document_request, host, is_plain_issuer, may_lead_to, origin, resource_places,
+        same_but_slash, server_places,
     },
 };
 use crate::{
@@ -358,7 +358,8 @@ impl SignInDiscovery {
             },
         };
         let asked = asked.clone();
-        let issuer = said.ok_or(SignInFault::Incomplete { what: "issuer" })?;
+        let issuer = said.filter(|issuer| is_plain_issuer(issuer));
+        let issuer = issuer.ok_or(SignInFault::Incomplete { what: "issuer" })?;
         if issuer != asked && !self.vouched_issuers.contains(&issuer) {
             return Err(SignInFault::IssuerMismatch { asked, issuer });
         }

@@ -277,6 +277,20 @@ async fn a_redirect_to_a_private_address_is_refused_too() {
 }
 
 #[tokio::test]
+async fn a_name_that_leads_here_does_not_make_a_server_this_machine() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let book = BTreeMap::from([("mcp.example", "127.0.0.1")]);
+    let request = Request {
+        on_behalf_of: "https://mcp.example/mcp".into(),
+        ..get(&format!("http://127.0.0.1:{port}/"))
+    };
+    assert_eq!(client(Book(book)).fetch(&request).await, Err(Fault::Forbidden));
+    let came = tokio::time::timeout(std::time::Duration::from_millis(50), listener.accept()).await;
+    assert!(came.is_err(), "nobody was asked");
+}
+
+#[tokio::test]
 async fn a_private_server_may_use_its_own_network() {
     // The name leads to loopback, where something listens that does not speak TLS: that it was
     // reached at all is the point.

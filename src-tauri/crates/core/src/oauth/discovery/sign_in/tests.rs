@@ -241,8 +241,6 @@ fn a_named_issuer_is_compared_byte_for_byte() {
         "https://as.example:443",
         "https://as.example/%2e",
         "https://as.example/x",
-        " https://as.example",
-        "https://as.exаmple",
     ] {
         let (end, _) = search(|url| {
             if url.contains("protected-resource") {
@@ -252,6 +250,22 @@ fn a_named_issuer_is_compared_byte_for_byte() {
             }
         });
         assert!(matches!(end, Err(SignInFault::IssuerMismatch { .. })), "{said}: {end:?}");
+    }
+}
+
+#[test]
+fn an_issuer_that_a_person_could_misread_is_not_even_one_to_confirm() {
+    for said in [" https://as.example", "https://as.exаmple", "https://as.example/\u{202e}x", "as"]
+    {
+        let (end, _) = search(|url| {
+            if url.contains("protected-resource") {
+                ok(resource(SERVER, &[AS]))
+            } else {
+                ok(document(said, ""))
+            }
+        });
+        let refused = matches!(end, Err(SignInFault::Incomplete { what: "issuer" }));
+        assert!(refused, "{said}: {end:?}");
     }
 }
 

@@ -3,11 +3,11 @@
 // It must not change what the page does. Acts are only written down (`window.dev.acts`), so that a
 // test can ask what was sent; `window.dev.push` sends another view. Read next: fixtures/index.js.
 
-import { setInstance } from "../api.js";
+import { setInstance } from "../../../ui/api.js";
 import { fixtures } from "./fixtures/index.js";
 import { NOW } from "./fixtures/town.js";
 
-/** @import { Act, View } from "../bindings/index.ts" */
+/** @import { Act, View } from "../../../ui/bindings/index.ts" */
 
 const asked = new URLSearchParams(location.search);
 const state = asked.get("state") ?? "all-well";
@@ -67,4 +67,4 @@ if (theme) {
   wear(theme);
 }
 
-await import("../app.js");
+await import("../../../ui/app.js");

@@ -1,0 +1,55 @@
+//! When this process is asked to end by its system: Ctrl-C, a service manager, a terminal that is
+//! closed.
+//!
+//! Whoever is asked brings home what is on its way first: it must never be the end itself. Read next:
+//! [`driver`](crate::driver).
+
+/// Resolves when this process is asked to end. Heard from the call on, not from the first poll: a
+/// request between the two would end nothing. Called inside a runtime.
+pub fn asked() -> impl Future<Output = ()> + Send {
+    #[cfg(unix)]
+    let mut heard = Heard::listen();
+    async move {
+        #[cfg(unix)]
+        heard.any().await;
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+#[cfg(unix)]
+struct Heard([Option<tokio::signal::unix::Signal>; 3]);
+
+#[cfg(unix)]
+impl Heard {
+    fn listen() -> Self {
+        use std::io::IsTerminal;
+
+        use tokio::signal::unix::{SignalKind, signal};
+        // A program that was started to outlive its terminal (`nohup`) does not read from it, and has
+        // this signal ignored: to listen would undo that.
+        let hangup = std::io::stdin().is_terminal().then(SignalKind::hangup);
+        let kinds = [Some(SignalKind::interrupt()), Some(SignalKind::terminate()), hangup];
+        Self(kinds.map(|kind| signal(kind?).ok()))
+    }
+
+    async fn any(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            () = one(interrupt) => {}
+            () = one(terminate) => {}
+            () = one(hangup) => {}
+        }
+    }
+}
+
+/// The next of these; never, where it can't be heard.
+#[cfg(unix)]
+async fn one(signal: &mut Option<tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
