@@ -59,6 +59,7 @@ export const texts = {
     resume: "Resume",
     unlock: "Unlock",
     show_file: "Show file",
+    sign_out: "Sign out…",
   },
   /** Where a state has a better word for a button. @type {Partial<Record<Health, Partial<Record<Button, string>>>>} */
   buttonIn: {
@@ -152,6 +153,16 @@ export const texts = {
     /** @param {string} host */
     trust: (host) => `Trust ${host}`,
     dont: "Don't trust",
+  },
+
+  signOut: {
+    /** @param {string} server */
+    title: (server) => `Sign out of ${server}?`,
+    /** @param {string} client @param {string} server */
+    words: (client, server) =>
+      `${client} loses this sign-in, and ${server} is asked to end it. You can sign in again at any time.`,
+    yes: "Sign out",
+    no: "Stay signed in",
   },
 
   firstRun: {

@@ -104,6 +104,7 @@ pub(crate) fn open<R: Runtime>(app: &AppHandle<R>) {
 
 fn make<R: Runtime>(app: &AppHandle<R>) -> tauri::Result<()> {
     let pinned = app.state::<Place>().pinned.load(Ordering::Relaxed);
+    // No access to the clipboard beyond a click's: that is enough to copy, and must not read.
     let window = WebviewWindowBuilder::new(app, LABEL, WebviewUrl::App("index.html".into()))
         .title("Lamplighter")
         .inner_size(SIZE.0, SIZE.1)
@@ -114,19 +115,22 @@ fn make<R: Runtime>(app: &AppHandle<R>) -> tauri::Result<()> {
         .always_on_top(!pinned)
         .build()?;
     let handle = app.clone();
-    window.on_window_event(move |event| {
-        let place = handle.state::<Place>();
-        if let WindowEvent::Focused(false) = event {
-            let stays = place.pinned.load(Ordering::Relaxed) || place.held.load(Ordering::Relaxed);
-            if !stays {
-                close(&handle);
-            }
-        }
-        if let WindowEvent::Destroyed = event {
-            place.closed();
-        }
-    });
+    window.on_window_event(move |event| happened(&handle, event));
     Ok(())
+}
+
+/// Something happened to the window.
+pub(crate) fn happened<R: Runtime>(app: &AppHandle<R>, event: &WindowEvent) {
+    let place = app.state::<Place>();
+    if let WindowEvent::Focused(false) = event {
+        let stays = place.pinned.load(Ordering::Relaxed) || place.held.load(Ordering::Relaxed);
+        if !stays {
+            close(app);
+        }
+    }
+    if let WindowEvent::Destroyed = event {
+        place.closed();
+    }
 }
 
 /// The first frame is filled: puts it where it belongs and shows it.

@@ -92,6 +92,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
                     tracing::error!(%fault, "the desktop's loop ended");
                 }
             })?;
+            outlive_the_session_bus();
             let for_stop = for_setup.clone();
             tauri::async_runtime::spawn(async move {
                 stop::asked().await;
@@ -146,6 +147,20 @@ fn happened<R: Runtime>(app: &AppHandle<R>, event: &RunEvent) {
         app.state::<Bell>().ring(Tick::End);
     }
 }
+
+/// A program on a bus that is gone is ended by the bus's library, unless it says otherwise. Sign-ins
+/// are kept without an icon too.
+#[cfg(target_os = "linux")]
+fn outlive_the_session_bus() {
+    use gio::{BusType, Cancellable};
+    match gio::bus_get_sync(BusType::Session, Cancellable::NONE) {
+        Ok(bus) => bus.set_exit_on_close(false),
+        Err(fault) => tracing::info!(%fault, "there is no session bus"),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn outlive_the_session_bus() {}
 
 /// Links of our scheme, the one that started us included. They are hostile: nothing but the engine
 /// looks into them, and nothing of them is logged.

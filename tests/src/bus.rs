@@ -34,7 +34,7 @@ pub struct Bus {
     runtime: Runtime,
     connection: Connection,
     address: String,
-    _daemon: Process,
+    daemon: Mutex<Option<Process>>,
 }
 
 impl Bus {
@@ -59,12 +59,18 @@ impl Bus {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).enable_all().build().expect("a runtime");
         let connection = runtime.block_on(connect(&address));
-        Some(Self { runtime, connection, address, _daemon: daemon })
+        let daemon = Mutex::new(Some(daemon));
+        Some(Self { runtime, connection, address, daemon })
     }
 
     /// The test's own connection to it.
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// Ends it under everybody who is on it.
+    pub fn end(&self) {
+        drop(self.daemon.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Waits for an answer.

@@ -9,7 +9,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -21,6 +21,7 @@ use lamplighter_tests::{
     desktop::{Desktop, tray::Item},
     home::{Home, write_program},
     keeper::Keeper,
+    logind::Logind,
     model_api::ModelApi,
     oidc::{Choices, OidcProvider},
     peers,
@@ -291,6 +292,8 @@ fn where_nobody_serves_the_scheme_the_menus_reconnect_comes_back_by_loopback() {
     let dead = Dead::new();
     let desktop = Desktop::start(&dead.home);
     desktop.panel();
+    desktop.notices();
+    let notices = desktop.listen_for_notices();
     let chromium = Chromium::install(&desktop);
     let _tray = Tray::start(&desktop, &["--hidden"]);
     until_lamp(&desktop, "alert");
@@ -300,6 +303,10 @@ fn where_nobody_serves_the_scheme_the_menus_reconnect_comes_back_by_loopback() {
     page.until_says("h1", "Signed in to rig");
     dead.until_signed_in();
     until_lamp(&desktop, "lit");
+    // Whoever looks at the browser is told once, and the window stays away.
+    let told = notices.until("success is told", |notice| notice.summary.starts_with("Signed in"));
+    assert!(told.body.ends_with("/mcp reconnect rig"), "{}", told.body);
+    assert!(!is_open(&desktop));
     dead.a_new_session_calls_the_tool();
     let log = fs::read_to_string(dead.home.run("log/tray")).expect("a log");
     let (access, refresh) = dead.sign_in.stored(&dead.home, NAME);
@@ -340,9 +347,87 @@ fn who_ends_the_tray_while_a_renewal_is_on_its_way_gets_its_tokens_home_first() 
 }
 
 #[test]
-fn beside_a_keeper_it_only_shows_and_when_that_ends_it_goes_on() {
-    let builder = Rehearsal::builder().life_seconds(30).rotation(Rotation::Strict);
-    let (stage, _) = Stage::with_rig(builder);
+fn open_brings_up_the_window_of_a_tray_that_runs_and_starts_one_where_none_does() {
+    if !peers::may_run("lamplighter open") {
+        return;
+    }
+    let home = Home::new();
+    consented(&home);
+    let desktop = Desktop::start(&home);
+    desktop.panel();
+    let mut tray = Tray::start(&desktop, &["--hidden"]);
+    let item = desktop.until_item(ID);
+    until("it can be reached", || home.run("lamplighter/keeper.sock").exists().then_some(()));
+    // From a terminal that knows no display.
+    until("the tray has joined its keeper", || {
+        (lamplighter(&home, &["open"]).code == Some(0)).then_some(())
+    });
+    until_open(&desktop, true);
+    item.choose(&["Quit"]);
+    assert!(tray.until_ended());
+    until_open(&desktop, false);
+    let program = std::env::var_os("LAMPLIGHTER_BIN").expect("set by xtask");
+    let mut open = desktop.command(Path::new(&program));
+    let path = std::env::join_paths(
+        built()
+            .parent()
+            .map(Path::to_owned)
+            .into_iter()
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+    );
+    open.arg("open").env("PATH", path.expect("a path"));
+    assert!(open.status().expect("started").success());
+    until_open(&desktop, true);
+    desktop.until_item(ID).choose(&["Quit"]);
+    until_open(&desktop, false);
+}
+
+#[test]
+fn what_a_button_copies_can_be_pasted_elsewhere_also_when_the_window_is_gone() {
+    if !peers::may_run("the clipboard") {
+        return;
+    }
+    let mut stage = Stage::new(Rehearsal::builder().life_seconds(3600));
+    stage.sign_in(NAME, 3600);
+    consented(&stage.home);
+    let desktop = Desktop::start(&stage.home);
+    desktop.panel();
+    // Not under control, which may do more than a person's window may: by keys alone.
+    let _tray = Tray::start(&desktop, &["--hidden"]);
+    until_lamp(&desktop, "lit");
+    let item = desktop.until_item(ID);
+    let row = labels(&item).into_iter().find(|label| label.starts_with("rig ·"));
+    item.choose(&[&row.expect("its row"), "Show"]);
+    until_open(&desktop, true);
+    until("the window has the focus", || {
+        let id = desktop.tool("xdotool", &["getwindowfocus", "getwindowname"])?;
+        (id.trim() == "rig is signed in" || id.trim() == "Lamplighter").then_some(())
+    });
+    // From the row to the last of its buttons: renew, check, reconnect, pause, sign out, copy.
+    let keys = ["key", "--delay", "50", "Tab", "Tab", "Tab", "Tab", "Tab", "Tab", "Return"];
+    assert!(desktop.tool("xdotool", &keys).is_some());
+    until("Esc closes it", || {
+        drop(desktop.tool("xdotool", &["key", "Escape"]));
+        (!is_open(&desktop)).then_some(())
+    });
+    let elsewhere = desktop.small_browser();
+    elsewhere.open("data:text/html,<title>paste</title><textarea id=there></textarea>");
+    elsewhere.click("#there");
+    until("it is pasted", || {
+        drop(desktop.tool("xdotool", &["key", "ctrl+v"]));
+        let pasted = elsewhere.script("return there.value", &[]);
+        let pasted = pasted.as_str().unwrap_or_default();
+        pasted.contains("server: rig at 127.0.0.1").then_some(())
+    });
+}
+
+#[test]
+fn beside_a_keeper_the_tray_is_its_window_and_takes_over_when_it_ends() {
+    if !peers::may_run("the tray beside a keeper") {
+        return;
+    }
+    let mut stage = Stage::new(Rehearsal::builder().life_seconds(24).rotation(Rotation::Strict));
+    stage.sign_in(NAME, 24);
     consented(&stage.home);
     let keeper = Keeper::start(&stage.home);
     keeper.until_reachable(&stage.home);
@@ -350,18 +435,28 @@ fn beside_a_keeper_it_only_shows_and_when_that_ends_it_goes_on() {
     desktop.panel();
     let mut tray = Tray::start(&desktop, &["--hidden"]);
     until_lamp(&desktop, "lit");
-    let id = keeper.id().to_string();
     let lock = stage.home.path().with_file_name("state").join("lamplighter/engine.lock");
-    let holder = fs::read_to_string(&lock).expect("a lock");
-    assert!(holder.starts_with(&format!("{id} ")), "the keeper still acts: {holder}");
-    drop(keeper);
-    let before = stage.refreshes().len();
-    until("the tray renews", || (stage.refreshes().len() > before).then_some(()));
-    let holder = fs::read_to_string(&lock).expect("a lock");
-    assert!(holder.starts_with(&format!("{} ", tray.0.id())), "the tray acts: {holder}");
+    let holder = || fs::read_to_string(&lock).unwrap_or_default();
+    assert!(holder().starts_with(&format!("{} ", keeper.id())), "{}", holder());
+    let item = desktop.until_item(ID);
+    let before = keeper.events("renewed").len();
+    let row = until("its row is there", || {
+        labels(&item).into_iter().find(|label| label.starts_with("rig ·"))
+    });
+    item.choose(&[&row, "Renew now"]);
+    keeper.until("the keeper does it", |keeper| keeper.events("renewed").len() > before);
+    assert_eq!(keeper.terminate(), Some(0));
+    let (_, last) = stage.pair(NAME);
+    until("the tray renews by itself", || (stage.pair(NAME).1 != last).then_some(()));
+    assert!(holder().starts_with(&format!("{} ", tray.0.id())), "{}", holder());
     until_lamp(&desktop, "lit");
-    assert!(stage.holds_live_pair(NAME));
+    // Without a session bus there is no icon; what it keeps is kept all the same.
+    desktop.bus().end();
+    let (_, last) = stage.pair(NAME);
+    until("it renews without a bus", || (stage.pair(NAME).1 != last).then_some(()));
     assert!(tray.0.try_wait().expect("a child").is_none(), "it still runs");
+    let log = fs::read_to_string(stage.home.run("log/tray")).expect("a log");
+    assert!(!log.contains("panicked"), "{log}");
     stage.nothing_was_broken();
 }
 
@@ -412,4 +507,138 @@ fn neither_a_stray_callback_nor_a_changed_setting_ends_a_sign_in_that_waits() {
         until_lamp(&desktop, "lit");
         assert!(stage.holds_live_pair(NAME), "{consent}");
     }
+}
+
+#[test]
+fn a_notice_waits_for_the_unlock_and_comes_once_more_at_the_next_if_it_was_closed_unread() {
+    if !peers::may_run("notices and locks") {
+        return;
+    }
+    let dead = Dead::new();
+    let logind = Logind::start(&dead.home).expect("a system bus");
+    logind.lock(true);
+    let desktop = Desktop::start(&dead.home);
+    desktop.panel();
+    desktop.notices();
+    let notices = desktop.listen_for_notices();
+    let _tray = Tray::start(&desktop, &["--hidden"]);
+    logind.until_seen();
+    until_lamp(&desktop, "alert");
+    // A change that is told of at once where somebody is there.
+    logind.idle(true);
+    logind.until_seen();
+    assert_eq!(notices.all(), [], "nobody is there");
+    logind.lock(false);
+    logind.until_seen();
+    assert_eq!(notices.all(), [], "nobody touches anything");
+    logind.idle(false);
+    let first = notices.until("it comes", |notice| notice.id.is_some());
+    assert_eq!(first.summary, "rig needs you");
+    desktop.close_notice(first.id.expect("taken in"));
+    notices.until("it is closed", |notice| notice.closed);
+    logind.lock(true);
+    logind.until_seen();
+    assert_eq!(notices.all().len(), 1);
+    logind.lock(false);
+    let second = until("it comes again", || notices.all().into_iter().nth(1));
+    assert_eq!(second.summary, "rig needs you");
+    // Left standing it is not said a third time.
+    logind.lock(true);
+    logind.until_seen();
+    logind.lock(false);
+    logind.until_seen();
+    assert_eq!(notices.all().len(), 2);
+}
+
+#[test]
+fn settings_that_cannot_be_read_are_kept_aside_and_told_of_once() {
+    if !peers::may_run("damaged settings") {
+        return;
+    }
+    let home = Home::new();
+    consented(&home);
+    let file = home.config("lamplighter/settings.toml");
+    fs::write(&file, "consent = \"keep\"\nnotices = maybe\n").expect("written");
+    let desktop = Desktop::start(&home);
+    desktop.panel();
+    desktop.notices();
+    let notices = desktop.listen_for_notices();
+    let _tray = Tray::start(&desktop, &["--hidden"]);
+    let told = notices.until("it is told", |notice| notice.id.is_some());
+    assert_eq!(told.summary, "Lamplighter's settings can't be read");
+    assert!(told.body.contains("line 2"), "{}", told.body);
+    assert!(!file.exists() && home.config("lamplighter/settings.damaged.toml").exists());
+    until("the menu asks again", || {
+        labels(&desktop.until_item(ID)).contains(&"Only watch".to_owned()).then_some(())
+    });
+    assert_eq!(notices.all().len(), 1);
+}
+
+/// A tray that serves links and starts at login has run here, and has ended.
+fn settle_in(desktop: &Desktop) {
+    let home = desktop.home();
+    consented(home);
+    let mut tray = Tray::start_with(desktop, &["--hidden"], true);
+    // From here on the menu stays as it is.
+    until_lamp(desktop, "lit");
+    let item = desktop.until_item(ID);
+    item.choose(&["Start at login"]);
+    let login = home.path().join(".config/autostart/Lamplighter.desktop");
+    until("it starts at login", || login.exists().then_some(()));
+    let handler = home.data("applications/lamplighter-tray-handler.desktop");
+    let handler = fs::read_to_string(handler).expect("an entry for links");
+    // A browser shows this name when it asks.
+    assert!(handler.lines().any(|line| line == "Name=Lamplighter"), "{handler}");
+    let list = fs::read_to_string(home.config("mimeapps.list")).expect("a list");
+    assert!(list.contains("x-scheme-handler/dev.lamplighter=lamplighter-tray-handler"), "{list}");
+    item.choose(&["Quit"]);
+    assert!(tray.until_ended());
+}
+
+/// Everything below these folders that has our name or holds it.
+fn traces(home: &Home) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = ["home", "config", "data", "state", "cache"]
+        .map(|f| home.path().with_file_name(f))
+        .to_vec();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let named = entry.file_name().to_string_lossy().to_lowercase().contains("lamplighter");
+            let holds = fs::read_to_string(entry.path()).is_ok_and(|t| t.contains("lamplighter"));
+            if named || holds {
+                found.push(entry.path());
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn command_and_page_both_remove_all_that_the_tray_left() {
+    if !peers::may_run("removing Lamplighter") {
+        return;
+    }
+    let mut stage = Stage::new(Rehearsal::builder().life_seconds(3600));
+    let minted = stage.sign_in(NAME, 3600);
+    let desktop = Desktop::start(&stage.home);
+    desktop.panel();
+    settle_in(&desktop);
+    stage.run(&["uninstall", "--yes"]).succeeded();
+    assert_eq!(traces(&stage.home), Vec::<PathBuf>::new());
+    settle_in(&desktop);
+    let page = desktop.app(&built(), &[]);
+    page.click(".way[data-page=settings]");
+    page.click(".settings .buttons button.quiet");
+    page.click(".settings .sure button:last-child");
+    until("all of it is gone", || {
+        let left = traces(&stage.home);
+        // Shown if this is in vain.
+        drop(fs::write(stage.home.run("log/left"), format!("{left:#?}")));
+        left.is_empty().then_some(())
+    });
+    assert_eq!(stage.pair(NAME), (minted.access_token, minted.refresh_token));
+    assert!(stage.holds_live_pair(NAME), "the client is still signed in");
 }

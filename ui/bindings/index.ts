@@ -8,7 +8,7 @@ export type StoreId = string;
 export type Phrase = Array<Part>;
 export type Shape = "hollow" | "lit" | "half" | "alert";
 export type Health = "healthy" | "refreshing" | "retrying" | "retrying_ended" | "offline" | "signing_in" | "sign_in_required" | "refused" | "approval_required" | "not_signed_in" | "no_refresh_token" | "standing_by" | "paused" | "store_locked" | "store_broken" | "unknown";
-export type Button = "renew" | "check" | "reconnect" | "sign_in" | "cancel" | "review" | "pause" | "resume" | "copy_update" | "unlock" | "show_file";
+export type Button = "renew" | "check" | "reconnect" | "sign_in" | "cancel" | "review" | "pause" | "resume" | "copy_update" | "unlock" | "show_file" | "sign_out";
 export type Renewer = "lamplighter" | "client";
 export type NewAddress = { 
 /**
@@ -419,7 +419,11 @@ grant: GrantId,
 /**
  * What was shown, word for word.
  */
-now: string, } | { "act": "pause", 
+now: string, } | { "act": "sign_out", 
+/**
+ * Which.
+ */
+grant: GrantId, } | { "act": "pause", 
 /**
  * Which.
  */

@@ -1,7 +1,7 @@
 // The buttons that the shell offers for a row, as it offers them.
 //
-// It must not add or leave out any. *Review* shows both hosts first and *Copy* needs nobody, so these
-// two send nothing by themselves.
+// It must not add or leave out any. *Review* shows both hosts first, *Sign out* asks first and *Copy*
+// needs nobody, so these three send nothing by themselves.
 
 import { actButton, attribute, button as plainButton, copyButton, text } from "../dom.js";
 import { reconcile } from "../reconcile.js";
@@ -67,11 +67,16 @@ function build(button, told) {
     const element = plainButton("", () => element.dispatchEvent(new CustomEvent("review", { bubbles: true })));
     return element;
   }
+  if (button === "sign_out") {
+    /** @type {HTMLButtonElement} */
+    const element = plainButton("", () => element.dispatchEvent(new CustomEvent("sign-out", { bubbles: true })));
+    return element;
+  }
   return actButton("", () => act(button, told().row));
 }
 
 /**
- * @param {Exclude<Button, "copy_update" | "review">} button
+ * @param {Exclude<Button, "copy_update" | "review" | "sign_out">} button
  * @param {Row} row
  * @returns {Act}
  */

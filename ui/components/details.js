@@ -7,6 +7,7 @@ import { reconcile } from "../reconcile.js";
 import { texts, who } from "../texts.js";
 import { fillButtons } from "./buttons.js";
 import { pastStrip } from "./past.js";
+import { signOutQuestion } from "./sign-out.js";
 
 /** @import { Row } from "../bindings/index.ts" */
 /** @import { Shown } from "./page.js" */
@@ -23,11 +24,17 @@ class ServerDetails extends HTMLElement {
     () => ({ act: "copy_diagnostics", grant: this.#grant }),
     "quiet",
   );
+  #signOut = signOutQuestion();
+
+  constructor() {
+    super();
+    this.addEventListener("sign-out", () => this.#signOut.ask());
+  }
 
   connectedCallback() {
     if (!this.#facts.isConnected) {
       const buttons = h("div", { class: "buttons" }, this.#offered, this.#diagnostics);
-      this.append(this.#reason, this.#facts, this.#strip, buttons);
+      this.append(this.#reason, this.#facts, this.#strip, buttons, this.#signOut.root);
     }
   }
 
@@ -44,6 +51,16 @@ class ServerDetails extends HTMLElement {
     );
     this.#strip.show(shown.view.past[row.id] ?? [], shown.reader);
     fillButtons(this.#offered, row, row.buttons.slice(1), shown.view.update_command, "plain");
+    this.#signOut.show(row);
+  }
+
+  /** Puts the question away, with nobody signed out; whether it was asked. */
+  leave() {
+    const was = this.#signOut.leave();
+    if (was) {
+      /** @type {HTMLElement | null} */ (this.#offered.querySelector("[data-button=sign_out]"))?.focus();
+    }
+    return was;
   }
 }
 

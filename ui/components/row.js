@@ -100,8 +100,11 @@ class ServerRow extends HTMLElement {
     this.#again();
   }
 
-  /** Puts the hosts away, with nothing trusted; whether they were there. */
+  /** Puts what is asked away, with nothing trusted and nobody signed out; whether there was any. */
   leave() {
+    if (this.#details.leave()) {
+      return true;
+    }
     const was = this.#reviewing;
     this.#reviewing = false;
     this.#again();

@@ -102,7 +102,7 @@ class ServerList extends HTMLElement {
     return Boolean(row);
   }
 
-  /** Puts hosts that are being looked at away; whether there were any. */
+  /** Puts away what a row asks; whether one did. */
   leave() {
     return [...this.#rows.values()].some((row) => row.leave());
   }

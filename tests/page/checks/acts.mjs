@@ -18,6 +18,7 @@ const OF_ROW = {
   show_file: ({ store }) => ({ act: "show_file", store }),
   review: () => null,
   copy_update: () => null,
+  sign_out: () => null,
 };
 
 /** What the other buttons in a row send, by what they say. */
@@ -27,6 +28,8 @@ const IN_ROW = [
   [/Try another way$/, (grant) => ({ act: "another_way", grant })],
   [/^Trust (?<host>.*)$/, (grant, said) => ({ act: "trust", grant, now: said.host })],
   [/^Don't trust$/, () => null],
+  [/^Sign out$/, (grant) => ({ act: "sign_out", grant })],
+  [/^Stay signed in$/, () => null],
 ];
 
 /** What the buttons outside rows send, by what they are called. */
@@ -104,6 +107,25 @@ export async function checks({ check, window }) {
     await window.sent();
     await page.click('::-p-aria([name="Reconnect Slack"][role="button"])', { count: 2 });
     assert.deepEqual(await window.sent(), [{ act: "reconnect", grant: "claude-code/slack" }]);
+  });
+
+  await check("signing out asks first, the safe answer has the focus, and Esc takes it", async () => {
+    await window.open("all-well");
+    await window.openRows();
+    const row = 'server-row[data-grant="claude-code/slack"]';
+    await window.sent();
+    await page.click(`${row} [data-button=sign_out]`);
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Stay signed in");
+    assert.deepEqual(await window.sent(), []);
+    await page.keyboard.press("Escape");
+    assert.equal(await page.$eval(`${row} .sure`, (part) => part.hidden), true);
+    assert.equal(await page.evaluate(() => document.activeElement.dataset.button), "sign_out");
+    await page.click(`${row} [data-button=sign_out]`);
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    assert.deepEqual(await window.sent(), [{ act: "sign_out", grant: "claude-code/slack" }]);
+    await window.push((view) => view.rows.forEach((shown) => Object.assign(shown, { health: "not_signed_in", buttons: ["sign_in"] })));
+    assert.equal(await page.$eval(`${row} .sure`, (part) => part.hidden), true, "there is nothing left to ask");
   });
 
   await check("a switch that can't be set says why and can't be pressed", async () => {

@@ -184,8 +184,8 @@ Examples:
 
 New tokens that no client has yet are saved first, and what was renewed in the last minute is watched
 until its client is known to live with it; where a store can't be written, nothing is removed and the
-exit code is 12. Settings, state, history, service and the key in your keyring go; the command itself
-stays (cargo uninstall lamplighter).")]
+exit code is 12. Settings, state, history, service and the key in your keyring go, and the tray's
+entries for links and for the start at login; the command itself stays (cargo uninstall lamplighter).")]
     Uninstall(Uninstall),
     /// Print the completion script of a shell.
     #[command(after_help = "\

@@ -3,12 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
-use lamplighter_core::{
-    facts::Renewer,
-    ids::GrantId,
-    keeper::{AtServer, Event},
-    snapshot::Snapshot,
-};
+use lamplighter_core::{facts::Renewer, ids::GrantId, keeper::Event, snapshot::Snapshot};
 use lamplighter_engine::reader::{Reader, rfc3339};
 
 use crate::reader;
@@ -94,24 +89,11 @@ pub(crate) fn line(event: &Event, reader: &Reader) -> Option<String> {
         }
         Event::SignInFailed { grant, why, .. } => format!("{grant}: not signed in: {why}"),
         Event::SignedOut { grant } => format!("{grant}: signed out"),
-        Event::Revocation { grant, outcome } => format!("{grant}: {}", at_server(*outcome)),
+        Event::Revocation { grant, outcome } => format!("{grant}: {}", outcome.words()),
         Event::SignOutFailed { grant, why, .. } => format!("{grant}: not signed out: {why}"),
         Event::Notice(notice) => format!("{}: {}", notice.title, notice.sentence),
         Event::NoticeWithdrawn { .. } => return None,
     })
-}
-
-/// What came of asking a server to end a grant, in words.
-const fn at_server(outcome: AtServer) -> &'static str {
-    match outcome {
-        AtServer::Revoked => "its server has ended the sign-in",
-        AtServer::NotOffered => "its server has no way to end a sign-in; this one ends by itself",
-        AtServer::Shared => "another entry holds the same sign-in, so it was not ended",
-        AtServer::Elsewhere => {
-            "it names another address for ending a sign-in than it was signed in at; nothing was sent"
-        }
-        AtServer::Failed => "its server could not be asked to end the sign-in; it ends by itself",
-    }
 }
 
 pub(crate) fn print_json(event: &Event) {

@@ -91,6 +91,8 @@ pub enum Button {
     Unlock,
     /// Show the store's file.
     ShowFile,
+    /// Sign out, after one question.
+    SignOut,
 }
 
 /// A phrase with its times still absolute.
@@ -260,9 +262,9 @@ pub fn worse(a: u8, b: u8) -> u8 {
 pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
     use Button::{
         Cancel, Check, CopyUpdate, Pause, Reconnect, Renew, Resume, Review, ShowFile, SignIn,
-        Unlock,
+        SignOut, Unlock,
     };
-    let everyday = || vec![Renew, Check, Reconnect, Pause];
+    let everyday = || vec![Renew, Check, Reconnect, Pause, SignOut];
     let shown = |health, shape, parts: Vec<Part>, buttons, exit| Shown {
         health,
         shape,
@@ -329,7 +331,7 @@ pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
             Health::SignInRequired,
             Shape::Alert,
             vec![text(&format!("{server} ended this sign-in"))],
-            vec![Reconnect],
+            vec![Reconnect, SignOut],
             EXIT_PERSON,
         ),
         Situation::Refused { renewed } => {
@@ -342,7 +344,7 @@ pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
                 Health::Refused,
                 Shape::Alert,
                 vec![text(&words)],
-                vec![Reconnect, Renew, Check],
+                vec![Reconnect, Renew, Check, SignOut],
                 EXIT_PERSON,
             )
         }
@@ -370,7 +372,13 @@ pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
                 }
                 None => vec![text("Signed in · can't be renewed")],
             };
-            shown(Health::NoRefreshToken, Shape::Lit, parts, vec![Reconnect, Check], EXIT_FINE)
+            shown(
+                Health::NoRefreshToken,
+                Shape::Lit,
+                parts,
+                vec![Reconnect, Check, SignOut],
+                EXIT_FINE,
+            )
         }
         Situation::LeftAlone => shown(
             Health::StandingBy,
@@ -393,7 +401,7 @@ pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
             Health::Paused,
             Shape::Hollow,
             vec![text(&format!("Paused · left to {client}"))],
-            vec![Resume],
+            vec![Resume, SignOut],
             EXIT_FINE,
         ),
         Situation::StoreLocked { place, near_end } => shown(

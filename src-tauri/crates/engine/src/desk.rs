@@ -28,7 +28,7 @@ use lamplighter_core::{
     },
     health::Shape,
     ids::GrantId,
-    keeper::Event,
+    keeper::{AtServer, Event},
     secret::Secret,
     snapshot::Snapshot,
     time::{Millis, Wall},
@@ -164,7 +164,7 @@ pub struct Desk<S> {
     note: Option<String>,
     pinned: bool,
     hints: Vec<view::Hint>,
-    /// Sign-ins that were begun here.
+    /// Sign-ins and sign-outs that were begun here.
     mine: BTreeSet<GrantId>,
     links: BTreeMap<GrantId, Secret>,
     /// Settings were changed that the keeper has not begun with yet.
@@ -366,6 +366,18 @@ impl<S: Shell> Desk<S> {
                     self.focus = Some(grant.clone());
                 }
             }
+            Event::SignOutFailed { grant, why, .. } => {
+                if self.mine.remove(grant) {
+                    self.note = Some(format!("Not signed out of {}: {why}", self.title_of(grant)));
+                }
+            }
+            Event::Revocation { grant, outcome } => {
+                let begun_here = self.mine.remove(grant);
+                if begun_here && *outcome != AtServer::Revoked {
+                    let title = self.title_of(grant);
+                    self.note = Some(format!("Signed out of {title}: {}.", outcome.words()));
+                }
+            }
             Event::VerdictWithdrawn { store, server } => {
                 let grant = GrantId(format!("{store}/{server}"));
                 let words = format!(
@@ -384,8 +396,6 @@ impl<S: Shell> Desk<S> {
             | Event::SigningIn { .. }
             | Event::SignedOut { .. }
             | Event::Reviewed { .. }
-            | Event::Revocation { .. }
-            | Event::SignOutFailed { .. }
             | Event::Notice(_)
             | Event::NoticeWithdrawn { .. } => {}
         }

@@ -177,7 +177,7 @@ pub struct Belongings {
 pub fn look(place: &Place) -> Result<Belongings, ServiceFault> {
     let traces = Traces::of(&place.env);
     let mut files = belongings(&place.paths);
-    files.extend(traces.files());
+    files.extend(traces.files().into_iter().chain(traces.folders()));
     // Where there are no services, none is ours.
     let service = match Service::find(&place.env) {
         Ok(service) => Some((service.installed()?, service)),
@@ -323,6 +323,10 @@ impl Removal {
         for file in traces.files() {
             let removed = fs::remove_file(&file);
             self.note(&file, removed);
+        }
+        for folder in traces.folders() {
+            let removed = fs::remove_dir_all(&folder);
+            self.note(&folder, removed);
         }
         for file in traces.shared() {
             match traces.clean(&file) {

@@ -16,6 +16,8 @@ use crate::{paths::Env, stores::atomic};
 
 /// The entry for links, named after the program.
 const HANDLER: &str = "lamplighter-tray-handler.desktop";
+/// What the window's engine calls us.
+const NAME: &str = "dev.lamplighter";
 const SCHEME: &str = "x-scheme-handler/dev.lamplighter";
 
 /// Where the traces may lie.
@@ -24,6 +26,7 @@ pub struct Traces {
     env: Env,
     config: Option<PathBuf>,
     data: Option<PathBuf>,
+    cache: Option<PathBuf>,
 }
 
 impl Traces {
@@ -31,27 +34,36 @@ impl Traces {
     pub fn of(env: &Env) -> Self {
         let folder =
             |name: &str, usual: &str| env.folder(name).or_else(|| Some(env.home()?.join(usual)));
-        let config = folder("XDG_CONFIG_HOME", ".config");
-        Self { env: env.clone(), config, data: folder("XDG_DATA_HOME", ".local/share") }
+        Self {
+            env: env.clone(),
+            config: folder("XDG_CONFIG_HOME", ".config"),
+            data: folder("XDG_DATA_HOME", ".local/share"),
+            cache: folder("XDG_CACHE_HOME", ".cache"),
+        }
     }
 
     /// The files that are the tray's whole and there now.
     pub fn files(&self) -> Vec<PathBuf> {
-        let config = |below: &str| Some(self.config.as_ref()?.join(below));
-        let agents = || Some(self.env.home()?.join("Library/LaunchAgents"));
+        let below = |name: &str| Some(self.env.home()?.join(name));
         let found = if cfg!(target_os = "macos") {
-            [
-                (agents().map(|folder| folder.join("Lamplighter.plist")), "lamplighter-tray"),
-                (None, ""),
-            ]
+            vec![(below("Library/LaunchAgents/Lamplighter.plist"), "lamplighter-tray")]
         } else {
-            let handler = self.applications().map(|folder| folder.join(HANDLER));
-            [(config("autostart/Lamplighter.desktop"), "lamplighter-tray"), (handler, SCHEME)]
+            // What makes it does not ask where the folder of settings is.
+            vec![
+                (below(".config/autostart/Lamplighter.desktop"), "lamplighter-tray"),
+                (self.applications().map(|folder| folder.join(HANDLER)), SCHEME),
+            ]
         };
         let ours = |(file, mark): (Option<PathBuf>, &str)| {
             file.filter(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(mark)))
         };
         found.into_iter().filter_map(ours).collect()
+    }
+
+    /// The folders that the window's engine keeps under our name.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let folders = [&self.data, &self.cache].into_iter().flatten();
+        folders.map(|folder| folder.join(NAME)).filter(|folder| folder.is_dir()).collect()
     }
 
     /// Files of the desktop's that name the tray among others.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{GrantId, StoreId},
-    keeper::{Action, Reconnect, Trusted},
+    keeper::{Action, Reconnect, SignOut, Trusted},
     snapshot::Snapshot,
 };
 
@@ -57,6 +57,11 @@ pub enum Act {
         grant: GrantId,
         /// What was shown, word for word.
         now: String,
+    },
+    /// Sign out: the entry leaves its store, and the server is asked to end the sign-in.
+    SignOut {
+        /// Which.
+        grant: GrantId,
     },
     /// Leave it to the client.
     Pause {
@@ -168,6 +173,10 @@ impl Act {
             Self::CancelSignIn { grant } => Vec::from([Action::CancelSignIn(grant.clone())]),
             Self::Trust { grant, now } => {
                 Vec::from([Action::Trust(Trusted::new(grant.clone(), now))])
+            }
+            Self::SignOut { grant } => {
+                let wish = SignOut { grant: grant.clone(), revoke: true };
+                Vec::from([Action::SignOut(wish)])
             }
             Self::Pause { grant } => Vec::from([Action::Pause(grant.clone())]),
             Self::Resume { grant } => Vec::from([Action::Resume(grant.clone())]),

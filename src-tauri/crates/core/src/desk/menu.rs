@@ -117,6 +117,7 @@ fn urgent(row: &Row) -> Option<Item> {
         | Button::Cancel
         | Button::Pause
         | Button::Resume
+        | Button::SignOut
         | Button::CopyUpdate => (format!("{title} needs you…"), Act::Show { grant }),
     };
     Some(line(words, Some(act)))
@@ -138,6 +139,8 @@ fn acts(row: &Row) -> Vec<Item> {
             Button::Resume => line("Resume", Some(Act::Resume { grant })),
             Button::CopyUpdate => line("How to update…", Some(Act::Show { grant })),
             Button::Unlock => line("Unlock…", Some(Act::Unlock { store: row.store.clone() })),
+            // What that means is said before anything is done.
+            Button::SignOut => line("Sign out…", Some(Act::Show { grant })),
             Button::ShowFile => line("Show file", Some(Act::ShowFile { store: row.store.clone() })),
         }
     });
@@ -207,12 +210,14 @@ mod tests {
             ---
             slack · slack ended this sign-in >
               Reconnect…   {"act":"reconnect","grant":"claude-code/slack"}
+              Sign out…   {"act":"show","grant":"claude-code/slack"}
               Show   {"act":"show","grant":"claude-code/slack"}
             notion · Signed in >
               Renew now   {"act":"renew","grant":"claude-code/notion"}
               Check now   {"act":"check","grant":"claude-code/notion"}
               Reconnect…   {"act":"reconnect","grant":"claude-code/notion"}
               Pause   {"act":"pause","grant":"claude-code/notion"}
+              Sign out…   {"act":"show","grant":"claude-code/notion"}
               Show   {"act":"show","grant":"claude-code/notion"}
             ---
             Check all   {"act":"check_all"}

@@ -45,6 +45,21 @@ pub enum AtServer {
     Failed,
 }
 
+impl AtServer {
+    /// In words, without its name.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Revoked => "its server has ended the sign-in",
+            Self::NotOffered => "its server has no way to end a sign-in; this one ends by itself",
+            Self::Shared => "another entry holds the same sign-in, so it was not ended",
+            Self::Elsewhere => {
+                "it names another address for ending a sign-in than it was signed in at; nothing was sent"
+            }
+            Self::Failed => "its server could not be asked to end the sign-in; it ends by itself",
+        }
+    }
+}
+
 /// One sign-out under way.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]

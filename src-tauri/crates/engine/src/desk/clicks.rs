@@ -20,7 +20,7 @@ impl<S: Shell> Desk<S> {
     pub(super) fn click(&mut self, act: &Act) -> Result<Option<String>, String> {
         self.note = None;
         let actions = act.actions(&self.snapshot);
-        if let Act::Reconnect { grant } = act {
+        if let Act::Reconnect { grant } | Act::SignOut { grant } = act {
             self.mine.insert(grant.clone());
         }
         for action in actions {
@@ -33,6 +33,7 @@ impl<S: Shell> Desk<S> {
             | Act::AnotherWay { .. }
             | Act::CancelSignIn { .. }
             | Act::Trust { .. }
+            | Act::SignOut { .. }
             | Act::Pause { .. }
             | Act::Resume { .. }
             | Act::CheckAll

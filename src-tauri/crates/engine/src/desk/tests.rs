@@ -221,14 +221,14 @@ fn what_is_asked_of_a_page_that_is_still_being_made_is_not_lost() {
     rig.shell.with(|seen| seen.page_loads = false);
     rig.bell.ring(Tick::PageOpened);
     rig.shell.until("the row is asked for", |seen| {
-        seen.views.last().is_some_and(|view| view.around.focus.as_ref() == Some(&grant))
+        seen.views.iter().any(|view| view.around.focus.as_ref() == Some(&grant))
     });
     rig.bell.ring(Tick::PageOpened);
     rig.shell
         .until("once", |seen| seen.views.last().is_some_and(|view| view.around.focus.is_none()));
     rig.bell.ring(Tick::Act(Act::OpenSettings, None));
     rig.shell.until("the settings are asked for", |seen| {
-        seen.views.last().is_some_and(|view| view.around.turn_to_settings)
+        seen.views.iter().any(|view| view.around.turn_to_settings)
     });
     rig.bell.ring(Tick::PageOpened);
     rig.shell.until("once too", |seen| {
