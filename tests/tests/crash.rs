@@ -68,7 +68,8 @@ fn killed_after_the_intent_before_the_server_acted() {
 
 #[test]
 fn killed_after_the_server_acted_before_the_answer_came() {
-    let grace = Rotation::Grace { ms: 60_000, answer: GraceAnswer::SamePair };
+    // Longer than a killed process's lock keeps everybody else waiting.
+    let grace = Rotation::Grace { ms: 600_000, answer: GraceAnswer::SamePair };
     let (stage, _) = Stage::with_rig(strict().rotation(grace));
     stage.control.inject(Fault::Hang { after: true }, 1);
     let child = start(&stage);
