@@ -105,7 +105,8 @@ export async function checks({ check, window }) {
   await check("a double click is one click, whatever the first one put in its place", async () => {
     await window.open("needs-you");
     await window.sent();
-    await page.click('::-p-aria([name="Reconnect Slack"][role="button"])', { count: 2 });
+    const row = 'server-row[data-grant="claude-code/slack"]';
+    await page.click(`${row} [data-button=reconnect]`, { count: 2 });
     assert.deepEqual(await window.sent(), [{ act: "reconnect", grant: "claude-code/slack" }]);
   });
 
