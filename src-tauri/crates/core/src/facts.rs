@@ -98,7 +98,7 @@ impl FactsChange {
 pub struct GrantFacts {
     /// The life of the access token whose mark is `access`: the last `expires_in`, in milliseconds.
     pub life: Option<Millis>,
-    /// When that access token was received.
+    /// When that access token was received; zero: by a clock that was wrong, so long ago.
     pub issued_at: Option<Wall>,
     /// The mark of the access token these facts are about.
     pub access: Option<TokenMark>,

@@ -106,6 +106,7 @@ impl Keeper {
 
     /// First seen in this run: the client may have renewed while nobody watched.
     fn met_first(&mut self, target: &Target) {
+        self.forget_tomorrow(target);
         let facts = self.facts_of(target);
         let access = self.grants.get(target).and_then(|g| g.access_mark);
         if facts.access.is_some() && access.is_some() && facts.access != access {

@@ -78,6 +78,8 @@ struct Server {
     revoked_for: Vec<String>,
     revokes_at: &'static str,
     moved_to: Option<&'static str>,
+    /// Its metadata is answered with 404.
+    documents_gone: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -171,6 +173,7 @@ impl World {
                 revoked_for: vec![],
                 revokes_at: "https://as.example/revoke",
                 moved_to: None,
+                documents_gone: false,
             },
             journal: BTreeMap::new(),
             facts: Facts::default(),
@@ -444,6 +447,9 @@ impl World {
             self.server.revoked.push(form["token"].clone());
             self.server.revoked_for.push(form.get("client_id").cloned().unwrap_or_default());
             return answer(200, String::new());
+        }
+        if self.server.documents_gone && request.url.contains("/.well-known/") {
+            return answer(404, String::new());
         }
         if request.url.contains("oauth-protected-resource") {
             let named = r#"{"authorization_servers":["https://as.example"]}"#;
@@ -1219,6 +1225,32 @@ fn a_clock_that_is_an_hour_wrong_either_way_spends_no_token_twice() {
         assert!(presented.len() < 20, "{}", presented.len());
         assert_eq!(world.health(&keeper), Health::Healthy);
     }
+}
+
+#[test]
+fn a_token_received_while_the_clock_was_ahead_is_renewed_once_when_it_is_set_right() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    let before = world.server.presented.len();
+    world.now.wall.0 -= 10 * 3_600_000;
+    keeper.handle(Input::Woke(WokeWhy::ClockStepped), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.server.presented.len(), before + 1);
+    let end = world.entries.values().next().unwrap().pair.expires_at;
+    assert!(end.is_some_and(|end| end <= world.now.wall + Millis::hours(1)), "{end:?}");
+    world.pass(&mut keeper, 10 * MINUTE);
+    assert_eq!(world.server.presented.len(), before + 1);
+}
+
+#[test]
+fn documents_that_are_gone_for_a_while_do_not_move_a_server() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    world.server.documents_gone = true;
+    world.pass(&mut keeper, 26 * 60 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+    let known = world.facts.grants.values().next().unwrap().metadata.clone().unwrap().0;
+    assert_eq!(known.revocation_endpoint.as_deref(), Some(world.server.revokes_at));
 }
 
 #[test]

@@ -28,6 +28,9 @@ use crate::{
 /// boot clock, so that a moment is the same moment on both; then all is planned anew.
 const DRIFT: Millis = Millis::seconds(1);
 
+/// How far the clock may be set back before what was noted by it counts as wrong.
+const CLOCK_STEP: Millis = Millis::minutes(1);
+
 /// How far the wall clock is ahead of the boot clock, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Offset(i64);
@@ -98,11 +101,38 @@ impl Keeper {
     pub(super) fn tell_time(&mut self, now: Now, stepped: bool) {
         let Boot(boot) = now.boot;
         let offset = offset(now);
-        if stepped || offset.0.abs_diff(self.offset.0) > DRIFT.0 {
+        let parted = stepped || offset.0.abs_diff(self.offset.0) > DRIFT.0;
+        if parted {
             self.offset = offset;
             self.grants.touch_all();
         }
         self.now = Now { wall: Wall(self.offset.0.saturating_add_unsigned(boot)), boot: now.boot };
+        if parted {
+            let targets: Vec<Arc<Target>> =
+                self.grants.iter().map(|(target, _)| target.clone()).collect();
+            for target in targets {
+                self.forget_tomorrow(&target);
+            }
+        }
+    }
+
+    /// What was noted while the clock was ahead says nothing, now that it has been set back: neither
+    /// when the token came, nor, written down by the same clock, when it ends. Only a renewal tells,
+    /// so one is due.
+    pub(super) fn forget_tomorrow(&mut self, target: &Target) {
+        let now = self.now.wall;
+        let facts = self.facts_of(target);
+        let noted = [facts.issued_at, facts.renewed_at, facts.proof_at, facts.probed_at];
+        let latest = noted.into_iter().flatten().max();
+        if latest.is_none_or(|latest| latest <= now + CLOCK_STEP) {
+            return;
+        }
+        let facts = self.facts_mut(target);
+        let ahead = facts.issued_at.filter(|at| *at > now + CLOCK_STEP);
+        facts.issued_at = ahead.map_or(facts.issued_at, |_| Some(Wall(0)));
+        for noted in [&mut facts.renewed_at, &mut facts.proof_at, &mut facts.probed_at] {
+            *noted = noted.map(|at| at.min(now));
+        }
     }
 
     /// Everything, when a sleep begins or ends; else what has its moment now.

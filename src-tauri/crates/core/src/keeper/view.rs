@@ -101,7 +101,7 @@ impl Keeper {
             scopes: grant.entry.scope.as_deref().map(scopes).unwrap_or_default(),
             tools: facts.tools,
             reason: self.reason(target, grant),
-            issued_at: facts.issued_at,
+            issued_at: facts.issued_at.filter(|at| *at != Wall(0)),
             account: facts.account.clone(),
             approval: match self.standing(target, grant) {
                 Standing::Approval { known, now } => Some(NewAddress { known, now }),

@@ -58,6 +58,8 @@ pub struct Found {
     pub metadata: ServerMetadata,
     /// The issuer identifier that was asked for; `None` where the user named the document itself.
     pub asked: Option<String>,
+    /// No document says so: these are the fixed places of the 2025-03-26 text.
+    pub guessed: bool,
 }
 
 /// Why a search found nothing.
@@ -142,7 +144,7 @@ impl Discovery {
                 let metadata = serde_json::from_slice::<ServerMetadata>(&answer.body).ok();
                 let usable = metadata.filter(|found| readable && is_plain_issuer(&found.issuer));
                 if let Some(metadata) = usable {
-                    return Some(Ok(Found { metadata, asked }));
+                    return Some(Ok(Found { metadata, asked, guessed: false }));
                 }
                 self.queue.is_empty().then(|| self.nothing_found(asked))
             }
@@ -190,6 +192,7 @@ impl Discovery {
                 token_auth_methods: Vec::new(),
             },
             asked: Some(issuer),
+            guessed: true,
         })
     }
 }
@@ -419,6 +422,7 @@ mod tests {
                 token_auth_methods: vec![],
             },
             asked: Some(asked.into()),
+            guessed: false,
         }
     }
 

@@ -292,9 +292,11 @@ pub struct Granted {
 }
 
 impl Granted {
-    /// When the access token ends, if anything but a guess tells.
+    /// When the access token ends, if anything but a guess tells. A new token that says it has ended
+    /// already says that one of two clocks is wrong, and nothing about its life.
     pub fn expires_at(&self, received: Wall) -> Option<Wall> {
-        self.life.map(|life| received + life).or(self.jwt_expiry)
+        let own = self.jwt_expiry.filter(|end| *end > received);
+        self.life.map(|life| received + life).or(own)
     }
 }
 
@@ -702,6 +704,7 @@ mod tests {
         // {"exp":2000000000}
         let granted = ok(r#"{"access_token":"x.eyJleHAiOjIwMDAwMDAwMDB9.y"}"#);
         assert_eq!(granted.expires_at(Wall(0)), Some(Wall(2_000_000_000_000)));
+        assert_eq!(granted.expires_at(Wall(2_000_000_000_000)), None, "a clock is wrong");
         assert_eq!(ok(r#"{"access_token":"x.!!.y"}"#).expires_at(Wall(0)), None);
     }
 

@@ -57,22 +57,33 @@ impl Keeper {
         match search.answer(answer.as_ref().map_err(|fault| *fault)) {
             None => self.search(flight, search),
             Some(Err(fault)) => self.endpoint_unknown(flight, fault),
+            // A server whose documents are gone for now has not moved to the fixed places.
+            Some(Ok(found))
+                if found.guessed
+                    && self
+                        .known_endpoint(&flight)
+                        .is_some_and(|(known, _)| known != found.metadata) =>
+            {
+                self.endpoint_unknown(flight, DiscoveryFault::Nothing);
+            }
             Some(Ok(found)) => self.judge_endpoint(flight, &found),
         }
     }
 
     /// No metadata now: what was found before still holds, pinned as it is.
     fn endpoint_unknown(&mut self, flight: Flight, fault: DiscoveryFault) {
-        let known = self.lead(&flight).and_then(|(facts, entry)| {
-            let same = facts.anchor.as_ref() == Some(&anchor(&entry));
-            facts.metadata.zip(facts.pin).filter(|_| same)
-        });
-        match known.unzip() {
-            (Some((metadata, _)), Some(pin)) => {
-                self.take_lock(with_endpoint(flight, metadata, pin));
-            }
-            _ => self.leads_nowhere(flight, Failure::Discovery(fault)),
+        match self.known_endpoint(&flight) {
+            Some((metadata, pin)) => self.take_lock(with_endpoint(flight, metadata, pin)),
+            None => self.leads_nowhere(flight, Failure::Discovery(fault)),
         }
+    }
+
+    /// What was found before from the same beginning, however long ago.
+    fn known_endpoint(&self, flight: &Flight) -> Option<(ServerMetadata, Pin)> {
+        let (facts, entry) = self.lead(flight)?;
+        let same = facts.anchor.as_ref() == Some(&anchor(&entry));
+        let ((metadata, _), pin) = facts.metadata.zip(facts.pin).filter(|_| same)?;
+        Some((metadata, pin))
     }
 
     /// No token may be sent anywhere. Who signs out does so all the same; only the server does not

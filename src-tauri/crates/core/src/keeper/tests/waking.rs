@@ -239,7 +239,6 @@ fn after_a_clock_was_set_back_the_newest_tokens_are_kept_and_not_those_that_they
         assert_eq!(world.pair().1, "rt-1");
         world.now.wall.0 -= back;
         keeper.handle(Input::Woke(WokeWhy::ClockStepped), world.now);
-        world.settle(&mut keeper);
         keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
         // The process ends while the new tokens are in the journal and nowhere else.
         until_effect(&mut world, &mut keeper, |effect| matches!(effect, Effect::Write { .. }));

@@ -79,7 +79,9 @@ pub(super) fn read(
         scope: wire.scope,
         client,
         issuer: full(wire.issuer),
+        // Where tokens are sent is not taken from a server that is only known by its name.
         metadata_url: server
+            .filter(|server| server.url_is_known)
             .and_then(|server| server.metadata_url.clone())
             .or_else(|| discovery.as_ref().and_then(|d| full(d.auth_server_metadata_url.clone()))),
         authorization_server: discovery.and_then(|d| full(d.authorization_server_url)),

@@ -29,6 +29,8 @@ pub(super) struct Server {
     pub name: String,
     /// After expansion.
     pub url: String,
+    /// Whether every variable in the URL is known here.
+    pub url_is_known: bool,
     /// Streamable HTTP, and not the older SSE transport.
     pub is_http: bool,
     /// After expansion; `None` where a variable is not known here, or a helper makes them.
@@ -97,15 +99,16 @@ impl Configured {
         read
     }
 
-    /// The configured server that an entry belongs to: by key, else by name and URL, else by name
-    /// where only one has it.
+    /// The configured server that an entry belongs to: by key, else by name and URL. By name alone
+    /// only where the configured URL depends on a variable that is not known here: a URL that is
+    /// known and another one is another server, and nothing of it is this entry's.
     pub(super) fn of_entry(&self, key: &str, name: &str, url: &str) -> Option<&Server> {
         let by_key =
             self.servers.iter().find(|s| s.key.as_ref().is_some_and(|k| k.as_str() == key));
         by_key.or_else(|| self.servers.iter().find(|s| s.name == name && s.url == url)).or_else(
             || {
                 let mut named = self.servers.iter().filter(|s| s.name == name);
-                let first = named.next()?;
+                let first = named.next().filter(|first| !first.url_is_known)?;
                 named.all(|other| other.url == first.url).then_some(first)
             },
         )
@@ -215,7 +218,8 @@ fn read_server(name: &str, server: &Value, expander: &Expander<'_>) -> Option<Se
     if configured.keys().any(|header| header.eq_ignore_ascii_case("authorization")) {
         return None;
     }
-    let mut known = url.known;
+    let url_is_known = url.known;
+    let mut known = url_is_known;
     let mut headers = Map::new();
     for (header, value) in configured {
         let value = expander.text(value.as_str()?);
@@ -231,6 +235,7 @@ fn read_server(name: &str, server: &Value, expander: &Expander<'_>) -> Option<Se
         // A key is never made up for what cannot be expanded here: the user's shell may know more.
         key: known.then(|| entry_key(name, kind, &url.text, &headers)).flatten(),
         url: url.text,
+        url_is_known,
         headers: (known && server.get("headersHelper").is_none()).then_some(headers),
         client_id: text("clientId").map(Into::into),
         callback_port: port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0),

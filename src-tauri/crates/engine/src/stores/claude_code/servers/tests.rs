@@ -136,3 +136,16 @@ fn a_key_is_never_made_up_where_a_variable_is_not_known() {
     let found = read.of_entry("user|0123456789abcdef", "user", "https://real.example/mcp");
     assert_eq!(found.map(|server| server.name.as_str()), Some("user"));
 }
+
+#[test]
+fn a_server_that_moved_lends_nothing_to_the_entry_of_the_old_one() {
+    let home = Home::new();
+    home.put(
+        ".claude.json",
+        &serde_json::json!({"mcpServers": {"user": http("https://new.example/mcp")}}),
+    );
+    let read = home.read();
+    assert_eq!(read.of_entry("user|0123456789abcdef", "user", "https://old.example/mcp"), None);
+    let same = read.of_entry("user|0123456789abcdef", "user", "https://new.example/mcp");
+    assert!(same.is_some(), "other headers make another key of the same server");
+}
