@@ -118,7 +118,11 @@ impl Keeper {
                 Stage::Intent | Stage::Raw(_) => {
                     let lost = Lost { mark: record.mark, at: record.at };
                     for (target, _) in &record.replaced {
-                        self.facts_mut(target).lost.get_or_insert(lost.clone());
+                        let noted = &mut self.facts_mut(target).lost;
+                        // One of an earlier pair, which a client replaced meanwhile, hides nothing.
+                        if noted.as_ref().is_none_or(|noted| noted.mark != lost.mark) {
+                            *noted = Some(lost.clone());
+                        }
                     }
                 }
                 Stage::Answered(tokens) | Stage::Saved { tokens, .. } => {
@@ -172,7 +176,10 @@ impl Keeper {
         for spare in about.filter(|spare| spare.record.id != record.id) {
             if follows(&spare.record, &record) {
                 is_moot |= spare.record.stage.tokens().is_some();
-            } else if follows(&record, &spare.record) || spare.record.at <= record.at {
+            } else if follows(&record, &spare.record)
+                // What is not in a store yet is not given up at a clock's word.
+                || (spare.record.at <= record.at && (owed || !spare.is_owed()))
+            {
                 older.insert(spare.record.id.clone());
             }
         }

@@ -5,11 +5,18 @@ use std::{
     fs, io,
     io::Write,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use lamplighter_core::store::StoreFault;
 
-use super::denied_or_io;
+use super::{absent_or, denied_or_io};
+
+/// What a file of ours is called before it is in its place.
+const PREFIX: &str = ".lamplighter-";
+const SUFFIX: &str = ".tmp";
+/// Writing one takes milliseconds: one that is older was left by a process that was killed.
+const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
 /// The new content, on the disk beside the old and not yet in its place.
 #[derive(Debug)]
@@ -38,15 +45,34 @@ pub(crate) fn prepare_first(path: &Path, content: &[u8]) -> Result<Ready, StoreF
 fn beside(real: PathBuf, content: &[u8]) -> Result<Ready, StoreFault> {
     let folder = real.parent().unwrap_or_else(|| Path::new("."));
     let failed = |error: io::Error| denied_or_io(&real, "writing beside it", &error);
+    sweep(folder);
     // 0600 from its first moment, and removed again if anything below fails.
     let mut temp = tempfile::Builder::new()
-        .prefix(".lamplighter-")
-        .suffix(".tmp")
+        .prefix(PREFIX)
+        .suffix(SUFFIX)
         .tempfile_in(folder)
         .map_err(failed)?;
     temp.write_all(content).map_err(failed)?;
     temp.as_file().sync_all().map_err(failed)?;
     Ok(Ready { temp, real })
+}
+
+/// Removes what a killed process left: it holds tokens. A fault here is none of the caller's: the
+/// next write sweeps again.
+fn sweep(folder: &Path) {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let ours = files.filter(|file| {
+        let name = file.file_name();
+        let name = name.as_encoded_bytes();
+        name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
+    });
+    for file in ours {
+        let written = file.metadata().and_then(|found| found.modified());
+        let age = written.ok().and_then(|written| SystemTime::now().duration_since(written).ok());
+        if age.is_some_and(|age| age > LEFT_BEHIND) {
+            let _ = fs::remove_file(file.path());
+        }
+    }
 }
 
 impl Ready {
@@ -74,13 +100,7 @@ impl Ready {
 
 /// Follows symlinks to the file itself, and refuses one that belongs to somebody else.
 fn real_file(path: &Path) -> Result<PathBuf, StoreFault> {
-    let real = fs::canonicalize(path).map_err(|error| {
-        if error.kind() == io::ErrorKind::NotFound {
-            StoreFault::Absent { place: path.display().to_string() }
-        } else {
-            denied_or_io(path, "finding it", &error)
-        }
-    })?;
+    let real = fs::canonicalize(path).map_err(|error| absent_or(path, "finding it", &error))?;
     own(&real)?;
     Ok(real)
 }
@@ -113,4 +133,31 @@ fn sync_folder(real: &Path) -> io::Result<()> {
 fn sync_folder(_: &Path) -> io::Result<()> {
     // Windows makes a rename durable with the file itself.
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_goes_with_the_next_write_and_nothing_else_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, age: u64| {
+            let path = folder.path().join(name);
+            let file = fs::File::create(&path).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+            path
+        };
+        let left = put(".lamplighter-a1b2c3.tmp", 3_600);
+        let stays = [
+            put(".lamplighter-d4e5f6.tmp", 1),
+            put(".lamplighter-notes", 3_600),
+            put("store.json", 3_600),
+        ];
+        let store = &stays[2];
+        prepare(store, b"{}").unwrap().commit().unwrap();
+        assert!(!left.exists());
+        assert!(stays.iter().all(|path| path.exists()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), stays.len());
+    }
 }

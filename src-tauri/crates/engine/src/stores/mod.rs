@@ -11,7 +11,7 @@ mod splice;
 
 use std::{
     collections::BTreeMap,
-    io,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -101,5 +101,23 @@ pub(crate) fn denied_or_io(path: &Path, doing: &str, error: &io::Error) -> Store
         StoreFault::Denied { place, what }
     } else {
         StoreFault::Io { place, what }
+    }
+}
+
+/// The same where nothing there may mean that there is no store. A link that leads nowhere, the file's
+/// own or one of its folders', is another matter: what it leads to is away, an unmounted disk perhaps,
+/// and nobody has signed out.
+pub(crate) fn absent_or(path: &Path, doing: &str, error: &io::Error) -> StoreFault {
+    if error.kind() != io::ErrorKind::NotFound {
+        return denied_or_io(path, doing, error);
+    }
+    let place = path.display().to_string();
+    let nearest = path.ancestors().find_map(|way| Some((way, fs::symlink_metadata(way).ok()?)));
+    match nearest {
+        Some((way, found)) if found.is_symlink() && fs::metadata(way).is_err() => {
+            let what = format!("{} is a link that leads nowhere now", way.display());
+            StoreFault::Denied { place, what }
+        }
+        Some(_) | None => StoreFault::Absent { place },
     }
 }

@@ -250,3 +250,23 @@ fn after_a_clock_was_set_back_the_newest_tokens_are_kept_and_not_those_that_they
         assert!(world.journal.is_empty());
     }
 }
+
+#[test]
+fn new_tokens_are_not_given_up_for_older_ones_that_a_clock_makes_look_newer() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    assert_eq!(world.pair().1, "rt-1");
+    // A sign-in by the client: what is renewed next does not follow from what was saved.
+    world.server.live = BTreeSet::from(["rt-s".into()]);
+    world.put(entry("slack", "at-s", "rt-s", world.now.wall.0 + 3_600_000));
+    keeper.handle(world.seen(), world.now);
+    world.settle(&mut keeper);
+    world.now.wall.0 -= 70_000;
+    keeper.handle(Input::Woke(WokeWhy::ClockStepped), world.now);
+    keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
+    until_effect(&mut world, &mut keeper, |effect| matches!(effect, Effect::Write { .. }));
+    assert!(world.keeps("rt-2") && world.pair().1 == "rt-s");
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(world.pair().1, "rt-2");
+}

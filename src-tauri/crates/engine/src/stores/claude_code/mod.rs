@@ -40,7 +40,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    RefreshLock, Spot, Store, denied_or_io,
+    RefreshLock, Spot, Store, absent_or,
     dirlock::{DirLock, Manner},
     splice::{NotJson, Object},
 };
@@ -62,6 +62,7 @@ const LARGEST: u64 = 64 * 1024 * 1024;
 const GRANTS: &str = "mcpOAuth";
 /// The secrets of clients that the user configured, by the same keys.
 const CLIENTS: &str = "mcpOAuthClientConfig";
+const READING: &str = "reading it";
 
 /// Where Claude Code keeps its secrets on this system.
 #[derive(Clone)]
@@ -146,8 +147,12 @@ impl ClaudeCode {
             return Ok(Blob { text, in_keychain: true });
         }
         match self.file() {
-            // Neither of the two: the item is where it would be.
-            Err(StoreFault::Absent { .. }) => Err(StoreFault::Absent { place: keychain.shown() }),
+            // Neither of the two. Claude Code takes a file over into an item and removes it, so it may
+            // have gone to where it was not a moment ago.
+            Err(StoreFault::Absent { .. }) => match keychain.read()? {
+                Some(text) => Ok(Blob { text, in_keychain: true }),
+                None => Err(StoreFault::Absent { place: keychain.shown() }),
+            },
             read => read,
         }
     }
@@ -155,7 +160,7 @@ impl ClaudeCode {
     fn file(&self) -> Result<Blob, StoreFault> {
         let path = self.folder.credentials();
         let place = || path.display().to_string();
-        let found = fs::metadata(&path).map_err(|error| read_fault(&path, &error))?;
+        let found = fs::metadata(&path).map_err(|error| absent_or(&path, READING, &error))?;
         if found.len() > LARGEST {
             return Err(StoreFault::Broken { place: place(), what: "it is far too large".into() });
         }
@@ -164,7 +169,7 @@ impl ClaudeCode {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(StoreFault::Broken { place: place(), what: "it is not text".into() })
             }
-            Err(error) => Err(read_fault(&path, &error)),
+            Err(error) => Err(absent_or(&path, READING, &error)),
         }
     }
 
@@ -374,14 +379,6 @@ fn config_secret(text: &str, secrets: Option<&Object>, key: &str) -> Option<Secr
 fn name_and_url(key: &str, value: &str) -> (String, String) {
     let entry = entry::read(key, value, None, None);
     (entry.server_name, entry.server_url)
-}
-
-fn read_fault(path: &Path, error: &io::Error) -> StoreFault {
-    if error.kind() == io::ErrorKind::NotFound {
-        StoreFault::Absent { place: path.display().to_string() }
-    } else {
-        denied_or_io(path, "reading it", error)
-    }
 }
 
 #[cfg(test)]

@@ -55,6 +55,27 @@ fn a_server_without_an_entry_is_listed_once_with_its_key_and_its_configured_clie
     assert_eq!((client.id.as_str(), client.secret), ("id", None));
 }
 
+#[cfg(unix)]
+#[test]
+fn what_a_link_leads_to_is_away_and_not_signed_out() {
+    let (home, store) = store_of(1);
+    let entry = store.look().unwrap().entries.swap_remove(0);
+    let (folder, disk) = (store.folder.secure.clone(), home.path().join("disk"));
+    fs::rename(&folder, &disk).unwrap();
+    std::os::unix::fs::symlink(&disk, &folder).unwrap();
+    assert_eq!(store.look().unwrap().entries.len(), 1);
+    fs::rename(&disk, home.path().join("away")).unwrap();
+    let away = |fault| matches!(fault, StoreFault::Denied { what, .. } if what.contains("a link"));
+    assert!(away(store.look().unwrap_err()));
+    assert!(away(store.remove(&entry.key, &entry.pair).unwrap_err()));
+    fs::remove_file(&folder).unwrap();
+    assert!(store.look().map_or_else(
+        |fault| matches!(fault, StoreFault::Absent { .. }),
+        |view| view.entries.is_empty()
+    ));
+    assert_eq!(store.remove(&entry.key, &entry.pair), Ok(Written::Gone));
+}
+
 /// A store with this many entries of the usual size, in a home of its own.
 fn store_of(count: usize) -> (tempfile::TempDir, ClaudeCode) {
     let home = tempfile::tempdir().unwrap();

@@ -13,9 +13,9 @@ use std::{
 use lamplighter_core::store::{Change, StoreFault, TokenPair, Written};
 use zeroize::Zeroizing;
 
-use super::{Blob, ClaudeCode, GRANTS, Keychain, ascii, entry};
+use super::{Blob, ClaudeCode, GRANTS, Keychain, READING, ascii, entry};
 use crate::stores::{
-    atomic, denied_or_io,
+    absent_or, atomic, denied_or_io,
     dirlock::{DirLock, Manner},
     splice::{Edits, Object},
 };
@@ -178,7 +178,13 @@ impl ClaudeCode {
         self.make_lock_folder(false)?;
         match DirLock::take(&self.folder.write_lock(), WRITE_LOCK) {
             Ok(lock) => Ok(Some(lock)),
-            Err(StoreFault::Io { .. }) if !self.folder.secure.is_dir() => Ok(None),
+            Err(fault @ StoreFault::Io { .. }) => match fs::metadata(&self.folder.secure) {
+                Ok(_) => Err(fault),
+                Err(error) => match absent_or(&self.folder.secure, READING, &error) {
+                    StoreFault::Absent { .. } => Ok(None),
+                    away => Err(away),
+                },
+            },
             Err(fault) => Err(fault),
         }
     }
