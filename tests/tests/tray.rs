@@ -487,7 +487,8 @@ fn neither_a_stray_callback_nor_a_changed_setting_ends_a_sign_in_that_waits() {
         let _tray = Tray::start(&desktop, &["--hidden"]);
         until_lamp(&desktop, "lit");
         let item = desktop.until_item(ID);
-        let row = labels(&item).into_iter().find(|label| label.starts_with("rig ·")).expect("a row");
+        let row =
+            labels(&item).into_iter().find(|label| label.starts_with("rig ·")).expect("a row");
         item.choose(&[&row, "Reconnect…"]);
         let url = until("the browser is opened", || {
             fs::read_to_string(&page).ok().filter(|url| url.starts_with("http"))

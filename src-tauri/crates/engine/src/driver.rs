@@ -49,7 +49,7 @@ use crate::{
     wake::{Alarms, Drift, Leave, News, has_route},
     watch::Watch,
 };
-use perform::World;
+use perform::{Sights, World};
 pub use signing::Inviter;
 pub(crate) use signing::NOT_WAITING;
 use signing::{Desk, SEE_OFF};
@@ -119,6 +119,7 @@ pub struct Driver {
     /// The truth as guests that watch saw it last.
     shown: Option<Snapshot>,
     answers: mpsc::UnboundedReceiver<(Ticket, Outcome)>,
+    sights: Sights,
     wish: mpsc::UnboundedSender<Action>,
     wishes: mpsc::UnboundedReceiver<Action>,
     listener: Listener,
@@ -162,6 +163,7 @@ impl Driver {
             within: mpsc::unbounded_channel(),
             shown: None,
             answers,
+            sights: Sights::new(),
             wish,
             wishes,
             listener,
@@ -276,10 +278,10 @@ impl Driver {
                     self.handle(Input::Done(ticket, outcome));
                 }
                 () = tokio::time::sleep(sleep) => self.handle(Input::Tick),
-                Some(store) = watch.changed.recv(), if !stopping => {
-                    if let Some(seen) = self.world.look_at(&store).await {
-                        self.handle(Input::StoreSeen { store, seen });
-                    }
+                Some(store) = watch.changed.recv(), if !stopping => self.sights.changed(store, &self.world),
+                Some((store, seen)) = self.sights.news.recv() => {
+                    self.sights.came(&store, &self.world);
+                    self.handle(Input::StoreSeen { store, seen });
                 }
                 Some(asked) = asked.recv(), if !stopping => self.hear(asked),
                 Some(asked) = self.within.1.recv(), if !stopping => self.hear(asked),

@@ -18,7 +18,10 @@ use lamplighter_core::{
     store::{Change, StoreFault, StoreView, TokenPair, Written},
     time::Wall,
 };
-use tokio::{sync::mpsc::UnboundedSender, time::Instant};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::Instant,
+};
 
 use crate::{
     http::Http,
@@ -36,7 +39,8 @@ const WAKING: Duration = Duration::from_secs(60);
 
 /// The locks that flights hold, in the order they were taken.
 type Held = Arc<Mutex<BTreeMap<FlightId, Vec<Box<dyn RefreshLock>>>>>;
-type Views = Vec<(StoreId, Result<StoreView, StoreFault>)>;
+type View = (StoreId, Result<StoreView, StoreFault>);
+type Views = Vec<View>;
 
 /// One store with the turn-taking of its jobs.
 #[derive(Clone)]
@@ -55,6 +59,50 @@ pub(super) struct World {
     /// Until when other programs are given time to touch their locks.
     waking_until: Option<Instant>,
     answer: UnboundedSender<(Ticket, Outcome)>,
+}
+
+/// Looks at stores that changed, outside any flight: one at a time a store, and nobody waits for one
+/// that hangs.
+pub(super) struct Sights {
+    seen: UnboundedSender<View>,
+    /// What was seen.
+    pub(super) news: UnboundedReceiver<View>,
+    /// Stores that are being looked at, and whether they changed again meanwhile.
+    under_way: BTreeMap<StoreId, bool>,
+}
+
+impl Sights {
+    pub(super) fn new() -> Self {
+        let (seen, news) = unbounded_channel();
+        Self { seen, news, under_way: BTreeMap::new() }
+    }
+
+    /// A store changed.
+    pub(super) fn changed(&mut self, store: StoreId, world: &World) {
+        if let Some(again) = self.under_way.get_mut(&store) {
+            *again = true;
+            return;
+        }
+        self.under_way.insert(store.clone(), false);
+        let (places, seen) = (Arc::clone(&world.places), self.seen.clone());
+        let ids = [store.clone()];
+        let look = tokio::task::spawn_blocking(move || read(&places, &ids).pop());
+        tokio::spawn(async move {
+            let view = look.await.ok().flatten().unwrap_or_else(|| {
+                let what = "looking at it failed".into();
+                (store.clone(), Err(StoreFault::Io { place: store.to_string(), what }))
+            });
+            // The loop is gone only when the process ends.
+            let _ = seen.send(view);
+        });
+    }
+
+    /// A look came home.
+    pub(super) fn came(&mut self, store: &StoreId, world: &World) {
+        if self.under_way.remove(store) == Some(true) {
+            self.changed(store.clone(), world);
+        }
+    }
 }
 
 impl World {
@@ -85,13 +133,6 @@ impl World {
         let ids: Vec<StoreId> = places.keys().cloned().collect();
         let look = tokio::task::spawn_blocking(move || read(&places, &ids));
         look.await.unwrap_or_default()
-    }
-
-    /// Looks at one store, outside any flight. `None`: there is no such store.
-    pub(super) async fn look_at(&self, store: &StoreId) -> Option<Result<StoreView, StoreFault>> {
-        let (places, ids) = (Arc::clone(&self.places), vec![store.clone()]);
-        let look = tokio::task::spawn_blocking(move || read(&places, &ids));
-        look.await.ok()?.pop().map(|(_, seen)| seen)
     }
 
     /// Opens and seals the journal under this key: the records that were closed in, and how it stands.
@@ -170,12 +211,14 @@ impl World {
             }
             Effect::Probe { ticket, target, url, access } => {
                 let (probe, answer) = (Arc::clone(&self.probe), self.answer.clone());
-                let headers = self.places.get(&target.store).map(|p| p.store.headers(&target.key));
+                let headers = tokio::task::spawn_blocking(move || {
+                    places.get(&target.store)?.store.headers(&target.key)
+                });
                 tokio::spawn(async move {
-                    let finding = match headers {
-                        Some(Some(headers)) => probe.ask(&url, &access, &headers).await,
+                    let finding = match headers.await {
+                        Ok(Some(headers)) => probe.ask(&url, &access, &headers).await,
                         // Headers that cannot be known here: nothing could be proven.
-                        Some(None) | None => ProbeFinding::Unknown,
+                        Ok(None) | Err(_) => ProbeFinding::Unknown,
                     };
                     let _ = answer.send((ticket, Outcome::Probed(finding)));
                 });

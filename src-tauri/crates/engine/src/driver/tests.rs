@@ -4,6 +4,7 @@ use std::{fs, path::Path, sync::mpsc as std_mpsc};
 
 use lamplighter_core::{
     facts::Renewer,
+    health::Health,
     ids::{RecordId, Target, TokenMark},
     journal::{Record, Stage},
     keeper::Mode,
@@ -115,4 +116,49 @@ async fn a_keyring_that_hangs_then_is_locked_then_opens_lets_a_sealed_journal_co
     assert_eq!(refresh_token_in(home.path()), "rt-1");
     assert!(driver.keyring.is_none(), "what was found is not looked for any more");
     assert_eq!(asked.lock().unwrap().0, 3);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_store_that_hangs_holds_nobody_up() {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let (home, place) = home();
+    let mut driver = place
+        .open(Mode::Keep, "test", Duration::ZERO, Box::new(|_: &Event, _: &Keeper| {}))
+        .unwrap();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    driver.watch_with(Box::new(move |snapshot: &Snapshot| {
+        if snapshot.rows.iter().any(|row| row.health == Health::Paused) {
+            let _ = tell.send(());
+        }
+    }));
+    driver.look().await;
+    // Whoever reads a pipe waits for somebody to write.
+    let pipe = home.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let store = home.path().join(".claude/.credentials.json");
+    let away = home.path().join("away");
+    let wish = driver.wisher();
+    let id = driver.snapshot().rows[0].id.clone();
+    let stop = async move {
+        fs::rename(&store, &away).unwrap();
+        fs::rename(&pipe, &store).unwrap();
+        // It can be opened in this way as soon as somebody reads, which is the look that now hangs.
+        let mut writing = fs::OpenOptions::new();
+        writing.write(true).custom_flags(rustix::pipe::PipeFlags::NONBLOCK.bits().cast_signed());
+        let writes = loop {
+            if let Ok(writes) = writing.open(&store) {
+                break writes;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        wish.send(Action::Pause(id)).unwrap();
+        told.recv().await;
+        // Whoever hangs goes on, so that the test can end.
+        fs::rename(&away, &store).unwrap();
+        drop(writes);
+    };
+    let kept = tokio::time::timeout(Duration::from_secs(60), driver.keep(stop)).await;
+    assert_eq!(kept, Ok(()), "the loop waited for a store");
 }

@@ -180,10 +180,10 @@ impl ClaudeCode {
             Ok(lock) => Ok(Some(lock)),
             Err(fault @ StoreFault::Io { .. }) => match fs::metadata(&self.folder.secure) {
                 Ok(_) => Err(fault),
-                Err(error) => match absent_or(&self.folder.secure, READING, &error) {
-                    StoreFault::Absent { .. } => Ok(None),
-                    away => Err(away),
-                },
+                Err(error) => {
+                    let away = absent_or(&self.folder.secure, READING, &error);
+                    if matches!(away, StoreFault::Absent { .. }) { Ok(None) } else { Err(away) }
+                }
             },
             Err(fault) => Err(fault),
         }
