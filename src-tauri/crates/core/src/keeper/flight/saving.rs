@@ -48,6 +48,13 @@ impl Keeper {
                 Some(pair) if pair == *replaced || pair.is_wiped() => {
                     left.push_back((target.clone(), pair));
                 }
+                // A renewal of the old grant came home while the person signed in.
+                Some(pair)
+                    if record.enrolment.is_some()
+                        && self.renewed_meanwhile(target, record, &pair) =>
+                {
+                    left.push_back((target.clone(), pair));
+                }
                 Some(_) => {}
             }
         }
@@ -55,6 +62,18 @@ impl Keeper {
             return self.unlock(flight, Ending::SignedOut);
         }
         self.write_next(flight, left);
+    }
+
+    /// Whether this pair is what a refresh of ours brought for what a sign-in is to replace.
+    fn renewed_meanwhile(&self, target: &Target, sign_in: &Record, pair: &TokenPair) -> bool {
+        self.spares.about(target).map(|spare| &spare.record).any(|record| {
+            let presented = |replaced: &TokenPair| {
+                sign_in.replaced.iter().any(|(t, before)| t == target && before == replaced)
+            };
+            record.enrolment.is_none()
+                && record.stage.tokens().is_some_and(|tokens| tokens.pair() == *pair)
+                && record.replaced.iter().any(|(t, replaced)| t == target && presented(replaced))
+        })
     }
 
     fn write_next(&mut self, flight: Flight, mut left: VecDeque<(Target, TokenPair)>) {

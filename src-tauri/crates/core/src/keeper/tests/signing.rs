@@ -1,6 +1,6 @@
 //! Signing in: what becomes of the tokens, and of everything that was there before.
 
-use super::*;
+use super::{waking::until_effect, *};
 use crate::{
     ids::Door,
     signin::{Page, RedirectWish},
@@ -305,6 +305,29 @@ fn a_second_wish_while_tokens_are_on_their_way_loses_none_of_them() {
     world.sign_in(&mut keeper);
     assert_eq!(world.ended(), ["not_possible", "signed in, Some(3)"]);
     assert_eq!(world.pair(), ("at-signed".into(), "rt-signed".into()));
+}
+
+#[test]
+fn a_renewal_that_comes_home_meanwhile_does_not_overtake_a_sign_in() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let mut keeper = world.start();
+    world.sign_in(&mut keeper);
+    keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
+    let send =
+        until_effect(&mut world, &mut keeper, |effect| matches!(effect, Effect::Send { .. }));
+    // Its answer comes after the person's tokens and before these are in the store.
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!((world.ended().len(), world.pair().1.as_str()), (0, "rt-0"));
+    let (ticket, answered) = world.perform(send).unwrap();
+    keeper.handle(Input::Done(ticket, answered), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.server.presented.len(), 1);
+    assert_eq!(world.ended(), ["signed in, Some(3)"]);
+    assert_eq!(world.pair(), ("at-signed".into(), "rt-signed".into()));
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(world.pair().1, "rt-signed");
+    assert!(world.journal.is_empty());
 }
 
 #[test]

@@ -126,7 +126,11 @@ fn an_earlier_run() -> (World, Vec<Record>) {
 }
 
 /// Performs effects until the next one is this; that one is left to the test.
-fn until_effect(world: &mut World, keeper: &mut Keeper, wanted: fn(&Effect) -> bool) -> Effect {
+pub(super) fn until_effect(
+    world: &mut World,
+    keeper: &mut Keeper,
+    wanted: fn(&Effect) -> bool,
+) -> Effect {
     loop {
         let effect = keeper.poll_effect().expect("it comes to that");
         if wanted(&effect) {
