@@ -389,12 +389,16 @@ impl Keeper {
         };
         presenting.method = Some(method);
         presenting.request = Some(request);
-        if presenting.record.is_some() {
+        let mark = TokenMark::of(&self.mark_key, &token);
+        if let Some(record) = &presenting.record {
+            if record.mark != mark {
+                // The client wrote another one meanwhile: nothing is presented without its own intent.
+                return self.unlock(flight, Ending::Adopted);
+            }
             // The intent of this very token is durable already: another form of the same request.
             flight.work = Work::Refresh(presenting);
             return self.send(flight);
         }
-        let mark = TokenMark::of(&self.mark_key, &token);
         let record = Record {
             id: self.record_id(mark),
             at: self.now.wall,

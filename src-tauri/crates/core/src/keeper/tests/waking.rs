@@ -1,6 +1,7 @@
 //! Sleep, wake and the lack of a network.
 
 use super::*;
+use crate::ids::TokenMark;
 
 #[test]
 fn no_refresh_starts_into_a_sleep() {
@@ -253,6 +254,30 @@ fn after_a_clock_was_set_back_the_newest_tokens_are_kept_and_not_those_that_they
         assert_eq!(world.pair().1, "rt-2", "{back} ms back");
         assert!(world.journal.is_empty());
     }
+}
+
+#[test]
+fn a_token_that_the_client_wrote_between_two_forms_of_a_request_gets_its_own_intent() {
+    let sends: fn(&Effect) -> bool = |effect| matches!(effect, Effect::Send { .. });
+    let mut world = World::new();
+    world.server.weather = VecDeque::from([Weather::InvalidTarget]);
+    let mut keeper = world.keeper();
+    keeper.handle(world.seen(), world.now);
+    let first = until_effect(&mut world, &mut keeper, sends);
+    let (ticket, refused) = world.perform(first).unwrap();
+    world.server.live = BTreeSet::from(["rt-c".into()]);
+    world.put(entry("slack", "at-c", "rt-c", world.now.wall.0 + 1_000));
+    keeper.handle(world.seen(), world.now);
+    keeper.handle(Input::Done(ticket, refused), world.now);
+    let second = until_effect(&mut world, &mut keeper, sends);
+    let mark = TokenMark::of(&keeper.mark_key, &Secret::new("rt-c"));
+    assert!(world.journal.values().any(|record| record.mark == mark));
+    let (ticket, answered) = world.perform(second).unwrap();
+    keeper.handle(Input::Done(ticket, answered), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert!(world.journal.is_empty());
 }
 
 #[test]
