@@ -65,7 +65,6 @@ pub use signing_out::AtServer;
 use crate::{
     facts::{GrantFacts, StoreFacts},
     ids::{FlightId, GrantId, MarkKey, RecordId, SignInId, StoreId, Target, Ticket},
-    oauth::discovery::Discovery,
     profile::Profiles,
     store::{StoreFault, StoreInfo, StoreView},
     time::{Boot, Millis, Now},
@@ -157,7 +156,7 @@ pub struct Keeper {
     sign_ins: BTreeMap<SignInId, Running>,
     sign_in_means: SignInMeans,
     sign_outs: BTreeMap<Target, Leaving>,
-    reviews: BTreeMap<Target, Discovery>,
+    reviews: BTreeMap<Target, reviewing::Review>,
     relooks: Relooks,
     /// What a person should know, by grant.
     notices: BTreeMap<Target, Notice>,

@@ -35,6 +35,8 @@ pub(super) enum Next {
     After(Why),
     /// Not before a client that would wipe it has closed; looked at again then, if that is known.
     StandBy(Option<Boot>),
+    /// Not before a person agrees, or the move is taken back: then its metadata is looked at again.
+    Review(Boot),
     /// Not by itself.
     Never,
 }
@@ -124,6 +126,8 @@ impl Keeper {
             Next::At(at, why) => self.settle_waiting(target, Some(at), why),
             Next::After(why) => self.settle_waiting(target, None, why),
             Next::StandBy(_) => self.stand_by(target),
+            Next::Review(at) if grant.asked == Asked::No => self.look_again(target, at),
+            Next::Review(_) => self.settle_never(target),
             Next::Never => self.settle_never(target),
         }
     }
@@ -144,8 +148,12 @@ impl Keeper {
             | Standing::NotSignedIn
             | Standing::Paused
             | Standing::CannotRenew(_)
-            | Standing::SignInRequired(_)
-            | Standing::Approval { .. } => return Next::Never,
+            | Standing::SignInRequired(_) => return Next::Never,
+            Standing::Approval { .. } => {
+                let is_looked_at = self.reviews.contains_key(target);
+                let at = grant.wait_until.unwrap_or(self.now.boot).max(self.now.boot);
+                return if is_looked_at { Next::Never } else { Next::Review(at) };
+            }
         }
         let mark = grant.refresh_mark;
         let due = if grant.asked == Asked::Now {

@@ -12,7 +12,21 @@ use crate::{
     keeper::Effect,
     oauth::discovery::{Anchor, Discovery, DiscoveryFault, Trust, host, trust},
     snapshot::NewAddress,
+    store::Entry,
+    time::{Boot, Millis},
 };
+
+/// How often a move that waits for a person is looked at again: it may have been taken back.
+const AGAIN: Millis = Millis::hours(1);
+
+/// A look under way.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Review {
+    search: Discovery,
+    /// Whether a person asked, who is told what was found.
+    asked: bool,
+}
 
 impl Keeper {
     /// A person wants to see where this grant's server signs in now.
@@ -30,34 +44,50 @@ impl Keeper {
             let moved = known.and_then(|(target, facts)| met(&self.configured_url(target)?, facts));
             return self.tell(Event::Reviewed { grant: id.clone(), moved });
         };
+        let search = self.review_of(&target, entry);
+        self.look_for(target, Review { search, asked: true });
+    }
+
+    /// Nobody asked: a move that waits for a person heals by itself where it was taken back.
+    pub(super) fn look_again(&mut self, target: &Target, at: Boot) {
+        let Some(grant) = self.grants.get(target).filter(|_| at <= self.now.boot) else { return };
+        let search = self.review_of(target, &grant.entry);
+        if let Some(grant) = self.grants.get_mut(target) {
+            grant.wait_until = Some(self.now.boot + AGAIN);
+        }
+        self.look_for(target.clone(), Review { search, asked: false });
+    }
+
+    fn review_of(&self, target: &Target, entry: &Entry) -> Discovery {
         let anchor = Anchor {
             server_url: &entry.server_url,
             authorization_server: entry.authorization_server.as_deref(),
             metadata_url: entry.metadata_url.as_deref(),
         };
         let profile = self.profiles.of(&entry.server_url).1;
-        let search = Discovery::for_refresh(anchor, profile, &self.facts_of(&target).trusted);
-        self.look_for(target, search);
+        Discovery::for_refresh(anchor, profile, &self.facts_of(target).trusted)
     }
 
-    fn look_for(&mut self, target: Target, search: Discovery) {
-        match search.request() {
+    fn look_for(&mut self, target: Target, review: Review) {
+        match review.search.request() {
             Some(request) => {
-                self.reviews.insert(target.clone(), search);
+                self.reviews.insert(target.clone(), review);
                 let ticket = self.ticket(Pending::Review(target));
                 self.effects.push_back(Effect::Fetch { ticket, request });
             }
-            None => self.not_found(&target, DiscoveryFault::Nothing),
+            None => self.not_found(&target, DiscoveryFault::Nothing, review.asked),
         }
     }
 
     /// A document came, or not.
     pub(super) fn reviewed(&mut self, target: Target, outcome: &Outcome) {
-        let Some(mut search) = self.reviews.remove(&target) else { return };
+        let Some(mut review) = self.reviews.remove(&target) else { return };
+        self.grants.touch(&target);
         let Outcome::Fetched(answer) = outcome else { return };
-        let found = match search.answer(answer.as_ref().map_err(|fault| *fault)) {
-            None => return self.look_for(target, search),
-            Some(Err(fault)) => return self.not_found(&target, fault),
+        let asked = review.asked;
+        let found = match review.search.answer(answer.as_ref().map_err(|fault| *fault)) {
+            None => return self.look_for(target, review),
+            Some(Err(fault)) => return self.not_found(&target, fault, asked),
             Some(Ok(found)) => found,
         };
         let Some(Grant { entry, .. }) = self.grants.get(&target) else { return };
@@ -65,34 +95,39 @@ impl Keeper {
         let profile = self.profiles.of(&entry.server_url).1;
         let (recorded, pin) = (entry.issuer.as_deref(), facts.pin.as_ref());
         match trust(&found, recorded, pin, profile, &facts.trusted) {
-            Trust::Approval { known, now } => self.moved(&target, known, now),
+            Trust::Approval { known, now } => self.moved(&target, known, now, asked),
+            Trust::Fine(_) if found.guessed && !asked => {}
             Trust::Fine(_) => {
                 let url = entry.authorization_server.as_ref().unwrap_or(&entry.server_url).clone();
-                self.stayed(&target, met(&url, facts));
+                let met = met(&url, facts);
+                self.stayed(&target, met, asked);
             }
         }
     }
 
-    fn not_found(&mut self, target: &Target, fault: DiscoveryFault) {
+    fn not_found(&mut self, target: &Target, fault: DiscoveryFault, asked: bool) {
         if let DiscoveryFault::Elsewhere { server, other } = fault {
-            return self.moved(target, server, other);
+            return self.moved(target, server, other, asked);
         }
-        let Some(grant) = self.grants.get(target) else { return };
+        let Some(grant) = self.grants.get(target).filter(|_| asked) else { return };
         let (id, failure) = (grant.id.clone(), Failure::Discovery(fault));
         let why = failure.told(&grant.entry.server_name);
         self.tell(Event::Failed { grant: id, code: failure.code().into(), why, next: None });
     }
 
     /// It stands on the row from now on, as when a renewal meets it.
-    fn moved(&mut self, target: &Target, known: String, now: String) {
+    fn moved(&mut self, target: &Target, known: String, now: String, asked: bool) {
         let Some(grant) = self.grants.get_mut(target) else { return };
         let id = grant.id.clone();
         grant.failure = Some(Failure::Approval { known: known.clone(), now: now.clone() });
-        let moved = Some(NewAddress { known, now });
-        self.tell(Event::Reviewed { grant: id, moved });
+        grant.wait_until = Some(self.now.boot + AGAIN);
+        if asked {
+            let moved = Some(NewAddress { known, now });
+            self.tell(Event::Reviewed { grant: id, moved });
+        }
     }
 
-    fn stayed(&mut self, target: &Target, met: Option<NewAddress>) {
+    fn stayed(&mut self, target: &Target, met: Option<NewAddress>, asked: bool) {
         let Some(grant) = self.grants.get_mut(target) else { return };
         let id = grant.id.clone();
         let stood = matches!(
@@ -103,7 +138,9 @@ impl Keeper {
             grant.failure = None;
             grant.wait_until = None;
         }
-        self.tell(Event::Reviewed { grant: id, moved: met });
+        if asked {
+            self.tell(Event::Reviewed { grant: id, moved: met });
+        }
     }
 
     /// The entry to be of a server that only the configuration names.

@@ -196,7 +196,10 @@ impl Keeper {
                 Next::StandBy(Some(at)) => {
                     calls.push((at, Call::Renewal("a renewal that stands by is weighed again")));
                 }
-                Next::Now => is_due = !self.holds_back(),
+                Next::Review(at) if at > self.now.boot => {
+                    calls.push((at, Call::Renewal("an address that moved is looked at again")));
+                }
+                Next::Now | Next::Review(_) => is_due = !self.holds_back(),
                 Next::StandBy(None) | Next::After(_) | Next::Never => {}
             }
         }

@@ -281,7 +281,7 @@ impl Keeper {
         }
         Some(match self.next(target, grant) {
             Next::At(at, _) => self.now.wall + self.now.boot.until(at),
-            Next::Now | Next::After(_) | Next::StandBy(_) | Next::Never => {
+            Next::Now | Next::After(_) | Next::StandBy(_) | Next::Review(_) | Next::Never => {
                 self.due(target, grant).max(self.now.wall)
             }
         })

@@ -83,6 +83,24 @@ fn a_move_that_was_taken_back_heals() {
 }
 
 #[test]
+fn a_move_that_was_taken_back_heals_by_itself_within_an_hour() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    world.server.moved_to = Some("https://new.example");
+    world.pass(&mut keeper, 25 * 60 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::ApprovalRequired);
+    let (before, told) = (world.server.presented.len(), world.events.len());
+    world.pass(&mut keeper, 5 * 60 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::ApprovalRequired);
+    assert_eq!(world.server.presented.len(), before);
+    assert_eq!(world.events.len(), told, "nobody is told of a look that changed nothing");
+    world.server.moved_to = None;
+    world.pass(&mut keeper, 61 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+    assert!(world.server.presented.len() > before);
+}
+
+#[test]
 fn another_name_that_a_sign_in_met_is_shown_and_confirmed_also_before_the_first_sign_in() {
     let mut world = pinned();
     let key = EntryKey::from("notion|1");
