@@ -228,6 +228,27 @@ fn found(name: &str) -> bool {
     env::split_paths(&path).any(|folder: PathBuf| folder.join(name).is_file())
 }
 
+/// Says so where less than this many gigabytes are free on the disk of `target`. Silent where `df` does not tell.
+pub(crate) fn warn_of_a_full_disk(least: u64) {
+    let place = cargo::root();
+    let df = Command::new("df").arg("-Pk").arg(&place).stderr(Stdio::null()).output();
+    if let Some(free) = df.ok().and_then(|df| free_kilobytes(&String::from_utf8_lossy(&df.stdout)))
+        && free < least * 1_000_000
+    {
+        let (whole, tenth) = (free / 1_000_000, free / 100_000 % 10);
+        eprintln!(
+            "xtask: only {whole}.{tenth} GB are free on the disk of {}; a run may need {least} GB, \
+             and what fails then looks like something else",
+            place.display()
+        );
+    }
+}
+
+/// The fourth column of the second line, as POSIX has it.
+fn free_kilobytes(df: &str) -> Option<u64> {
+    df.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()
+}
+
 /// Runs it with no output at all, and says whether it succeeded.
 pub(crate) fn quiet(command: &mut Command) -> bool {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

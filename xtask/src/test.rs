@@ -25,6 +25,9 @@ pub(crate) struct Ways {
     pub(crate) in_turn: bool,
 }
 
+/// Gigabytes that a whole run takes on a clean clone: what is built, and the peers.
+const WHOLE_RUN: u64 = 8;
+
 /// How one part went.
 struct Row {
     name: &'static str,
@@ -45,6 +48,9 @@ pub(crate) fn run(names: &[String], ways: Ways) -> Result<bool> {
     let parts = chosen(names)?;
     let tools: Vec<_> = parts.iter().flat_map(|part| part.tools()).copied().collect();
     system::ensure(&tools, ways.install)?;
+    if names.is_empty() {
+        system::warn_of_a_full_disk(WHOLE_RUN);
+    }
     let shared = Shared::new(ways.install, ways.long);
     let side_by_side = names.is_empty() && !ways.in_turn;
     let mut rows = Vec::new();
@@ -72,6 +78,9 @@ pub(crate) fn run(names: &[String], ways: Ways) -> Result<bool> {
     let failed = rows.iter().filter(|row| matches!(row.outcome, Outcome::Failed)).count();
     let skipped = rows.iter().filter(|row| matches!(row.outcome, Outcome::Skipped(_))).count();
     let passed = rows.len() - failed - skipped;
+    if failed > 0 {
+        system::warn_of_a_full_disk(1);
+    }
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     Ok(failed == 0)
 }
