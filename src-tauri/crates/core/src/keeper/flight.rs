@@ -94,6 +94,8 @@ pub(super) struct Flight {
     pub ending: Option<Ending>,
     /// Which entries were written, for the telling.
     pub saved: Vec<Target>,
+    /// Why one of them could not be: the others are written all the same.
+    pub unsaved: Option<StoreFault>,
     /// Which entries the client emptied while the answer was on its way.
     pub emptied: Vec<Target>,
     /// The journal could not take the new tokens: until a store holds them they exist only here.
@@ -222,6 +224,7 @@ impl Keeper {
             work,
             ending: None,
             saved: Vec::new(),
+            unsaved: None,
             emptied: Vec::new(),
             only_here: false,
             journal_opened: false,

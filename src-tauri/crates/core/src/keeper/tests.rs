@@ -1026,6 +1026,26 @@ fn a_store_that_cannot_be_written_is_owed_and_never_forgotten() {
 }
 
 #[test]
+fn a_copy_that_cannot_be_written_keeps_the_new_tokens_from_no_other() {
+    let mut world = World::new();
+    let mut copy = world.entries.values().next().unwrap().clone();
+    copy.key = EntryKey("slack-too|0".into());
+    copy.server_name = "slack-too".into();
+    world.put(copy);
+    let full = StoreFault::DiskFull { place: "store".into() };
+    world.write_faults = VecDeque::from([full]);
+    let mut keeper = world.start();
+    let held = |world: &World| {
+        let pairs = world.entries.values().map(|entry| entry.pair.refresh.clone().unwrap());
+        pairs.map(|token| token.expose().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(held(&world), ["rt-0", "rt-1"]);
+    world.pass(&mut keeper, 10 * MINUTE);
+    assert_eq!(held(&world), ["rt-1", "rt-1"]);
+    assert_eq!(world.server.presented.len(), 1);
+}
+
+#[test]
 fn a_lost_answer_is_not_forgotten_because_the_second_try_never_left() {
     for second in [Weather::Unreachable, Weather::Busy] {
         let mut world = World::new();

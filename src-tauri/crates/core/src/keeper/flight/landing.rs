@@ -73,6 +73,10 @@ impl Keeper {
         for target in &flight.targets {
             match &ending {
                 Ending::Saved => self.landed_saved(target, &flight),
+                // Its copy elsewhere is owed.
+                Ending::Failed(_) if flight.saved.contains(target) => {
+                    self.landed_saved(target, &flight);
+                }
                 Ending::Adopted => self.landed_adopted(target),
                 // The plan that follows tells what it waits for.
                 Ending::SignedOut | Ending::Overtaken => {}

@@ -76,7 +76,7 @@ impl Keeper {
         })
     }
 
-    fn write_next(&mut self, flight: Flight, mut left: VecDeque<(Target, TokenPair)>) {
+    fn write_next(&mut self, mut flight: Flight, mut left: VecDeque<(Target, TokenPair)>) {
         let Work::Save { record, .. } = &flight.work else {
             return self.let_go(flight);
         };
@@ -85,6 +85,9 @@ impl Keeper {
         };
         let (client_id, enrolment) = (record.client_id.clone(), record.enrolment.clone());
         let Some((at, expect)) = left.pop_front() else {
+            if let Some(fault) = flight.unsaved.take() {
+                return self.owe(flight, Failure::Store(fault));
+            }
             return self.go(flight, Step::ReadingBack, |ticket, flight| Effect::ReadBack {
                 ticket,
                 flight: flight.id,
@@ -118,7 +121,10 @@ impl Keeper {
             }
             Ok(Written::Conflict(_)) => {}
             Ok(Written::Gone) => self.signed_out(at),
-            Err(fault) => return self.owe(flight, Failure::Store(fault)),
+            // Its copies elsewhere would go on with a token that is spent.
+            Err(fault) => {
+                flight.unsaved.get_or_insert(fault);
+            }
         }
         self.write_next(flight, left);
     }
