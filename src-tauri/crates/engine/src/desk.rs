@@ -30,6 +30,7 @@ use lamplighter_core::{
     ids::GrantId,
     keeper::{AtServer, Event},
     secret::Secret,
+    signin::SignInFailure,
     snapshot::Snapshot,
     time::{Millis, Wall},
 };
@@ -356,14 +357,20 @@ impl<S: Shell> Desk<S> {
                     self.focus = Some(grant.clone());
                     self.shell.open_page();
                 } else if begun_here && !refused {
-                    self.tell_of_success(grant, *tools);
+                    let title = words::signed_in_briefly(&self.title_of(grant), *tools);
+                    self.tell_outcome(grant, title, words::for_open_sessions(grant));
                 }
             }
-            Event::SignInFailed { grant, why, .. } => {
+            Event::SignInFailed { grant, code, why } => {
                 self.links.remove(grant);
                 if self.mine.remove(grant) {
-                    self.note = Some(format!("Not signed in to {}: {why}", self.title_of(grant)));
+                    let title = words::not_signed_in(&self.title_of(grant));
+                    self.note = Some(format!("{title}: {why}"));
                     self.focus = Some(grant.clone());
+                    // Who ended it knows that.
+                    if *code != SignInFailure::Cancelled.code() {
+                        self.tell_outcome(grant, title, why.clone());
+                    }
                 }
             }
             Event::SignOutFailed { grant, why, .. } => {
@@ -401,11 +408,12 @@ impl<S: Shell> Desk<S> {
         }
     }
 
-    /// Nobody sees the page, and the person is in a browser: one notice says that it has worked.
-    fn tell_of_success(&mut self, grant: &GrantId, tools: Option<u32>) {
-        let title = words::signed_in_briefly(&self.title_of(grant), tools);
-        let body = words::for_open_sessions(grant);
-        if let Some(notice) = self.notices.good_news(title, body, grant) {
+    /// The person is in a browser: where nobody sees the page, one notice says how it went.
+    fn tell_outcome(&mut self, grant: &GrantId, title: String, body: String) {
+        if self.shell.is_page_open() {
+            return;
+        }
+        if let Some(notice) = self.notices.outcome(title, body, grant) {
             self.shell.notify(&notice);
         }
     }

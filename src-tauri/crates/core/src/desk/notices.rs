@@ -141,9 +141,9 @@ impl Notices {
         }
     }
 
-    /// What a person asked for has worked, and no page is open that would say so. It holds nothing
-    /// against anybody, so it is never taken back nor said again; `None` where none is wanted.
-    pub fn good_news(&mut self, title: String, body: String, grant: &GrantId) -> Option<Shown> {
+    /// How it went what a person asked for, where no page is open that would say so. It is never taken
+    /// back nor said again; `None` where none is wanted.
+    pub fn outcome(&mut self, title: String, body: String, grant: &GrantId) -> Option<Shown> {
         if self.off || self.presence == Some(Presence::Away) {
             return None;
         }
@@ -460,11 +460,11 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn good_news_come_once_and_only_where_notices_are_wanted_and_seen() {
+    fn an_outcome_comes_once_and_only_where_notices_are_wanted_and_seen() {
         let mut notices = Notices::default();
         let grant = GrantId::from("claude-code/slack");
         let news = |notices: &mut Notices| {
-            notices.good_news("Signed in to Slack".into(), String::new(), &grant)
+            notices.outcome("Signed in to Slack".into(), String::new(), &grant)
         };
         notices.look(&snapshot([]), Presence::Here, Wall(0));
         let shown = news(&mut notices).unwrap();

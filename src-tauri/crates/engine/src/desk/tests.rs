@@ -283,6 +283,37 @@ fn success_is_a_notice_where_no_page_is_open_and_only_after_the_persons_own_act(
 }
 
 #[test]
+fn a_sign_in_that_failed_is_told_where_no_page_is_open_and_not_to_who_ended_it() {
+    let rig = Rig::start_with("consent = 'watch'");
+    rig.shell.until("the server is seen", |seen| seen.menus.len() >= 2);
+    let grant = GrantId::from("claude-code/notes");
+    let failed = |code: &str| {
+        let (grant, why) = (grant.clone(), String::from("the server refused it"));
+        Tick::Told(Told::Event(Box::new(Event::SignInFailed { grant, code: code.into(), why })))
+    };
+    // Somebody else's, at a terminal; then one that the person ended.
+    rig.bell.ring(failed("denied"));
+    rig.bell.ring(Tick::Act(Act::Reconnect { grant: grant.clone() }, None));
+    rig.bell.ring(failed("cancelled"));
+    rig.bell.ring(Tick::Act(Act::Reconnect { grant: grant.clone() }, None));
+    rig.bell.ring(failed("denied"));
+    rig.shell.until("it is told", |seen| !seen.notices.is_empty());
+    let notices = rig.shell.with(|seen| seen.notices.clone());
+    let [notice] = notices.as_slice() else { panic!("{notices:?}") };
+    assert_eq!(notice.title, "Not signed in to notes");
+    assert_eq!(notice.body, "the server refused it");
+    assert_eq!(notice.click, Act::Show { grant: grant.clone() });
+    // A page that is open says it itself.
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    rig.bell.ring(Tick::Act(Act::Reconnect { grant: grant.clone() }, None));
+    rig.bell.ring(failed("denied"));
+    rig.shell.until("the page says it", |seen| {
+        seen.views.iter().any(|view| !view.around.notes.is_empty())
+    });
+    assert_eq!(rig.shell.with(|seen| seen.notices.len()), 1);
+}
+
+#[test]
 #[cfg(unix)]
 fn a_command_asks_for_the_page_of_the_tray_that_keeps() {
     use crate::socket::{Remote, Reply, Request};

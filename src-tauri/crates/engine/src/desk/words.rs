@@ -32,6 +32,11 @@ pub(super) fn signed_in_briefly(title: &str, tools: Option<u32>) -> String {
     }
 }
 
+/// `Not signed in to Notion`
+pub(super) fn not_signed_in(title: &str) -> String {
+    format!("Not signed in to {title}")
+}
+
 /// What open sessions need, for a place that has no button to copy it.
 pub(super) fn for_open_sessions(grant: &GrantId) -> String {
     let server = grant.as_str().rsplit('/').next().unwrap_or_default();
