@@ -7,6 +7,7 @@
 //! Read next: `lamplighter_core::desk` for the values, [`link`](crate::link) for the keeper.
 
 mod clicks;
+mod leaving;
 mod memory;
 mod show_file;
 #[cfg(test)]
@@ -49,6 +50,7 @@ use crate::{
     settings::{Consent, Settings},
     socket::Invited,
 };
+use leaving::Leaving;
 use memory::Memory;
 
 /// How long what open sessions need is shown.
@@ -111,6 +113,8 @@ pub enum Tick {
     PageOpened,
     /// The settings file changed.
     Settings,
+    /// Lamplighter was removed, or why not.
+    Left(Result<(), String>),
     /// The program is about to end.
     End,
 }
@@ -170,6 +174,7 @@ pub struct Desk<S> {
     links: BTreeMap<GrantId, Secret>,
     /// Settings were changed that the keeper has not begun with yet.
     reopen_owed: bool,
+    leaving: Option<Leaving>,
 }
 
 impl<S: Shell> Desk<S> {
@@ -209,6 +214,7 @@ impl<S: Shell> Desk<S> {
             mine: BTreeSet::new(),
             links: BTreeMap::new(),
             reopen_owed: false,
+            leaving: None,
         })
     }
 
@@ -233,6 +239,9 @@ impl<S: Shell> Desk<S> {
                     break;
                 }
                 self.tick(tick);
+            }
+            if let Some(leaving) = self.leaving.take() {
+                leaving.end();
             }
             self.link.end();
             self.shell.end_demo();
@@ -271,6 +280,7 @@ impl<S: Shell> Desk<S> {
             Tick::Presence(presence) => self.presence = presence,
             Tick::PageOpened => {}
             Tick::Settings => self.settings_changed(),
+            Tick::Left(removed) => self.left(removed),
             Tick::End => {}
         }
     }
@@ -545,6 +555,13 @@ impl<S: Shell> Desk<S> {
         }
     }
 
+    fn notes(&self) -> Vec<String> {
+        if self.leaving.is_some() {
+            return Vec::from([leaving::WORDS.into()]);
+        }
+        self.note.iter().chain(&self.fault).cloned().collect()
+    }
+
     fn around(&self) -> view::Around {
         let settings = self.settings();
         let place = self.place.as_ref();
@@ -556,7 +573,7 @@ impl<S: Shell> Desk<S> {
                 String::from("`lamplighter keep` does the work; this window shows what it does.")
             }),
             pinned: self.pinned,
-            notes: self.note.iter().chain(&self.fault).cloned().collect(),
+            notes: self.notes(),
             past: self.memory.past(),
             hints: self.hints.clone(),
             activity: self.memory.activity(&|grant| self.title_of(grant)),

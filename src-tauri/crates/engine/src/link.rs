@@ -154,8 +154,24 @@ impl Link {
 
     /// Ends it, when what is in the air has come home.
     pub fn end(&mut self) {
+        self.begin_to_end().wait();
+    }
+
+    /// The same for whoever waits elsewhere.
+    pub fn begin_to_end(&mut self) -> Ending {
         self.wish.send_modify(|wish| wish.end = true);
-        if let Some(thread) = self.thread.take() {
+        Ending(self.thread.take())
+    }
+}
+
+/// A way that is about to end.
+#[must_use = "until it has ended, its keeper holds the engine's lock"]
+pub struct Ending(Option<std::thread::JoinHandle<()>>);
+
+impl Ending {
+    /// Waits until what is in the air has come home.
+    pub fn wait(self) {
+        if let Some(thread) = self.0 {
             // A thread that panicked has ended too.
             let _ = thread.join();
         }

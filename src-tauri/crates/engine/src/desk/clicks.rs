@@ -3,12 +3,15 @@
 use lamplighter_core::{
     desk::{Act, Answer, diagnostics},
     ids::StoreId,
-    keeper::{Event, Keeper},
 };
 
-use super::{Desk, Shell, show_file};
+use super::{
+    Desk, Shell,
+    leaving::{self, Leaving},
+    show_file,
+};
 use crate::{
-    browser, leave,
+    browser,
     open::Place,
     paths::Env,
     reader::Reader,
@@ -18,6 +21,10 @@ use crate::{
 impl<S: Shell> Desk<S> {
     /// Does it; what is to be copied, or what is wrong in words.
     pub(super) fn click(&mut self, act: &Act) -> Result<Option<String>, String> {
+        if self.leaving.is_some() && !matches!(act, Act::Open | Act::Close | Act::Ready | Act::Quit)
+        {
+            return Err(leaving::WORDS.into());
+        }
         self.note = None;
         let actions = act.actions(&self.snapshot);
         if let Act::Reconnect { grant } | Act::SignOut { grant } = act {
@@ -70,7 +77,7 @@ impl<S: Shell> Desk<S> {
             Act::LeaveDemo => self.leave_demo(),
             Act::Close => self.shell.close_page(),
             Act::Ready => self.shell.page_is_ready(),
-            Act::RemoveLamplighter => self.remove()?,
+            Act::RemoveLamplighter => self.remove(),
             Act::Quit => self.shell.quit(),
             Act::Consent { answer: Answer::Keep } => {
                 self.set(&edit::Change::Consent(Consent::Keep))?;
@@ -144,26 +151,32 @@ impl<S: Shell> Desk<S> {
         self.link.move_to(env, keep);
     }
 
-    /// What `lamplighter uninstall` does; the keeper ends first, so that what is in the air comes home.
-    /// Where it fails, all goes on as before.
-    fn remove(&mut self) -> Result<(), String> {
+    /// What `lamplighter uninstall` does. How it went comes later.
+    fn remove(&mut self) {
         self.leave_demo();
-        self.link.end();
-        let place = Place::find(self.env.clone()).map_err(|fault| fault.to_string());
-        let removed = place.and_then(|place| {
-            let listener = Box::new(|_: &Event, _: &Keeper| {});
-            leave::entirely(place, std::future::pending::<()>, listener, |_| {})
-                .map_err(|fault| fault.to_string())
-        });
+        let keeper = self.link.begin_to_end();
+        match Leaving::begin(self.env.clone(), keeper, self.bell.clone()) {
+            Ok(leaving) => self.leaving = Some(leaving),
+            Err(error) => self.left(Err(error.to_string())),
+        }
+    }
+
+    /// Removed, and it ends; or not, and all goes on as before.
+    pub(super) fn left(&mut self, removed: Result<(), String>) {
+        if let Some(leaving) = self.leaving.take() {
+            leaving.end();
+        }
         if let Err(fault) = removed {
-            self.join_anew().map_err(|error| error.to_string())?;
-            return Err(format!("Nothing was removed: {fault}"));
+            self.note = Some(format!("Nothing was removed: {fault}"));
+            if let Err(error) = self.join_anew() {
+                self.fault = Some(error.to_string());
+            }
+            return;
         }
         // Its entry is gone already where that is a file; elsewhere the desktop is asked.
         if let Err(fault) = self.shell.set_start_at_login(false) {
             tracing::warn!(%fault, "it may start at the next login");
         }
         self.shell.quit();
-        Ok(())
     }
 }

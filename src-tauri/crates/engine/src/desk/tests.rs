@@ -126,7 +126,9 @@ impl Rig {
 impl Drop for Rig {
     fn drop(&mut self) {
         self.bell.ring(Tick::End);
-        self.thread.take().unwrap().join().unwrap();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
     }
 }
 
@@ -494,4 +496,60 @@ fn who_cannot_leave_goes_on_keeping() {
     rig.shell.with(|seen| seen.views.clear());
     rig.bell.ring(Tick::PageOpened);
     rig.shell.until("it keeps again", keeps);
+}
+
+#[test]
+fn while_it_leaves_the_window_and_the_menu_go_on_and_who_quits_stops_it() {
+    use lamplighter_core::{
+        ids::{RecordId, Target},
+        journal::{Record, Stage},
+        store::NewTokens,
+    };
+
+    let mut rig = Rig::start();
+    rig.shell.until("the server is seen", |seen| seen.menus.len() >= 2);
+    // Tokens that were saved a moment ago are looked at for a minute before they are let go.
+    let place = Place::find(Env::fixed([("HOME", rig.home.path())])).unwrap();
+    place.paths.make().unwrap();
+    let state = crate::state::State::open(&place.paths.state_file(), now()).unwrap().state;
+    let entry = place.stores[0].look().unwrap().entries.swap_remove(0);
+    let tokens = NewTokens {
+        access: entry.pair.access.clone().unwrap(),
+        refresh: entry.pair.refresh.clone(),
+        expires_at: entry.pair.expires_at,
+        scope: None,
+    };
+    let before = lamplighter_core::store::TokenPair {
+        access: Some(Secret::new("at-before")),
+        refresh: Some(Secret::new("rt-before")),
+        expires_at: None,
+    };
+    let record = Record {
+        id: RecordId::from("a moment ago"),
+        at: now(),
+        mark: lamplighter_core::ids::TokenMark::of(&state.mark_key(), &Secret::new("rt-before")),
+        replaced: vec![(Target { store: place.stores[0].info().id, key: entry.key }, before)],
+        client_id: "c".into(),
+        stage: Stage::Saved { tokens, at: now(), looks: 0, restores: 0 },
+        enrolment: None,
+    };
+    let journal = place.paths.journal_file();
+    crate::journal::Journal::open(&journal, None, now()).0.keep(record).unwrap();
+
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    rig.bell.ring(Tick::Act(Act::RemoveLamplighter, None));
+    rig.shell.until("it says what it does", |seen| {
+        seen.views.last().is_some_and(|view| view.around.notes == [leaving::WORDS])
+    });
+    // A second click begins nothing.
+    let (answer, answered) = oneshot::channel();
+    rig.bell.ring(Tick::Act(Act::RemoveLamplighter, Some(answer)));
+    assert_eq!(answered.blocking_recv().unwrap(), Err(leaving::WORDS.into()));
+    rig.bell.ring(Tick::Act(Act::Quit, None));
+    rig.shell.until("it quits", |seen| seen.quit);
+    let started = Instant::now();
+    rig.bell.ring(Tick::End);
+    rig.thread.take().unwrap().join().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(30), "it waits for the minute to pass");
+    assert!(journal.exists(), "nothing was removed");
 }
