@@ -438,6 +438,14 @@ fn many(theme: Theme) {
     stage.sign_in("apart", 3600);
     let dead = stage.sign_in("dead", -1);
     stage.control.forget_client(&dead.client_id);
+    stage.sign_in("work", 3600);
+    stage.edit("work", |entry| entry["discoveryState"]["xaaPinned"] = true.into());
+    // There is no way out of here, only this machine.
+    stage.sign_in("far", -1);
+    stage.edit("far", |entry| {
+        entry["serverUrl"] = "https://mcp.example/mcp".into();
+        entry["discoveryState"]["authorizationServerUrl"] = "https://mcp.example".into();
+    });
     let servers = json!({"mcpServers": {"new": {"type": "http", "url": stage.town.mcp_url()}}});
     fs::write(stage.home.path().join(".claude.json"), servers.to_string()).expect("written");
     consented(&stage.home);
@@ -446,7 +454,12 @@ fn many(theme: Theme) {
     let dark =
         window.page().script("return matchMedia('(prefers-color-scheme: dark)').matches", &[]);
     assert_eq!(dark, json!(theme == Theme::Dark));
+    let contrast =
+        window.page().script("return matchMedia('(prefers-contrast: more)').matches", &[]);
+    assert_eq!(contrast, json!(theme == Theme::Contrast));
     window.until_health("dead", "sign_in_required");
+    window.until_health("work", "standing_by");
+    window.until_health("far", "offline");
     window.until_health("short", "no_refresh_token");
     window.until_health("new", "not_signed_in");
     window.press("apart");
@@ -455,14 +468,14 @@ fn many(theme: Theme) {
     stage.control.inject(Fault::RetryAfter { status: 503, seconds: 600 }, 50);
     window.press("Renew now: stuck");
     window.until_health("stuck", "retrying");
-    for server in ["dead", "stuck", "short", "well", "new"] {
+    for server in ["dead", "stuck", "short", "well", "new", "work", "far"] {
         window.press(server);
     }
     window.page().until("all rows are open", || {
         let open = window
             .page()
             .script("return document.querySelectorAll('server-row[data-open]').length", &[]);
-        if open == 6 { Ok(()) } else { Err(open.to_string()) }
+        if open == 8 { Ok(()) } else { Err(open.to_string()) }
     });
     window.is_clean("rows in many states");
     for page in ["Activity", "Settings"] {
@@ -482,6 +495,13 @@ fn rows_in_many_states_stand_side_by_side_in_light() {
 fn rows_in_many_states_stand_side_by_side_in_dark() {
     if peers::may_run("many states in dark") {
         many(Theme::Dark);
+    }
+}
+
+#[test]
+fn rows_in_many_states_stand_side_by_side_in_high_contrast() {
+    if peers::may_run("many states in high contrast") {
+        many(Theme::Contrast);
     }
 }
 

@@ -75,6 +75,8 @@ pub enum Theme {
     Light,
     /// It does.
     Dark,
+    /// It wants as much contrast as can be had.
+    Contrast,
 }
 
 /// The window; letting it go ends the tray.
@@ -93,7 +95,11 @@ impl Desktop<'_> {
         let place = self.home().run("tray");
         let number = self.home().run("tray.pid");
         let log = self.home().run("log/tray");
-        let theme = if theme == Theme::Dark { "export GTK_THEME=Adwaita:dark" } else { "" };
+        let theme = match theme {
+            Theme::Light => "",
+            Theme::Dark => "export GTK_THEME=Adwaita:dark",
+            Theme::Contrast => "export GTK_THEME=HighContrast",
+        };
         // A driver throws away what is said by the program that it starts.
         write_program(
             &place,
