@@ -10,8 +10,12 @@ use lamplighter_core::{
 use lamplighter_engine::desk::Shell;
 use tauri::{AppHandle, Manager, Runtime};
 use tauri_plugin_autostart::ManagerExt;
+use tauri_plugin_deep_link::DeepLinkExt;
 
-use crate::{demo::Demo, notices, page, tray};
+use crate::{demo::Demo, notices, page, start, tray};
+
+/// What links to us begin with, as `tauri.conf.json` has it.
+const SCHEME: &str = "dev.lamplighter";
 
 /// See the [module](self).
 pub(crate) struct Window<R: Runtime> {
@@ -93,6 +97,14 @@ impl<R: Runtime> Shell for Window<R> {
         }
         self.at_login = Some(on);
         Ok(())
+    }
+
+    fn forget_links(&mut self) -> Result<(), String> {
+        // On Linux that is a file of ours, on macOS the app's own manifest.
+        if !cfg!(windows) || !start::may_register() {
+            return Ok(());
+        }
+        self.app.deep_link().unregister(SCHEME).map_err(|fault| fault.to_string())
     }
 
     fn start_demo(&mut self) -> Result<PathBuf, String> {

@@ -208,7 +208,7 @@ const fn unquote<R: Runtime>(_app: &AppHandle<R>) {}
 
 /// A program run from where it was built leaves no handler behind, unless a test asks for one in a
 /// home of its own.
-fn may_register() -> bool {
+pub(crate) fn may_register() -> bool {
     let asked = std::env::var_os("LAMPLIGHTER_REGISTER").is_some_and(|value| value == "1");
     let built = std::env::current_exe().ok().is_some_and(|exe| {
         let mut folders = exe.ancestors();

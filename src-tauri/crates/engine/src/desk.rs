@@ -87,6 +87,8 @@ pub trait Shell: Send {
     fn start_at_login(&self) -> Option<bool>;
     /// Sets that; an error in words.
     fn set_start_at_login(&mut self, on: bool) -> Result<(), String>;
+    /// Links of the custom scheme come here no more, where only the desktop can say so.
+    fn forget_links(&mut self) -> Result<(), String>;
     /// Starts the demo's servers and hands back their home; an error in words.
     fn start_demo(&mut self) -> Result<PathBuf, String>;
     /// Ends them.

@@ -173,9 +173,12 @@ impl<S: Shell> Desk<S> {
             }
             return;
         }
-        // Its entry is gone already where that is a file; elsewhere the desktop is asked.
+        // Its entries are gone already where they are files; elsewhere the desktop is asked.
         if let Err(fault) = self.shell.set_start_at_login(false) {
             tracing::warn!(%fault, "it may start at the next login");
+        }
+        if let Err(fault) = self.shell.forget_links() {
+            tracing::warn!(%fault, "links may still lead here");
         }
         self.shell.quit();
     }

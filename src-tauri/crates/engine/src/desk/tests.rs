@@ -76,6 +76,9 @@ impl Shell for Recorder {
     fn set_start_at_login(&mut self, _on: bool) -> Result<(), String> {
         Ok(())
     }
+    fn forget_links(&mut self) -> Result<(), String> {
+        Ok(())
+    }
     fn start_demo(&mut self) -> Result<PathBuf, String> {
         Err("no demo here".into())
     }
