@@ -230,7 +230,7 @@ export const texts = {
     remove: "Remove Lamplighter…",
     removeTitle: "Remove Lamplighter?",
     removeWords:
-      "What it keeps for itself is deleted, and it no longer starts at login. Your clients keep their sign-ins, and renew them as they did before.",
+      "What it keeps for itself is deleted, and it no longer starts at login. Your clients keep their sign-ins, and renew them as they did before. What is on its way is brought home first, which may take two minutes.",
     removeYes: "Remove",
     removeNo: "Keep Lamplighter",
   },

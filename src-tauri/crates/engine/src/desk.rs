@@ -97,12 +97,15 @@ pub trait Shell: Send {
     fn quit(&mut self);
 }
 
+/// Where a click is answered.
+type Answered = oneshot::Sender<Result<Option<String>, String>>;
+
 /// Everything that can happen.
 pub enum Tick {
     /// The keeper says something.
     Told(Told),
     /// Somebody clicked; what to copy, or what is wrong in words, goes back.
-    Act(Act, Option<oneshot::Sender<Result<Option<String>, String>>>),
+    Act(Act, Option<Answered>),
     /// Somebody pressed a notice.
     Pressed(Act),
     /// A browser brought a callback's URL, or a link asked for a row. Hostile until it is understood.
@@ -177,6 +180,8 @@ pub struct Desk<S> {
     /// Settings were changed that the keeper has not begun with yet.
     reopen_owed: bool,
     leaving: Option<Leaving>,
+    /// Who asked for that.
+    leaver: Option<Answered>,
 }
 
 impl<S: Shell> Desk<S> {
@@ -217,6 +222,7 @@ impl<S: Shell> Desk<S> {
             links: BTreeMap::new(),
             reopen_owed: false,
             leaving: None,
+            leaver: None,
         })
     }
 
@@ -266,6 +272,10 @@ impl<S: Shell> Desk<S> {
         self.view_owed = true;
         match tick {
             Tick::Told(told) => self.told(told),
+            // Whoever asked hears when it has ended.
+            Tick::Act(Act::RemoveLamplighter, answer) if self.leaving.is_none() => {
+                self.remove(answer);
+            }
             Tick::Act(act, Some(answer)) => {
                 let _ = answer.send(self.click(&act));
             }

@@ -6,7 +6,7 @@ use lamplighter_core::{
 };
 
 use super::{
-    Desk, Shell,
+    Answered, Desk, Shell,
     leaving::{self, Leaving},
     show_file,
 };
@@ -77,7 +77,7 @@ impl<S: Shell> Desk<S> {
             Act::LeaveDemo => self.leave_demo(),
             Act::Close => self.shell.close_page(),
             Act::Ready => self.shell.page_is_ready(),
-            Act::RemoveLamplighter => self.remove(),
+            Act::RemoveLamplighter => self.remove(None),
             Act::Quit => self.shell.quit(),
             Act::Consent { answer: Answer::Keep } => {
                 self.set(&edit::Change::Consent(Consent::Keep))?;
@@ -152,8 +152,10 @@ impl<S: Shell> Desk<S> {
     }
 
     /// What `lamplighter uninstall` does. How it went comes later.
-    fn remove(&mut self) {
+    pub(super) fn remove(&mut self, leaver: Option<Answered>) {
+        self.note = None;
         self.leave_demo();
+        self.leaver = leaver;
         let keeper = self.link.begin_to_end();
         match Leaving::begin(self.env.clone(), keeper, self.bell.clone()) {
             Ok(leaving) => self.leaving = Some(leaving),
@@ -167,7 +169,12 @@ impl<S: Shell> Desk<S> {
             leaving.end();
         }
         if let Err(fault) = removed {
-            self.note = Some(format!("Nothing was removed: {fault}"));
+            let words = format!("Nothing was removed: {fault}");
+            let unheard = match self.leaver.take() {
+                Some(leaver) => leaver.send(Err(words)).err().and_then(Result::err),
+                None => Some(words),
+            };
+            self.note = unheard;
             if let Err(error) = self.join_anew() {
                 self.fault = Some(error.to_string());
             }

@@ -490,10 +490,10 @@ fn who_cannot_leave_goes_on_keeping() {
     // A journal that nobody can read keeps everything where it is.
     let state = rig.home.path().join(".local/state/lamplighter");
     fs::create_dir_all(state.join("journal")).unwrap();
-    rig.bell.ring(Tick::Act(Act::RemoveLamplighter, None));
-    rig.shell.until("it says why", |seen| {
-        seen.views.last().is_some_and(|view| !view.around.notes.is_empty())
-    });
+    let (answer, answered) = oneshot::channel();
+    rig.bell.ring(Tick::Act(Act::RemoveLamplighter, Some(answer)));
+    let why = answered.blocking_recv().unwrap().unwrap_err();
+    assert!(why.starts_with("Nothing was removed: "), "{why}");
     assert!(!rig.shell.with(|seen| seen.quit));
     fs::remove_dir(state.join("journal")).unwrap();
     rig.shell.with(|seen| seen.views.clear());
@@ -540,10 +540,12 @@ fn while_it_leaves_the_window_and_the_menu_go_on_and_who_quits_stops_it() {
     crate::journal::Journal::open(&journal, None, now()).0.keep(record).unwrap();
 
     rig.bell.ring(Tick::Act(Act::Open, None));
-    rig.bell.ring(Tick::Act(Act::RemoveLamplighter, None));
+    let (answer, mut first) = oneshot::channel();
+    rig.bell.ring(Tick::Act(Act::RemoveLamplighter, Some(answer)));
     rig.shell.until("it says what it does", |seen| {
         seen.views.last().is_some_and(|view| view.around.notes == [leaving::WORDS])
     });
+    assert!(first.try_recv().is_err(), "whoever clicked hears how it ends");
     // A second click begins nothing.
     let (answer, answered) = oneshot::channel();
     rig.bell.ring(Tick::Act(Act::RemoveLamplighter, Some(answer)));
