@@ -2,7 +2,7 @@
 //! go on while what is on its way is brought home, which may take two minutes.
 //!
 //! It must not leave half of anything: who quits meanwhile stops it before anything is removed, or
-//! waits for the rest. Read next: [`leave`](crate::leave).
+//! waits for the rest. Read next: [`crate::leave`].
 
 use std::thread::{Builder, JoinHandle};
 
