@@ -13,6 +13,7 @@ cargo xtask COMMAND
   conformance   the official MCP suite against a client that signs in by our flow
   bench   figures
   icons   render the pictures in `icons/` from their drawings
+  sizes   how large the code is, and where its structure is hard to read
 
 `cargo xtask COMMAND --help` says more.";
 
@@ -103,6 +104,15 @@ committed; this is for whoever changes a drawing.
 
 Examples:
   cargo xtask icons";
+
+pub(crate) const SIZES: &str = "\
+cargo xtask sizes
+
+Reads the sources and prints figures, tests left out: lines by crate, long files and functions,
+methods on the keeper, type names with two meanings, modules that need each other. Asserts nothing.
+
+Examples:
+  cargo xtask sizes";
 
 pub(crate) const DEMO: &str = "\
 cargo xtask demo

@@ -20,6 +20,7 @@ mod namespace;
 mod parts;
 mod peers;
 mod run;
+mod sizes;
 mod system;
 mod test;
 mod town;
@@ -85,6 +86,7 @@ fn command(parser: &mut Parser) -> Result<bool> {
         "demo" => (help::DEMO, &[]),
         "conformance" => (help::CONFORMANCE, &["no-install"]),
         "icons" => (help::ICONS, &["no-install"]),
+        "sizes" => (help::SIZES, &[]),
         "help" => return Ok(help::show(help::ALL)),
         other => bail!("no command {other:?}\n\n{}", help::ALL),
     };
@@ -111,6 +113,10 @@ fn command(parser: &mut Parser) -> Result<bool> {
         "icons" => {
             words.no_names()?;
             icons::run(install)
+        }
+        "sizes" => {
+            words.no_names()?;
+            sizes::run()
         }
         "conformance" => {
             words.no_names()?;
