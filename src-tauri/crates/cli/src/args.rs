@@ -83,7 +83,7 @@ Examples:
   lamplighter events
   lamplighter events --json | jq 'select(.event == \"failed\")'")]
     Events(Keep),
-    /// Ask servers whether they accept their tokens. Renews nothing.
+    /// Ask servers whether they accept their tokens, and renew one that is refused.
     #[command(
         alias = "probe",
         after_help = "\

@@ -22,6 +22,9 @@ use crate::{
 /// How many spent tokens a grant remembers: enough for any copy that a client may write back.
 pub const SPENT_KEPT: usize = 32;
 
+/// The code of a refusal that is about the OAuth client, and not about the grant (RFC 6749 §5.2).
+pub const INVALID_CLIENT: &str = "invalid_client";
+
 /// Everything remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
@@ -132,6 +135,12 @@ pub struct GrantFacts {
     pub seen_issuer: Option<String>,
     /// That issuer, once a person has confirmed it.
     pub confirmed_issuer: Option<String>,
+    /// The last access token that the server did not take although its end had not come; forgotten when
+    /// it takes a later one.
+    pub refused_access: Option<RefusedAccess>,
+    /// An access token that took the place of a refused one, or came by a sign-in, until the server
+    /// accepts it.
+    pub unproven_access: Option<TokenMark>,
     /// A definite refusal, once or confirmed.
     pub refusal: Option<Refusal>,
     /// A refresh whose answer was lost.
@@ -178,6 +187,18 @@ pub struct Refusal {
     pub at: Wall,
     /// Whether a second presentation, at least a minute later, was refused too.
     pub confirmed: bool,
+}
+
+/// The server did not take an access token although its end had not come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedAccess {
+    /// The access token.
+    pub access: TokenMark,
+    /// When it was refused first.
+    pub at: Wall,
+    /// Whether it had just been renewed because the one before it was refused: then another renewal
+    /// does not help.
+    pub after_renewal: bool,
 }
 
 /// A refresh whose answer never came or could not be read.

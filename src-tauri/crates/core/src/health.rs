@@ -185,6 +185,8 @@ pub(crate) enum Situation {
     Due {
         ended: Option<Wall>,
     },
+    /// The server does not take the token, and nothing was tried yet.
+    DueRefused,
     /// A sign-in is under way; whether it waits for the browser.
     SigningIn {
         waiting: bool,
@@ -313,6 +315,13 @@ pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
             };
             shown(Health::RetryingEnded, Shape::Half, parts, everyday(), EXIT_WAITING)
         }
+        Situation::DueRefused => shown(
+            Health::RetryingEnded,
+            Shape::Half,
+            vec![text(&format!("{server} no longer takes this token · renewal is due"))],
+            everyday(),
+            EXIT_WAITING,
+        ),
         Situation::SigningIn { waiting } => shown(
             Health::SigningIn,
             Shape::Half,

@@ -2,6 +2,7 @@
 
 use alloc::{format, string::String};
 
+use super::WokeWhy;
 use crate::{
     http,
     journal::JournalFault,
@@ -46,7 +47,10 @@ pub enum Failure {
     /// The refresh token was refused, and refused again.
     #[error("it ended the sign-in ({})", .0.0)]
     GrantRefused(ErrorCode),
-    /// The server no longer knows the OAuth client.
+    /// The server did not know the OAuth client, once.
+    #[error("it did not know the client that signed in ({}); asked once more to be sure", .0.0)]
+    ClientRefusedOnce(ErrorCode),
+    /// The server did not know the OAuth client, and again did not know it.
     #[error("it no longer knows the client that signed in ({})", .0.0)]
     ClientRefused(ErrorCode),
     /// The server signs in at another address now.
@@ -97,7 +101,7 @@ impl Failure {
             Self::NotProcessed(_, retry_after) => Verdict::Retry(*retry_after),
             Self::Refused(_) => Verdict::Retry(None),
             Self::Lost(_) => Verdict::AwaitEnd,
-            Self::GrantRefusedOnce(_) => Verdict::Confirm,
+            Self::GrantRefusedOnce(_) | Self::ClientRefusedOnce(_) => Verdict::Confirm,
             Self::GrantRefused(_) | Self::ClientRefused(_) => Verdict::Person,
         }
     }
@@ -119,6 +123,7 @@ impl Failure {
             Self::Refused(_) => "server_refused",
             Self::GrantRefusedOnce(_) => "sign_in_refused_once",
             Self::GrantRefused(_) => "sign_in_ended",
+            Self::ClientRefusedOnce(_) => "client_refused_once",
             Self::ClientRefused(_) => "client_forgotten",
         }
     }
@@ -135,8 +140,36 @@ impl Failure {
             | Self::Refused(_)
             | Self::GrantRefusedOnce(_)
             | Self::GrantRefused(_)
+            | Self::ClientRefusedOnce(_)
             | Self::ClientRefused(_)
             | Self::Approval { .. } => by_name(server, &format!("{self}")),
+        }
+    }
+
+    /// Whether the wait that it began goes on although the machine woke, its clock was set or it moved to
+    /// another network. A new network ends only what the old one caused, and what a server asked for
+    /// is kept to in any case: its time is counted by a clock that knows of sleep and of no time of day.
+    pub(super) const fn outlasts(&self, why: WokeWhy) -> bool {
+        match why {
+            WokeWhy::Resumed | WokeWhy::ClockStepped => {
+                matches!(self, Self::NotProcessed(_, Some(_)))
+            }
+            WokeWhy::RouteChanged => match self {
+                Self::NotSent(_) | Self::Discovery(DiscoveryFault::Unreachable) | Self::Lost(_) => {
+                    false
+                }
+                Self::Store(_)
+                | Self::Journal(_)
+                | Self::Discovery(DiscoveryFault::Nothing | DiscoveryFault::Elsewhere { .. })
+                | Self::BadEndpoint(_)
+                | Self::NotProcessed(..)
+                | Self::Refused(_)
+                | Self::GrantRefusedOnce(_)
+                | Self::GrantRefused(_)
+                | Self::ClientRefusedOnce(_)
+                | Self::ClientRefused(_)
+                | Self::Approval { .. } => true,
+            },
         }
     }
 

@@ -5,7 +5,7 @@ use alloc::{format, string::String};
 
 use super::{failure::Failure, schedule};
 use crate::{
-    facts::{GrantFacts, Refusal},
+    facts::{GrantFacts, INVALID_CLIENT, Refusal},
     ids::{FlightId, GrantId, MarkKey, TokenMark},
     oauth::discovery::DiscoveryFault,
     profile::Profile,
@@ -49,12 +49,10 @@ pub(super) struct Grant {
     pub failure: Option<Failure>,
     /// No attempt before this.
     pub wait_until: Option<Boot>,
-    /// The verdict for which a probe was already made.
+    /// The newest verdict for which a probe was already made: it answers older ones too.
     pub probed_verdict: Option<Wall>,
     /// A reason came up to ask the server whether it accepts the token: not before this.
     pub probe_wanted: Option<Boot>,
-    /// What the last probe said.
-    pub probe: Option<ProbeFinding>,
     /// The reason for waiting that was last told, so that it is told once.
     pub told_waiting: Option<String>,
 }
@@ -107,7 +105,6 @@ impl Grant {
             wait_until: None,
             probed_verdict: None,
             probe_wanted: None,
-            probe: None,
             told_waiting: None,
         }
     }
@@ -123,6 +120,11 @@ impl Grant {
             self.access_mark = mark(self.entry.pair.access.as_ref(), key);
         }
         old
+    }
+
+    /// Whether the server was asked about a verdict of this time in this run.
+    pub(super) fn was_asked_about(&self, verdict: Wall) -> bool {
+        self.probed_verdict.is_some_and(|asked| asked >= verdict)
     }
 
     /// Whether the access token has ended, as far as the store tells.
@@ -212,7 +214,7 @@ fn confirmed(facts: &GrantFacts, mark: TokenMark) -> Option<&Refusal> {
 }
 
 fn refusal_words(refusal: &Refusal) -> String {
-    if refusal.code == "invalid_client" {
+    if refusal.code == INVALID_CLIENT {
         String::from("the server no longer knows the client that signed in")
     } else {
         format!("the server ended the sign-in ({})", refusal.code)

@@ -151,7 +151,7 @@ pub enum Action {
     Renew(GrantId),
     /// Renew everything that is due and withdraw stale verdicts.
     RenewDue,
-    /// Ask the server whether it accepts the access token. Renews nothing.
+    /// Ask the server whether it accepts the access token, and renew it once if it does not.
     Check(GrantId),
     /// Leave this grant to the client.
     Pause(GrantId),

@@ -15,7 +15,8 @@
 //! is durable, and never forget new tokens before a store was read back.
 //!
 //! Read next: `see` (what a look at a store means), `plan` (what starts when), `flight` (one
-//! refresh), `spare` (what the journal holds afterwards), `verdict` (the client's own cache),
+//! refresh), `spare` (what the journal holds afterwards), `verdict` (the client's own cache), `refused`
+//! (an access token that its server does not take),
 //! `stand_by` (when renewing would do harm), `signing`, `signing_out` and `reviewing`
 //! (what a person asks for), `touch` (why an input costs what it changes and no more).
 
@@ -31,6 +32,7 @@ mod naming;
 mod notice;
 mod plan;
 mod probing;
+mod refused;
 mod reviewing;
 mod schedule;
 mod see;
@@ -204,6 +206,7 @@ impl Keeper {
             last_sign_in: 0,
         };
         keeper.take_up_journal(opening.journal);
+        keeper.forget_tomorrows_writes();
         keeper
     }
 
@@ -252,13 +255,14 @@ impl Keeper {
     }
 
     /// Whether anything is in the air or was asked for and is not settled. Later looks at what was
-    /// saved do not count: the journal holds them for the next run.
+    /// saved do not count, nor what belongs to a store that this process does not look at: the journal
+    /// holds them for another run.
     pub fn is_busy(&self) -> bool {
         !self.flights.is_empty()
             || !self.pending.is_empty()
             || !self.effects.is_empty()
             || self.grants.asked().next().is_some()
-            || self.spares.any_owed()
+            || self.spares.owed().any(|spare| self.is_within_reach(&spare.record))
             || !self.sign_ins.is_empty()
             || !self.sign_outs.is_empty()
     }
@@ -381,8 +385,8 @@ impl Keeper {
         }
     }
 
-    /// Every backoff is over. What is due starts spread over a few seconds: after a sleep that is
-    /// everything at once.
+    /// Backoffs are over, but for those that this says nothing about. What is due starts spread over a
+    /// few seconds: after a sleep that is everything at once.
     fn woke(&mut self, why: WokeWhy) {
         // Routes go and clocks are set on the way into a sleep too.
         if why == WokeWhy::Resumed {
@@ -393,6 +397,9 @@ impl Keeper {
             WokeWhy::ClockStepped => false,
         };
         for grant in self.grants.values_mut() {
+            if grant.failure.as_ref().is_some_and(|failure| failure.outlasts(why)) {
+                continue;
+            }
             grant.attempts = 0;
             let spread = schedule::spread(self.seed, grant.id.as_str(), 1);
             let wait = schedule::scaled(SPREAD_AFTER_WAKE, spread);

@@ -83,6 +83,16 @@ pub enum Severity {
     Warning,
 }
 
+/// What a refusal of the access token is called where no renewal helps.
+fn refused_words(title: &str, client: &str, renewed: bool) -> String {
+    let why = if renewed {
+        format!("{title} refuses the token for {client} even after a renewal.")
+    } else {
+        format!("{title} no longer takes the token that {client} has, and it can't be renewed.")
+    };
+    format!("{why} Sign in again to go on.")
+}
+
 impl super::Keeper {
     /// Raises what is new and withdraws what has healed: once per cause, never while it works.
     pub(super) fn tell_notices(&mut self) {
@@ -128,14 +138,20 @@ impl super::Keeper {
         let facts = self.facts_of(target);
         let (title, client, shown) = self.shown(target, grant, facts);
         let now = self.now.wall;
-        let ended = grant.entry.pair.expires_at.filter(|end| *end <= now);
+        let ended = grant.works_until(facts).filter(|end| *end <= now);
         let failing = |span: Millis| {
             let since = facts.failing_since.zip(ended).map(|(since, end)| since.max(end));
             since.is_some_and(|since| now >= since + span)
         };
         let definite = grant.failure.as_ref().is_some_and(super::Failure::is_definite);
         let (code, words, action, severity) = match shown.health {
-            Health::SignInRequired | Health::Refused => (
+            Health::Refused => (
+                NoticeCode::SignInRequired,
+                refused_words(&title, &client, grant.is_refused_after_renewal(facts)),
+                NoticeAction::Reconnect,
+                Severity::Warning,
+            ),
+            Health::SignInRequired => (
                 NoticeCode::SignInRequired,
                 format!("{title} ended its sign-in in {client}. Sign in again to go on."),
                 NoticeAction::Reconnect,
@@ -199,8 +215,11 @@ impl super::Keeper {
                 // it has not mended yet.
                 let mark = grant.refresh_mark;
                 let refused = facts.refusal.as_ref().is_some_and(|r| Some(r.mark) == mark);
+                let refused = refused || grant.is_refused_after_renewal(facts);
                 let retrying = matches!(shown.health, Health::Retrying | Health::RetryingEnded);
-                let in_the_air = shown.health == Health::Refreshing || (retrying && refused);
+                let in_the_air = shown.health == Health::Refreshing
+                    || (retrying && refused)
+                    || (self.pending.probe(target) && self.is_unproven(target));
                 let open = self.notices.get(target).filter(|notice| notice.grant == grant.id);
                 return open.filter(|_| in_the_air).cloned();
             }

@@ -186,6 +186,9 @@ impl Keeper {
     /// When a renewal is due by the schedule alone, on the wall clock.
     pub(super) fn due(&self, target: &Target, grant: &Grant) -> Wall {
         let facts = self.facts_of(target);
+        if let Some(since) = grant.renewal_due_since(facts) {
+            return since.min(self.now.wall);
+        }
         let profile = || self.profiles.of(&grant.entry.server_url).1;
         let span = grant.span(facts, profile, self.margin(&target.store));
         schedule::due(span, grant.first_seen, schedule::spread(self.seed, grant.id.as_str(), 0))
@@ -195,6 +198,9 @@ impl Keeper {
     /// token again risks nothing worth keeping.
     pub(super) fn little_left(&self, target: &Target, grant: &Grant, lost_at: Wall) -> Wall {
         let rest = Millis(self.margin(&target.store).0 + schedule::BEFORE_CLIENT_WIDE.0);
+        if let Some(refused) = grant.refused_access(self.facts_of(target)) {
+            return refused.at.max(lost_at);
+        }
         grant.entry.pair.expires_at.map_or(lost_at + schedule::GUESSED_LIFE, |end| end - rest)
     }
 
@@ -319,7 +325,17 @@ impl Keeper {
     }
 
     /// When the keeper wants to be woken, for whom and why. `None`: only something new can matter.
+    ///
+    /// Never in the past: what is due now is started by the next input, or waits for an answer that is
+    /// an input itself.
     pub fn poll_wake(&self) -> Option<Wake> {
+        let first = self.first_wake()?;
+        let at = first.at.max(Boot(self.now.boot.0.saturating_add(1)));
+        Some(Wake { at, ..first })
+    }
+
+    /// The first moment at which something is to be done. It lies in the past for one input at most.
+    pub(super) fn first_wake(&self) -> Option<Wake> {
         if self.mode == Mode::WatchOnly {
             return None;
         }
@@ -329,7 +345,6 @@ impl Keeper {
             let awake = self.asleep_until.filter(|_| !self.stopping);
             let awake = awake.map(|at| (at, "the machine did not fall asleep"));
             let (at, why) = saved.into_iter().chain(awake).min_by_key(|(at, _)| *at)?;
-            let at = at.max(Boot(self.now.boot.0.saturating_add(1)));
             return Some(Wake { at, grant: None, why });
         }
         let of_grant = self.grants.first_call().map(|(at, call, grant)| {
@@ -345,10 +360,7 @@ impl Keeper {
         let spares = self.spares.first_at().map(|at| of_all(at, "what was saved is looked at"));
         let relooks = self.relooks.first_at().map(|at| of_all(at, "a store is looked at again"));
         let of_all = sign_ins.into_iter().chain(spares).chain(relooks);
-        let first = of_grant.into_iter().chain(of_all).min_by_key(|wake| wake.at)?;
-        // Never in the past: what is due now was started, or waits for an answer.
-        let at = first.at.max(Boot(self.now.boot.0.saturating_add(1)));
-        Some(Wake { at, ..first })
+        of_grant.into_iter().chain(of_all).min_by_key(|wake| wake.at)
     }
 }
 

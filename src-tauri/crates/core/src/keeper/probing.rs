@@ -2,7 +2,7 @@
 //!
 //! Asked at any time by a person; unasked only by a keeper that stays: once a day, after a failure
 //! that came with an answer, after a wake, and for a "needs auth" verdict, at most once in ten
-//! minutes a server. A probe spends nothing, and must never cause a renewal.
+//! minutes a server. A probe spends nothing. What follows from a refusal is decided in `refused`.
 
 use alloc::{sync::Arc, vec::Vec};
 
@@ -69,7 +69,7 @@ impl Keeper {
         let verdict = view.verdicts.iter().find(|verdict| {
             verdict.server_name == grant.entry.server_name
                 && !verdict.left_alone
-                && grant.probed_verdict != Some(verdict.at)
+                && !grant.was_asked_about(verdict.at)
                 && proof.is_none_or(|proof| proof < verdict.at)
         })?;
         Some(verdict.at)
@@ -124,6 +124,7 @@ impl Keeper {
             | Failure::Refused(_)
             | Failure::GrantRefusedOnce(_)
             | Failure::GrantRefused(_)
+            | Failure::ClientRefusedOnce(_)
             | Failure::ClientRefused(_) => true,
             Failure::Store(_)
             | Failure::Journal(_)
@@ -157,7 +158,7 @@ impl Keeper {
             return;
         };
         if let Why::Verdict(at) = why {
-            grant.probed_verdict = Some(at);
+            grant.probed_verdict = grant.probed_verdict.max(Some(at));
         }
         grant.probe_wanted = None;
         let url = grant.entry.server_url.clone();
@@ -182,11 +183,10 @@ impl Keeper {
             }
             return;
         }
-        let Some(grant) = self.grants.get_mut(target) else {
+        let Some(id) = self.grants.get(target).map(|grant| grant.id.clone()) else {
             return;
         };
-        grant.probe = Some(finding);
-        let id = grant.id.clone();
+        self.note_finding(target, *access, finding);
         let (accepted, tools) = match finding {
             ProbeFinding::Accepted(tools) => (Some(true), tools),
             ProbeFinding::Refused => (Some(false), None),
@@ -202,6 +202,9 @@ impl Keeper {
             facts.tools = tools.or(facts.tools);
         }
         self.tell(Event::Checked { grant: id, accepted, tools });
+        if *why == Why::Asked {
+            self.renew_for_who_asked(target);
+        }
         self.sign_in_proved(target, finding);
     }
 }

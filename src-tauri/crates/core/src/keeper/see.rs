@@ -133,7 +133,6 @@ impl Keeper {
             grant.failure = None;
             grant.attempts = 0;
             grant.wait_until = None;
-            grant.probe = None;
         }
         self.tell(Event::Renewed { grant: id, by: Renewer::Client, expires_at });
     }
@@ -197,4 +196,6 @@ fn adopt(facts: &mut GrantFacts, access: Option<TokenMark>, expires_at: Option<W
     facts.failing_since = None;
     facts.refusal = None;
     facts.lost = None;
+    facts.refused_access = None;
+    facts.unproven_access = None;
 }

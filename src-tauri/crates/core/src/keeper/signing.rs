@@ -398,6 +398,8 @@ impl Keeper {
         facts.issued_at = Some(now);
         facts.access = Some(access);
         facts.proof_at = Some(now);
+        facts.refused_access = None;
+        facts.unproven_access = Some(access);
         facts.refusal = None;
         facts.lost = None;
         facts.failing_since = None;

@@ -13,13 +13,15 @@ use super::{
 };
 use crate::{
     facts::{GrantFacts, Lost, Pin, SPENT_KEPT},
+    http::Answer,
     ids::{RecordId, StoreId, Target, TokenMark},
     journal::{Record, Stage},
     oauth::{
         discovery::ServerMetadata,
-        token::{AuthMethod, Revocation, TokenKind},
+        token::{self, AuthMethod, Reading, Revocation, TokenKind},
     },
-    store::{Entry, TokenPair},
+    profile::Profile,
+    store::{Entry, NewTokens, TokenPair},
     time::{Boot, Millis},
 };
 
@@ -32,6 +34,15 @@ pub(super) const LAST_LOOK: Millis = Millis::seconds(65);
 /// How often tokens are put back at most.
 const RESTORES: u8 = 2;
 
+/// Whether something can be done about a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// It can.
+    Free,
+    /// Not until one of its stores was looked at, or a flight there has ended.
+    Held,
+}
+
 /// A journal record that still matters.
 #[derive(Debug, Clone)]
 pub(super) struct Spare {
@@ -42,6 +53,9 @@ pub(super) struct Spare {
     pub only_here: bool,
     /// A flight, a look or a probe is on its way for it.
     pub flying: bool,
+    pub hold: Hold,
+    /// Why a store did not take it.
+    pub unsaved: Option<Failure>,
     /// When it was saved, on the boot clock.
     saved_at: Boot,
     pub wait_until: Option<Boot>,
@@ -77,7 +91,7 @@ impl Spare {
 
     /// When something is to be done about it; `None`: nothing by itself, or something is under way.
     pub(super) fn next_at(&self) -> Option<Boot> {
-        if self.flying {
+        if self.flying || self.hold == Hold::Held {
             return None;
         }
         let due = match &self.record.stage {
@@ -113,7 +127,10 @@ impl GivenBackAt {
 impl Keeper {
     /// What an earlier run left behind.
     pub(super) fn take_up_journal(&mut self, journal: Vec<Record>) {
-        for record in journal {
+        for mut record in journal {
+            if let Some(tokens) = readable_now(&record) {
+                record.stage = Stage::Answered(tokens);
+            }
             match &record.stage {
                 Stage::Intent | Stage::Raw(_) => {
                     let lost = Lost { mark: record.mark, at: record.at };
@@ -189,7 +206,9 @@ impl Keeper {
         if record.stage.tokens().is_some() {
             self.forget(older.into_iter().collect());
         }
-        let attempts = self.spares.get(&record.id).map_or(0, |spare| spare.attempts);
+        let known = self.spares.get(&record.id);
+        let attempts = known.map_or(0, |spare| spare.attempts);
+        let unsaved = known.and_then(|spare| spare.unsaved.clone());
         let mut record = record;
         let mut saved_at = self.now.boot;
         if let Stage::Saved { at, looks, .. } = &mut record.stage {
@@ -204,6 +223,8 @@ impl Keeper {
             owed,
             only_here: false,
             flying: false,
+            hold: Hold::Free,
+            unsaved,
             saved_at,
             wait_until: None,
             attempts,
@@ -226,18 +247,14 @@ impl Keeper {
     /// Starts what is due for the records that still matter.
     pub(super) fn plan_spares(&mut self) {
         self.forget_moot();
-        let due = self.spares.due(self.now.boot);
         let mut looks = BTreeSet::new();
         let mut stores = BTreeSet::new();
-        for id in due {
-            let Some(spare) = self.spares.get(&id) else {
+        for id in self.spares.due(self.now.boot) {
+            self.hold_or_free(&id);
+            let is_due = |spare: &&Spare| spare.next_at().is_some_and(|at| at <= self.now.boot);
+            let Some(spare) = self.spares.get(&id).filter(is_due) else {
                 continue;
             };
-            let seen =
-                spare.record.replaced.iter().all(|(t, _)| self.stores.contains_key(&t.store));
-            if !seen {
-                continue;
-            }
             if spare.owed {
                 self.save_spare(&id, false);
                 continue;
@@ -251,6 +268,27 @@ impl Keeper {
             let stores = stores.into_iter().collect();
             self.effects.push_back(Effect::Read { ticket, flight: None, stores });
         }
+    }
+
+    /// Whether something else must end before anything can be done about a record. It asks for no wake
+    /// meanwhile: what it waits for is told.
+    fn hold_or_free(&mut self, id: &RecordId) {
+        let Some(spare) = self.spares.get(id) else {
+            return;
+        };
+        let waits = spare.record.replaced.iter().any(|(target, _)| {
+            let busy = self.grants.get(target).is_some_and(|grant| grant.flight.is_some());
+            busy || !self.stores.contains_key(&target.store)
+        });
+        let hold = if waits { Hold::Held } else { Hold::Free };
+        if hold != spare.hold {
+            self.spares.edit(id, |spare| spare.hold = hold);
+        }
+    }
+
+    /// Whether this process can do something about a record: it looks at all of its stores.
+    pub(super) fn is_within_reach(&self, record: &Record) -> bool {
+        record.replaced.iter().all(|(target, _)| self.infos.contains_key(&target.store))
     }
 
     /// A lost answer is moot once the store holds another token than the one that was presented.
@@ -315,8 +353,9 @@ impl Keeper {
                 }
             }
             Ending::Saved => {}
-            Ending::Failed(Failure::Store(_) | Failure::Journal(_)) => {
+            Ending::Failed(failure @ (Failure::Store(_) | Failure::Journal(_))) => {
                 self.spares.edit(id, |spare| {
+                    spare.unsaved = Some(failure.clone());
                     spare.flying = false;
                     spare.attempts = spare.attempts.saturating_add(1);
                     let spread = schedule::spread(self.seed, id.as_str(), spare.attempts);
@@ -472,6 +511,28 @@ impl Keeper {
         let ticket = self.ticket(Pending::Revoke);
         self.effects.push_back(Effect::Fetch { ticket, request });
     }
+}
+
+/// The tokens in an answer that an earlier version could not read, if this one can.
+fn readable_now(record: &Record) -> Option<NewTokens> {
+    let Stage::Raw(body) = &record.stage else {
+        return None;
+    };
+    let answer = Answer {
+        status: 200,
+        content_type: None,
+        retry_after: None,
+        challenges: Vec::new(),
+        location: None,
+        body: body.clone(),
+    };
+    let Reading::Granted(granted) = token::read(&answer, &Profile::default()) else {
+        return None;
+    };
+    let expires_at = granted.expires_at(record.at);
+    let before = record.replaced.first().and_then(|(_, pair)| pair.refresh.clone());
+    let refresh = Some(granted.refresh.or(before)?);
+    Some(NewTokens { access: granted.access, refresh, expires_at, scope: granted.scope })
 }
 
 /// Whether `later` took the place of what `earlier` brought.

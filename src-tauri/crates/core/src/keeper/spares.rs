@@ -9,7 +9,10 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{grants::first_in, spare::Spare};
+use super::{
+    grants::first_in,
+    spare::{Hold, Spare},
+};
 use crate::{
     ids::{RecordId, StoreId, Target},
     time::Boot,
@@ -24,6 +27,7 @@ pub(super) struct Spares {
     agenda: BTreeSet<(Boot, RecordId)>,
     owed: BTreeSet<RecordId>,
     only_here: BTreeSet<RecordId>,
+    held: BTreeSet<RecordId>,
     /// Entries whose records changed.
     changed: BTreeSet<Target>,
     /// Records of which it was not asked since their last change whether they are moot.
@@ -51,6 +55,7 @@ impl Spares {
         }
         self.owed.remove(id);
         self.only_here.remove(id);
+        self.held.remove(id);
         self.unweighed.remove(id);
         Some(spare)
     }
@@ -69,6 +74,9 @@ impl Spares {
         }
         if spare.only_here {
             self.only_here.insert(id.clone());
+        }
+        if spare.hold == Hold::Held {
+            self.held.insert(id.clone());
         }
         self.unweighed.insert(id.clone());
         self.all.insert(id.clone(), spare);
@@ -107,10 +115,10 @@ impl Spares {
         about.filter_map(|(of, id)| Some((of, self.all.get(id)?)))
     }
 
-    /// What is to be done something about by now, in order.
+    /// What is to be done something about by now, and what was held up, in order.
     pub(super) fn due(&self, now: Boot) -> Vec<RecordId> {
-        let due = self.agenda.iter().take_while(|(at, _)| *at <= now);
-        let mut due: Vec<RecordId> = due.map(|(_, id)| id.clone()).collect();
+        let due = self.agenda.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| id);
+        let mut due: Vec<RecordId> = due.chain(&self.held).cloned().collect();
         due.sort_unstable();
         due
     }
@@ -120,8 +128,9 @@ impl Spares {
         self.agenda.first().map(|(at, _)| *at)
     }
 
-    pub(super) fn any_owed(&self) -> bool {
-        !self.owed.is_empty()
+    /// The records of new tokens that no store holds yet.
+    pub(super) fn owed(&self) -> impl Iterator<Item = &Spare> {
+        self.owed.iter().filter_map(|id| self.all.get(id))
     }
 
     pub(super) fn any_only_here(&self) -> bool {
@@ -161,5 +170,6 @@ impl Spares {
         assert_eq!(self.agenda, agenda.collect());
         assert_eq!(self.owed, all().filter(|s| s.is_owed()).map(id).collect());
         assert_eq!(self.only_here, all().filter(|s| s.only_here).map(id).collect());
+        assert_eq!(self.held, all().filter(|s| s.hold == Hold::Held).map(id).collect());
     }
 }

@@ -13,6 +13,8 @@ mod stand_by;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod asking;
+mod journal;
+mod refused_access;
 mod reviewing;
 mod signing;
 mod signing_out;
@@ -78,6 +80,8 @@ struct Server {
     revoked_for: Vec<String>,
     revokes_at: &'static str,
     moved_to: Option<&'static str>,
+    /// What a busy server asks for.
+    retry_after: Option<Millis>,
     /// Its metadata is answered with 404.
     documents_gone: bool,
 }
@@ -96,6 +100,10 @@ struct World {
     write_faults: VecDeque<StoreFault>,
     journal_broken: bool,
     accepts_probe: bool,
+    /// Access tokens that the server no longer takes.
+    refused: BTreeSet<String>,
+    /// Answers of the token endpoint that come in place of a success, as they are.
+    bodies: VecDeque<&'static [u8]>,
     mode: Mode,
     probes: bool,
     scheme_served: bool,
@@ -173,6 +181,7 @@ impl World {
                 revoked_for: vec![],
                 revokes_at: "https://as.example/revoke",
                 moved_to: None,
+                retry_after: None,
                 documents_gone: false,
             },
             journal: BTreeMap::new(),
@@ -182,6 +191,8 @@ impl World {
             write_faults: VecDeque::new(),
             journal_broken: false,
             accepts_probe: true,
+            refused: BTreeSet::new(),
+            bodies: VecDeque::new(),
             mode: Mode::Keep,
             probes: true,
             scheme_served: false,
@@ -297,6 +308,20 @@ impl World {
         }
     }
 
+    /// How often the keeper asks to be woken within this time.
+    fn wakes_in(&mut self, keeper: &mut Keeper, span: u64) -> usize {
+        let end = self.now.boot.0 + span;
+        let mut wakes = 0;
+        while let Some(wake) = keeper.poll_wake().filter(|wake| wake.at.0 <= end && wakes < 1_000) {
+            wakes += 1;
+            let step = wake.at.0 - self.now.boot.0;
+            self.now = Now { wall: self.now.wall + Millis(step), boot: wake.at };
+            keeper.handle(Input::Tick, self.now);
+            self.settle(keeper);
+        }
+        wakes
+    }
+
     fn perform(&mut self, effect: Effect) -> Option<(Ticket, Outcome)> {
         Some(match effect {
             Effect::Lock { ticket, flight, .. } => {
@@ -344,8 +369,8 @@ impl World {
                 self.verdicts.retain(|v| v.server_name != server_name || v.at > at);
                 (ticket, Outcome::Withdrawn(Ok(self.verdicts.len() < before)))
             }
-            Effect::Probe { ticket, .. } => {
-                let finding = if self.accepts_probe {
+            Effect::Probe { ticket, access, .. } => {
+                let finding = if self.accepts_probe && !self.refused.contains(access.expose()) {
                     ProbeFinding::Accepted(Some(3))
                 } else {
                     ProbeFinding::Refused
@@ -484,7 +509,11 @@ impl World {
         let error = |status, code: &str| Ok(answer(status, format!(r#"{{"error":"{code}"}}"#)));
         match weather {
             Weather::CutBefore => return Err(Fault::Cut),
-            Weather::Busy => return error(429, "too_many_requests"),
+            Weather::Busy => {
+                let busy = error(429, "too_many_requests");
+                let retry_after = self.server.retry_after;
+                return busy.map(|answer| Answer { retry_after, ..answer });
+            }
             Weather::Broken => return Ok(answer(500, String::new())),
             Weather::InvalidGrant => return error(400, "invalid_grant"),
             Weather::InvalidClient => return error(401, "invalid_client"),
@@ -499,6 +528,9 @@ impl World {
             _ => issued.map_or_else(
                 || error(400, "invalid_grant"),
                 |body| {
+                    if let Some(unreadable) = self.bodies.pop_front() {
+                        return Ok(answer(200, String::from_utf8_lossy(unreadable).into()));
+                    }
                     self.received = Some(format!("rt-{}", self.server.count));
                     Ok(answer(200, body))
                 },
@@ -510,6 +542,17 @@ impl World {
         let pair = &self.entries[&EntryKey::from("slack|0")].pair;
         let text = |secret: &Option<Secret>| secret.as_ref().map_or("", |s| s.expose()).to_owned();
         (text(&pair.access), text(&pair.refresh))
+    }
+
+    /// From now on the server refuses the access token that the store holds.
+    fn refuse_access(&mut self) {
+        let (access, _) = self.pair();
+        self.refused.insert(access);
+    }
+
+    fn act(&mut self, keeper: &mut Keeper, action: Action) {
+        keeper.handle(Input::Act(action), self.now);
+        self.settle(keeper);
     }
 
     fn health(&self, keeper: &Keeper) -> crate::health::Health {
@@ -711,7 +754,7 @@ fn a_refused_token_that_cannot_be_renewed_either_is_one_notice() {
     let renew = Action::Renew("claude-code/slack".into());
     keeper.handle(Input::Act(renew), world.now);
     world.settle(&mut keeper);
-    assert_eq!(world.health(&keeper), Health::Retrying);
+    assert_eq!(world.health(&keeper), Health::RetryingEnded);
     world.pass(&mut keeper, 61_000);
     assert_eq!(world.health(&keeper), Health::SignInRequired);
     assert_eq!(world.notices(), [NoticeCode::SignInRequired]);
@@ -859,8 +902,9 @@ fn a_definite_error_is_told_half_an_hour_after_the_end_and_any_failure_after_six
 #[test]
 fn a_forgotten_client_needs_a_person() {
     let mut world = World::new();
-    world.server.weather = VecDeque::from([Weather::InvalidClient]);
-    let keeper = world.start();
+    world.server.weather = VecDeque::from([Weather::InvalidClient, Weather::InvalidClient]);
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 61_000);
     assert_eq!(world.health(&keeper), Health::SignInRequired);
     assert!(keeper.snapshot().rows[0].reason.as_ref().unwrap().contains("no longer knows"));
 }
@@ -1151,7 +1195,7 @@ fn a_stale_verdict_is_withdrawn_and_a_newer_one_is_proven_first() {
     world.verdicts = vec![verdict(world.now.wall)];
     keeper.handle(world.seen(), world.now);
     world.settle(&mut keeper);
-    assert_eq!(world.verdicts.len(), 1, "the server refuses: the verdict is right");
+    assert!(world.verdicts.is_empty(), "what it was about has been renewed");
     assert_eq!(world.health(&keeper), Health::Refused);
     world.accepts_probe = true;
     world.verdicts = vec![verdict(world.now.wall + Millis(1))];
@@ -1160,7 +1204,7 @@ fn a_stale_verdict_is_withdrawn_and_a_newer_one_is_proven_first() {
     assert_eq!(world.verdicts.len(), 1, "it was asked a moment ago");
     world.pass(&mut keeper, 10 * MINUTE);
     assert!(world.verdicts.is_empty());
-    assert_eq!(world.server.presented.len(), 1, "no renewal for a verdict's sake");
+    assert_eq!(world.server.presented.len(), 2, "once, because the token was refused");
 }
 
 #[test]
@@ -1337,6 +1381,7 @@ enum Chance {
     Journal(bool),
     Woke(i64),
     Verdict,
+    RefuseAccess,
     Act(u8),
 }
 
@@ -1360,6 +1405,7 @@ fn chance() -> impl Strategy<Value = Chance> {
         1 => any::<bool>().prop_map(Chance::Journal),
         1 => (-4_000_000..4_000_000_i64).prop_map(Chance::Woke),
         1 => Just(Chance::Verdict),
+        2 => Just(Chance::RefuseAccess),
         1 => (0..5_u8).prop_map(Chance::Act),
     ]
 }
@@ -1370,18 +1416,27 @@ proptest! {
     /// Whatever happens: a token whose success was written down is never presented again (asserted
     /// by the token endpoint), one refresh is in the air at a time, wakes lie in the future (asserted
     /// by `pass`), a person is told at most once per descent, and tokens that reached the keeper are
-    /// in the store, in the journal or in memory until somebody newer stands in the store.
+    /// in the store, in the journal or in memory until somebody newer stands in the store; nobody is
+    /// asked for a sign-in while a renewal would do.
     #[test]
     fn whatever_happens_nothing_received_is_lost(chances in prop::collection::vec(chance(), 1..40)) {
         let mut world = World::new();
         let mut keeper = world.start();
         let mut clients = 0;
         let mut crashes = 0;
+        let mut refusals = false;
         let mut previous = world.entries.clone();
         for chance in chances {
             match chance {
                 Chance::Pass(span) => { world.pass(&mut keeper, span); }
-                Chance::Weather(weather) => world.server.weather.push_back(weather),
+                Chance::Weather(weather) => {
+                    refusals |= matches!(weather, Weather::InvalidGrant | Weather::InvalidClient);
+                    world.server.weather.push_back(weather);
+                }
+                Chance::RefuseAccess => {
+                    let (access, _) = world.pair_or_none();
+                    world.refused.insert(access);
+                }
                 Chance::Crash(steps) => {
                     world.steps_left = Some(steps);
                     keeper.handle(Input::Tick, world.now);
@@ -1453,7 +1508,14 @@ proptest! {
             }
             let flights = keeper.flights.len();
             prop_assert!(flights <= 1, "{} flights for one grant", flights);
-            prop_assert!(keeper.snapshot().notices.len() <= 1);
+            let notices = keeper.snapshot().notices;
+            prop_assert!(notices.len() <= 1);
+            // No notice while a renewal would do.
+            let (_, refresh) = world.pair_or_none();
+            if world.server.live.contains(&refresh) && !world.server.dead && !refusals && crashes == 0 {
+                let in_vain = notices.iter().any(|n| n.code == NoticeCode::SignInRequired);
+                prop_assert!(!in_vain, "asked in vain for a sign-in");
+            }
         }
         // An end between telling and remembering tells again: better twice than never.
         let mut raised = BTreeMap::new();

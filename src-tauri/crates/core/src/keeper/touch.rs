@@ -108,11 +108,17 @@ impl Keeper {
         }
         self.now = Now { wall: Wall(self.offset.0.saturating_add_unsigned(boot)), boot: now.boot };
         if parted {
+            let now = self.now.wall;
+            for grant in self.grants.values_mut() {
+                grant.first_seen = grant.first_seen.min(now);
+                grant.probed_verdict = grant.probed_verdict.map(|at| at.min(now));
+            }
             let targets: Vec<Arc<Target>> =
                 self.grants.iter().map(|(target, _)| target.clone()).collect();
             for target in targets {
                 self.forget_tomorrow(&target);
             }
+            self.forget_tomorrows_writes();
         }
     }
 
@@ -121,6 +127,7 @@ impl Keeper {
     /// so one is due.
     pub(super) fn forget_tomorrow(&mut self, target: &Target) {
         let now = self.now.wall;
+        self.forget_tomorrows_waits(target);
         let facts = self.facts_of(target);
         let noted = [facts.issued_at, facts.renewed_at, facts.proof_at, facts.probed_at];
         let latest = noted.into_iter().flatten().max();
@@ -132,6 +139,48 @@ impl Keeper {
         facts.issued_at = ahead.map_or(facts.issued_at, |_| Some(Wall(0)));
         for noted in [&mut facts.renewed_at, &mut facts.proof_at, &mut facts.probed_at] {
             *noted = noted.map(|at| at.min(now));
+        }
+    }
+
+    /// What was noted while the clock was ahead holds nothing up longer than if it had been noted now, and
+    /// a document noted then is as good as one of long ago.
+    fn forget_tomorrows_waits(&mut self, target: &Target) {
+        let ahead = self.now.wall + CLOCK_STEP;
+        let facts = self.facts_of(target);
+        let noted = [
+            facts.refusal.as_ref().map(|refusal| refusal.at),
+            facts.lost.as_ref().map(|lost| lost.at),
+            facts.refused_access.as_ref().map(|refused| refused.at),
+            facts.metadata.as_ref().map(|(_, at)| *at),
+            facts.failing_since,
+        ];
+        if noted.into_iter().flatten().all(|at| at <= ahead) {
+            return;
+        }
+        let now = self.now.wall;
+        let facts = self.facts_mut(target);
+        let waits = [
+            facts.refusal.as_mut().map(|refusal| &mut refusal.at),
+            facts.lost.as_mut().map(|lost| &mut lost.at),
+            facts.refused_access.as_mut().map(|refused| &mut refused.at),
+            facts.failing_since.as_mut(),
+        ];
+        for at in waits.into_iter().flatten() {
+            *at = (*at).min(now);
+        }
+        if let Some((_, at)) = facts.metadata.as_mut().filter(|(_, at)| *at > ahead) {
+            *at = Wall(0);
+        }
+    }
+
+    /// The same for what was noted of stores.
+    pub(super) fn forget_tomorrows_writes(&mut self) {
+        let now = self.now.wall;
+        let first_write = |store: &StoreId| self.facts.store(store)?.first_write_at;
+        let ahead = |store: &&StoreId| first_write(store).is_some_and(|at| at > now + CLOCK_STEP);
+        let stores: Vec<StoreId> = self.infos.keys().filter(ahead).cloned().collect();
+        for store in stores {
+            self.edit_store_facts(&store, |facts| facts.first_write_at = Some(now));
         }
     }
 
@@ -213,7 +262,8 @@ impl Keeper {
     fn turn(&self, target: &Target, grant: &Grant) -> Option<Wall> {
         let facts = self.facts.of(target);
         let end = grant.entry.pair.expires_at;
-        let failing = facts.failing_since.zip(end).map(|(since, end)| since.max(end));
+        let worked_until = grant.works_until(facts);
+        let failing = facts.failing_since.zip(worked_until).map(|(since, end)| since.max(end));
         let locked = matches!(self.stores.get(&target.store), Some(Err(_)));
         let verdict = self.unasked_verdict(target, grant).is_some();
         let moments = [

@@ -124,7 +124,7 @@ impl Keeper {
         let may_be_good = self.may_be_good(target, grant);
         let renews_now = grant.flight.is_some() || self.next(target, grant) == Next::Now;
         let may_ask = self.may_probe_at(target, grant) <= self.now.boot;
-        if may_be_good && !renews_now && grant.probed_verdict != Some(at) && may_ask {
+        if may_be_good && !renews_now && !grant.was_asked_about(at) && may_ask {
             self.probe(target, Why::Verdict(at));
         }
     }
@@ -180,7 +180,7 @@ impl Keeper {
         let may_be_good = self.may_be_good(target, grant);
         view.verdicts.iter().any(|verdict| {
             let stale = facts.proof_at.is_some_and(|proof| proof >= verdict.at);
-            let unasked = grant.probed_verdict != Some(verdict.at) && may_be_good;
+            let unasked = !grant.was_asked_about(verdict.at) && may_be_good;
             verdict.server_name == grant.entry.server_name
                 && !verdict.left_alone
                 && grant.asked != Asked::No

@@ -9,7 +9,7 @@ use alloc::{
 use url::Url;
 
 use super::{
-    Failure, Keeper, Mode, Notice, ProbeFinding,
+    Failure, Keeper, Mode, Notice,
     grant::{Asked, Grant, Standing},
     plan::{LOST, Next},
 };
@@ -215,8 +215,8 @@ impl Keeper {
             if !spare.was_tried() && grant.failure.is_none() && self.mode != Mode::WatchOnly {
                 return Situation::Refreshing;
             }
-            let why = grant
-                .failure
+            let why = spare
+                .unsaved
                 .as_ref()
                 .map_or_else(|| String::from("kept in Lamplighter's journal"), ToString::to_string);
             let next = spare.next_at().map(|at| self.now.wall + self.now.boot.until(at));
@@ -226,17 +226,18 @@ impl Keeper {
             return Situation::Refreshing;
         }
         let ended = grant.has_ended(self.now);
+        let refused = grant.refused_access(facts).is_some();
         match self.standing(target, grant) {
             Standing::LeftAlone(_) => Situation::LeftAlone,
             Standing::NotSignedIn => Situation::NotSignedIn { signed_out: false },
             Standing::Paused => Situation::Paused,
-            Standing::CannotRenew(_) => match grant.probe {
-                Some(ProbeFinding::Refused) => Situation::Refused { renewed: false },
-                _ => Situation::CannotRenew { ends },
-            },
+            Standing::CannotRenew(_) if grant.refused_access(facts).is_some() => {
+                Situation::Refused { renewed: false }
+            }
+            Standing::CannotRenew(_) => Situation::CannotRenew { ends },
             Standing::SignInRequired(_) => Situation::SignInRequired,
             Standing::Approval { known, now } => Situation::Approval { known, now },
-            Standing::Yielding(_) if grant.probe == Some(ProbeFinding::Refused) => {
+            Standing::Yielding(_) if grant.is_refused_after_renewal(facts) => {
                 Situation::Refused { renewed: facts.renewed_by == Some(Renewer::Lamplighter) }
             }
             Standing::Yielding(wiper) => Situation::StandingBy { version: wiper.version },
@@ -246,18 +247,19 @@ impl Keeper {
                         && failure.never_left()
                         && !is_here(&grant.entry.server_url) =>
                 {
-                    Situation::Offline { ended }
+                    Situation::Offline { ended: ended || refused }
                 }
-                (Some(failure), false, _) => {
+                (Some(failure), false, _) if !refused => {
                     Situation::Retrying { why: failure.told(&self.title_of(grant)), next }
                 }
-                (Some(_), true, since) => {
+                (Some(_), _, since) => {
                     Situation::RetryingEnded { since: since.unwrap_or(self.now.wall), next }
                 }
                 (None, true, _) => Situation::Due { ended: ends.filter(|end| *end != Wall(0)) },
-                (None, false, _) if grant.probe == Some(ProbeFinding::Refused) => {
+                (None, false, _) if grant.is_refused_after_renewal(facts) => {
                     Situation::Refused { renewed: facts.renewed_by == Some(Renewer::Lamplighter) }
                 }
+                (None, false, _) if refused => Situation::DueRefused,
                 (None, false, _) => {
                     let kept = self.mode == Mode::Keep;
                     Situation::Healthy {

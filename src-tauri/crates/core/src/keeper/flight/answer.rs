@@ -7,7 +7,7 @@ use alloc::{format, string::String};
 
 use super::{AGAIN_WITHIN, Ending, Flight, Step, Work, send_failure};
 use crate::{
-    facts::{Refusal, SPENT_KEPT},
+    facts::{INVALID_CLIENT, Refusal, RefusedAccess, SPENT_KEPT},
     http::Answer,
     ids::{Target, TokenMark},
     journal::Stage,
@@ -89,9 +89,18 @@ impl Keeper {
         };
         record.stage = Stage::Answered(tokens.clone());
         let record = record.clone();
+        let refused = |target| self.facts_of(target).refused_access.is_some();
+        let was_refused = flight.targets.iter().any(refused);
         for target in &flight.targets {
             if self.grants.contains(target) {
                 self.learn(target, &granted, &tokens, record.mark);
+                let facts = self.facts_mut(target);
+                facts.unproven_access = facts.access.filter(|_| was_refused);
+                let same = |refused: &&mut RefusedAccess| Some(refused.access) == facts.access;
+                if let Some(refused) = facts.refused_access.as_mut().filter(same) {
+                    // The server gave the very token again that it refuses.
+                    refused.after_renewal = true;
+                }
             }
         }
         self.go(flight, Step::Journaling, |ticket, _| Effect::Journal { ticket, record });
@@ -133,8 +142,16 @@ impl Keeper {
         }
     }
 
-    /// A definite refusal: once is asked about again a minute later, twice is the end.
+    /// The server refuses the refresh token.
     fn grant_refused(&mut self, flight: Flight, code: ErrorCode) {
+        let refused = code.0.clone();
+        self.refused(flight, refused, |confirmed| {
+            if confirmed { Failure::GrantRefused(code) } else { Failure::GrantRefusedOnce(code) }
+        });
+    }
+
+    /// A definite refusal: once is asked about again a minute later, twice is the end.
+    fn refused(&mut self, flight: Flight, code: String, failure: impl FnOnce(bool) -> Failure) {
         let now = self.now.wall;
         let Work::Refresh(presenting) = &flight.work else {
             return self.let_go(flight);
@@ -148,17 +165,14 @@ impl Keeper {
             let earlier = facts.refusal.as_ref().filter(|r| r.mark == mark).map(|r| r.at);
             confirmed = earlier.is_some_and(|at| now >= at + CONFIRM_AFTER);
             let at = earlier.unwrap_or(now);
-            facts.refusal = Some(Refusal { mark, code: code.0.clone(), at, confirmed });
+            facts.refusal = Some(Refusal { mark, code: code.clone(), at, confirmed });
             facts.lost = None;
         }
-        let failure =
-            if confirmed { Failure::GrantRefused(code) } else { Failure::GrantRefusedOnce(code) };
-        self.unlock(flight, Ending::Failed(failure));
+        self.unlock(flight, Ending::Failed(failure(confirmed)));
     }
 
     /// The server does not know the client, or not by this proof: the other form of it once.
     fn client_refused(&mut self, mut flight: Flight, code: ErrorCode) {
-        let now = self.now.wall;
         let Work::Refresh(presenting) = &mut flight.work else {
             return self.let_go(flight);
         };
@@ -169,14 +183,9 @@ impl Keeper {
             let presenting = presenting.clone();
             return self.present_or_adopt(flight, presenting);
         }
-        if let Some(mark) = presenting.record.as_ref().map(|record| record.mark) {
-            let code = "invalid_client".into();
-            let refusal = Refusal { mark, code, at: now, confirmed: true };
-            for target in &flight.targets {
-                self.facts_mut(target).refusal = Some(refusal.clone());
-            }
-        }
-        self.unlock(flight, Ending::Failed(Failure::ClientRefused(code)));
+        self.refused(flight, INVALID_CLIENT.into(), |confirmed| {
+            if confirmed { Failure::ClientRefused(code) } else { Failure::ClientRefusedOnce(code) }
+        });
     }
 
     /// `invalid_target` (RFC 8707 §2): with or without `resource`, the other way once.
@@ -212,8 +221,18 @@ impl Keeper {
         };
         match (&mut presenting.record, success) {
             (Some(record), true) => {
+                let another = self.record_id(record.mark);
+                let before = record.clone();
                 record.stage = Stage::Raw(answer.body.clone());
+                if matches!(before.stage, Stage::Raw(_)) {
+                    // Either of the two may be the one that holds the tokens.
+                    record.id = another;
+                    record.at = self.now.wall;
+                }
                 let record = record.clone();
+                if matches!(before.stage, Stage::Raw(_)) {
+                    self.keep_spare(before, false);
+                }
                 self.go(flight, Step::KeepingRaw(failure), |ticket, _| Effect::Journal {
                     ticket,
                     record,

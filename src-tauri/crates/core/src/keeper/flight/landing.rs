@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::{Ending, Flight, Step, Work};
 use crate::{
     ids::Target,
+    journal::{Record, Stage},
     keeper::{
         Effect, Event, Failure, Keeper, failure::Verdict, grant::Asked, plan::is_passing, schedule,
     },
@@ -17,23 +18,30 @@ const BUSY_TRIES: u32 = 4;
 impl Keeper {
     /// Ends a flight that holds locks: first the record that is no longer needed, then the locks.
     pub(super) fn unlock(&mut self, mut flight: Flight, ending: Ending) {
-        let spare = match (&flight.work, &ending) {
+        let over = match (&flight.work, &ending) {
             (Work::Refresh(presenting), Ending::Failed(failure)) if !keeps_intent(failure) => {
-                presenting.record.as_ref().map(|record| record.id.clone())
+                presenting.record.clone()
             }
             (
                 Work::Refresh(presenting),
                 Ending::Adopted | Ending::SignedOut | Ending::Overtaken,
-            ) => presenting.record.as_ref().map(|record| record.id.clone()),
+            ) => presenting.record.clone(),
             _ => None,
         };
+        let signed_out = ending == Ending::SignedOut;
         flight.ending = Some(ending);
-        match spare {
-            Some(record) => {
-                self.spares.remove(&record);
+        match over {
+            // An answer that could not be read may hold the only tokens that are still good: a later
+            // version may read it. It goes when the store holds another token, or nobody is signed in.
+            Some(record) if matches!(record.stage, Stage::Raw(_)) && !signed_out => {
+                self.keep_spare(record, false);
+                self.let_go(flight);
+            }
+            Some(Record { id, .. }) => {
+                self.spares.remove(&id);
                 self.go(flight, Step::Forgetting, |ticket, _| Effect::Forget {
                     ticket,
-                    records: Vec::from([record]),
+                    records: Vec::from([id]),
                 });
             }
             None => self.let_go(flight),

@@ -59,6 +59,7 @@ impl SigningOut {
             | Failure::Refused(_)
             | Failure::GrantRefusedOnce(_)
             | Failure::GrantRefused(_)
+            | Failure::ClientRefusedOnce(_)
             | Failure::ClientRefused(_) => AtServer::Failed,
         });
     }

@@ -35,6 +35,7 @@ impl Keeper {
         let Some(new) = record.stage.tokens().map(crate::store::NewTokens::pair) else {
             return self.unlock(flight, Ending::Adopted);
         };
+        keep_scope(&mut flight);
         let mut left = VecDeque::new();
         let mut gone = 0;
         for (target, replaced) in &record.replaced {
@@ -231,7 +232,6 @@ impl Keeper {
         grant.failure = None;
         grant.attempts = 0;
         grant.wait_until = None;
-        grant.probe = None;
         let (id, expires_at) = (grant.id.clone(), grant.entry.pair.expires_at);
         let asked = grant.asked;
         let facts = self.facts_mut(target);
@@ -252,5 +252,19 @@ impl Keeper {
         } else {
             self.settle(target, event);
         }
+        self.prove_renewal(target);
+    }
+}
+
+/// An answer that says nothing of its scope was given the old one.
+fn keep_scope(flight: &mut Flight) {
+    let Some(scope) = flight.lead.as_ref().and_then(|entry| entry.scope.clone()) else {
+        return;
+    };
+    if let Work::Save { record, .. } = &mut flight.work
+        && let Stage::Answered(tokens) = &mut record.stage
+        && record.enrolment.is_none()
+    {
+        tokens.scope.get_or_insert(scope);
     }
 }

@@ -78,13 +78,13 @@ fn a_person_may_ask_as_often_as_they_like() {
 }
 
 #[test]
-fn a_refusal_shows_and_renews_nothing() {
+fn a_refusal_is_a_reason_to_renew_once_and_shows_when_that_does_not_help() {
     let mut world = healthy();
     world.accepts_probe = false;
     let mut keeper = world.start();
     world.pass(&mut keeper, 2 * MINUTE);
     assert_eq!(world.health(&keeper), Health::Refused);
-    assert_eq!(world.server.presented.len(), 1);
+    assert_eq!(world.server.presented.len(), 2);
 }
 
 #[test]

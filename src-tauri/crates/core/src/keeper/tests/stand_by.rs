@@ -96,16 +96,6 @@ fn a_stale_verdict_is_still_withdrawn() {
 }
 
 #[test]
-fn a_token_that_the_server_refuses_is_said_to_be_refused() {
-    let mut world = with_wiper();
-    world.accepts_probe = false;
-    let mut keeper = world.start();
-    keeper.handle(Input::Act(Action::Check("claude-code/slack".into())), world.now);
-    world.settle(&mut keeper);
-    assert_eq!(world.health(&keeper), Health::Refused);
-}
-
-#[test]
 fn who_asks_is_told_why_and_nothing_is_left_open() {
     for action in [Action::RenewDue, Action::Renew("claude-code/slack".into())] {
         let mut world = with_wiper();

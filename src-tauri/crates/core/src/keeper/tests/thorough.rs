@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A copy of a keeper that takes the same input in and looks at all there is.
-pub(in crate::keeper) struct Thorough(Keeper);
+pub(in crate::keeper) struct Thorough(Keeper, Now);
 
 /// The copy, after the input.
 pub(in crate::keeper) fn thorough(keeper: &Keeper, input: &Input, now: Now) -> Thorough {
@@ -21,7 +21,7 @@ pub(in crate::keeper) fn thorough(keeper: &Keeper, input: &Input, now: Now) -> T
         copy.spares.edit(&id, |_| ());
     }
     copy.take_in(input.clone(), now);
-    Thorough(copy)
+    Thorough(copy, now)
 }
 
 impl Thorough {
@@ -35,6 +35,19 @@ impl Thorough {
         keeper.spares.check();
         assert_eq!(all, touched, "other moments");
         assert_eq!(self.0.poll_wake(), keeper.poll_wake(), "another wake");
+        self.wakes_in_the_future();
+    }
+
+    /// A wake that lies in the past is one that nothing is done about, if it does so twice in a row.
+    fn wakes_in_the_future(&self) {
+        let Self(mut keeper, now) = Self(self.0.clone(), self.1);
+        keeper.take_in(Input::Tick, now);
+        let wake = keeper.first_wake();
+        assert!(
+            wake.as_ref().is_none_or(|wake| wake.at > keeper.now.boot),
+            "a wake in the past: {wake:?} at {:?}",
+            keeper.now
+        );
     }
 }
 

@@ -1,0 +1,260 @@
+//! What stays in the journal, and who finishes it.
+
+use super::*;
+use crate::journal::Stage;
+
+const CUT: &[u8] = br#"{"access_token":"at-1","refresh_token":"rt-1","expires_in":3600"#;
+const WHOLE: &[u8] = br#"{"access_token":"at-1","refresh_token":"rt-1","expires_in":3600}"#;
+
+fn raw(world: &World) -> Vec<Vec<u8>> {
+    let raw = world.journal.values().filter_map(|record| match &record.stage {
+        Stage::Raw(bytes) => Some(bytes.to_vec()),
+        _ => None,
+    });
+    raw.collect()
+}
+
+/// The same record, whose bytes can be read by the version that starts next.
+fn readable(world: &mut World) {
+    for record in world.journal.values_mut() {
+        if let Stage::Raw(bytes) = &mut record.stage {
+            *bytes = Zeroizing::new(WHOLE.to_vec());
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_could_not_be_read_stays_though_the_token_is_refused_when_presented_again() {
+    let mut world = World::new();
+    world.bodies = VecDeque::from([CUT]);
+    let mut keeper = world.start();
+    assert!(world.server.dead, "reuse has ended the family");
+    world.pass(&mut keeper, 30 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::SignInRequired);
+    assert_eq!(raw(&world), [CUT]);
+    drop(keeper);
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 30 * MINUTE);
+    assert_eq!(raw(&world), [CUT], "a later version may read it");
+}
+
+#[test]
+fn an_answer_that_a_later_version_can_read_is_saved_where_it_belongs() {
+    let mut world = World::new();
+    world.bodies = VecDeque::from([CUT]);
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 2 * MINUTE);
+    drop(keeper);
+    readable(&mut world);
+    let mut keeper = world.start();
+    assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()));
+    let end = world.entries.values().next().unwrap().pair.expires_at.unwrap();
+    assert!(end < world.now.wall + Millis::minutes(59), "its life began when it came");
+    assert_eq!(world.entries.values().next().unwrap().scope.as_deref(), Some("read"));
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert!(world.journal.is_empty());
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn an_answer_that_can_be_read_now_replaces_nothing_that_came_since() {
+    let mut world = World::new();
+    world.bodies = VecDeque::from([CUT]);
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 2 * MINUTE);
+    drop(keeper);
+    readable(&mut world);
+    world.put(entry("slack", "at-c", "rt-c", world.now.wall.0 + 3_600_000));
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(world.pair().0, "at-c");
+    assert!(world.journal.is_empty());
+}
+
+#[test]
+fn two_answers_that_could_not_be_read_are_both_kept() {
+    let mut world = World::new();
+    world.server.grace = true;
+    world.bodies = VecDeque::from([CUT, b"<html>".as_slice()]);
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 10_000);
+    let mut kept = raw(&world);
+    kept.sort();
+    assert_eq!(kept, [b"<html>".to_vec(), CUT.to_vec()]);
+}
+
+#[test]
+fn an_answer_that_could_not_be_read_goes_with_its_sign_in_and_with_the_next_one() {
+    for signed_out in [true, false] {
+        let mut world = World::new();
+        world.bodies = VecDeque::from([CUT]);
+        let mut keeper = world.start();
+        world.pass(&mut keeper, 2 * MINUTE);
+        if signed_out {
+            world.entries.clear();
+        } else {
+            world.put(entry("slack", "at-c", "rt-c", world.now.wall.0 + 3_600_000));
+        }
+        keeper.handle(world.seen(), world.now);
+        world.settle(&mut keeper);
+        assert!(world.journal.is_empty());
+    }
+}
+
+/// A record whose tokens belong to a store that this process does not look at.
+fn of_another_store(world: &World) -> Record {
+    let mut earlier = world.clone();
+    earlier.write_faults = VecDeque::from(vec![StoreFault::DiskFull { place: "x".into() }; 9]);
+    earlier.start();
+    let mut record = earlier.journal.values().next().unwrap().clone();
+    assert!(matches!(record.stage, Stage::Answered(_)));
+    record.replaced[0].0.store = "claude-code@~/work".into();
+    record
+}
+
+#[test]
+fn a_record_of_a_store_that_nobody_looks_at_wakes_nobody_and_holds_nobody_up() {
+    let mut world = World::new();
+    let record = of_another_store(&world);
+    world.journal.insert(record.id.clone(), record.clone());
+    for mode in [Mode::Keep, Mode::OnRequest] {
+        let mut world = world.clone();
+        world.mode = mode;
+        world.put(entry("slack", "at-0", "rt-0", world.now.wall.0 + 3_600_000));
+        let mut keeper = world.start();
+        let wakes = world.wakes_in(&mut keeper, 10 * MINUTE);
+        assert!(wakes < 20, "{wakes} wakes in ten minutes");
+        world.act(&mut keeper, Action::RenewDue);
+        assert!(!keeper.is_busy(), "a command ends");
+        assert!(world.journal.contains_key(&record.id), "the tokens stay");
+    }
+}
+
+#[test]
+fn a_record_whose_entry_is_busy_wakes_nobody_until_that_is_over() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    // Saved a moment ago, to be looked at again soon; meanwhile another renewal waits for its lock.
+    keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
+    let lock = waking::until_effect(&mut world, &mut keeper, |e| matches!(e, Effect::Lock { .. }));
+    let wakes = world.wakes_in(&mut keeper, 20_000);
+    assert!(wakes < 20, "{wakes} wakes in twenty seconds");
+    let (ticket, outcome) = world.perform(lock).unwrap();
+    keeper.handle(Input::Done(ticket, outcome), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(world.pair().0, "at-2");
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert!(world.journal.is_empty());
+}
+
+#[test]
+fn what_a_server_asked_for_is_kept_to_though_routes_change_all_the_time() {
+    let mut world = World::new();
+    world.server.weather = VecDeque::from(vec![Weather::Busy; 1_000]);
+    let mut keeper = world.start();
+    for _ in 0..60 {
+        keeper.handle(Input::Woke(WokeWhy::RouteChanged), world.now);
+        world.pass(&mut keeper, 10_000);
+    }
+    let presented = world.server.presented.len();
+    assert!(presented < 15, "{presented} presentations in ten minutes to a server that is busy");
+}
+
+#[test]
+fn a_server_that_said_when_to_come_back_is_not_asked_before_that_after_a_sleep_either() {
+    let mut world = World::new();
+    world.server.retry_after = Some(Millis::minutes(30));
+    world.server.weather = VecDeque::from([Weather::Busy]);
+    let mut keeper = world.start();
+    for why in [WokeWhy::RouteChanged, WokeWhy::Resumed, WokeWhy::ClockStepped] {
+        world.pass(&mut keeper, MINUTE);
+        keeper.handle(Input::Woke(why), world.now);
+        world.pass(&mut keeper, 10_000);
+        assert_eq!(world.server.presented.len(), 1, "{why:?}");
+    }
+    world.pass(&mut keeper, 27 * MINUTE);
+    assert_eq!(world.server.presented.len(), 2);
+}
+
+#[test]
+fn a_route_change_clears_what_the_network_caused() {
+    let mut world = World::new();
+    world.server.weather = VecDeque::from(vec![Weather::Unreachable; 8]);
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 6 * MINUTE);
+    world.server.weather.clear();
+    keeper.handle(Input::Woke(WokeWhy::RouteChanged), world.now);
+    world.pass(&mut keeper, 4_000);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn what_was_noted_while_the_clock_was_ahead_holds_nothing_up_when_it_is_set_right() {
+    let day = 24 * 3_600_000;
+    for weather in [
+        vec![Weather::InvalidGrant],
+        vec![Weather::InvalidClient],
+        vec![Weather::CutAfter, Weather::CutAfter],
+    ] {
+        let mut world = World::new();
+        world.server.grace = true;
+        // A store that tells no end: what was lost waits for an hour from then on.
+        world.entries.values_mut().for_each(|entry| entry.pair.expires_at = None);
+        world.server.weather = VecDeque::from(weather.clone());
+        let mut keeper = world.start();
+        let before = world.server.presented.len();
+        world.now.wall.0 -= day;
+        keeper.handle(Input::Woke(WokeWhy::ClockStepped), world.now);
+        world.settle(&mut keeper);
+        world.pass(&mut keeper, 62 * MINUTE);
+        assert!(world.server.presented.len() > before, "{weather:?}");
+        assert_eq!(world.health(&keeper), Health::Healthy, "{weather:?}");
+    }
+}
+
+#[test]
+fn metadata_noted_while_the_clock_was_ahead_is_asked_for_again() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    world.now.wall.0 -= 10 * 24 * 3_600_000;
+    keeper.handle(Input::Woke(WokeWhy::ClockStepped), world.now);
+    world.settle(&mut keeper);
+    let at = world.facts.grants.values().next().unwrap().metadata.as_ref().unwrap().1;
+    assert!(at <= world.now.wall, "{at:?}");
+}
+
+#[test]
+fn a_first_write_noted_while_the_clock_was_ahead_keeps_the_rest_waiting_a_minute_at_most() {
+    let mut world = World::new();
+    world.server.live.insert("rt-b".into());
+    world.put(entry("notion", "at-b", "rt-b", world.now.wall.0 + 60_000));
+    let mut keeper = world.start();
+    assert_eq!(world.server.presented.len(), 1);
+    world.now.wall.0 -= 10 * 24 * 3_600_000;
+    keeper.handle(Input::Woke(WokeWhy::ClockStepped), world.now);
+    world.settle(&mut keeper);
+    world.entries.get_mut(&"notion|0".into()).unwrap().pair.expires_at = Some(world.now.wall);
+    keeper.handle(world.seen(), world.now);
+    world.settle(&mut keeper);
+    world.pass(&mut keeper, 70_000);
+    assert!(world.server.presented.iter().any(|(_, token)| token == "rt-b"));
+}
+
+#[test]
+fn new_tokens_that_are_not_saved_yet_say_what_keeps_them_out() {
+    let mut world = World::new();
+    let full = StoreFault::DiskFull { place: "store".into() };
+    world.write_faults = VecDeque::from(vec![full; 3]);
+    let keeper = world.start();
+    let row = keeper.snapshot().rows.remove(0);
+    let phrase = row.phrase.render(Wall(0), |_| String::new(), |_| String::new());
+    assert!(phrase.contains("no space left to write store"), "{phrase}");
+    drop(keeper);
+    // Another run finds them in the journal, and its only failure so far is another one.
+    let busy = StoreFault::Busy { lock: "mcp-refresh".into() };
+    world.lock_faults = VecDeque::from([busy]);
+    let keeper = world.start();
+    let row = keeper.snapshot().rows.remove(0);
+    let phrase = row.phrase.render(Wall(0), |_| String::new(), |_| String::new());
+    assert!(phrase.contains("mcp-refresh is held"), "{phrase}");
+}
