@@ -1,7 +1,10 @@
 //! `cargo xtask bench`: figures, beside something that makes them comparable.
 //!
 //! It must not assert anything: a slow machine is no mistake. Real peers run in a namespace only.
-//! Where to read next: `town`.
+//! Where to read next: `town`, `program` for the longest of them.
+
+#[cfg(target_os = "linux")]
+mod program;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -22,11 +25,12 @@ use crate::town::{self, Home, Town};
 /// A bench: what it is called, and what it does.
 type Bench = (&'static str, fn() -> Result<()>);
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     ("status", status),
     ("renewal", renewal),
     ("store-write", store_write),
     ("keeper", keeper),
+    ("program", program),
     ("tray", parts::bench_tray),
 ];
 const RUNS: usize = 20;
@@ -115,6 +119,19 @@ fn store_write() -> Result<()> {
 fn keeper() -> Result<()> {
     let mut command = cargo::cargo(&["bench", "-p", "lamplighter-core", "--bench", "keeper"]);
     cargo::must(&mut command)
+}
+
+/// The keeper that people run, with 50, 200 and 1,000 sign-ins.
+#[cfg(target_os = "linux")]
+fn program() -> Result<()> {
+    program::program()
+}
+
+/// The figures come from `/proc` and inotify.
+#[cfg(not(target_os = "linux"))]
+fn program() -> Result<()> {
+    writeln!(std::io::stdout(), "only on Linux: it reads /proc, and counts writes by inotify")?;
+    Ok(())
 }
 
 /// One file, durable under its name.

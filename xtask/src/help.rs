@@ -62,13 +62,19 @@ Prints figures and asserts nothing. Without names: all of them.
   store-write   writing a store back (the engine's own bench)
   keeper        renewals a second that the keeper alone can decide, with 100, 10,000 and 1,000,000
                 sign-ins in a simulated world (core's own bench; a few minutes, about 3 GB)
+  program       the real `lamplighter keep` with 50, 200 and 1,000 sign-ins at a server on loopback
+                whose tokens live a minute: processor time, memory and bytes written a renewal, and
+                the longest stall of its loop (Linux; some ten minutes). Each size is measured for
+                120 seconds; LAMPLIGHTER_BENCH_SECONDS makes it fewer, 20 at least, and a token then
+                lives half of that
   tray          the tray as it is shipped, on a desktop that nobody sees: its size, memory with and
                 without its page, start to icon, click to page, wake-ups (the first build of it
                 takes some ten minutes)
 
 Examples:
   cargo xtask bench
-  cargo xtask bench renewal";
+  cargo xtask bench renewal
+  LAMPLIGHTER_BENCH_SECONDS=20 cargo xtask bench program";
 
 pub(crate) const LINT: &str = "\
 cargo xtask lint [--fix] [--no-install]
