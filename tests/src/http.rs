@@ -4,13 +4,15 @@
 //! server is `lamplighter-rehearsal`. Where to read next: `model_api` and `hostile`, its users.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader},
     net::TcpStream,
     time::Duration,
 };
 
 /// More than any conversation of a test.
 const MOST: usize = 32 << 20;
+/// Longer than anybody pauses in a request.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request as it arrived.
 #[derive(Debug)]
@@ -23,7 +25,12 @@ pub(crate) struct Request {
 
 /// Reads one request; `None` where the other side said nothing.
 pub(crate) fn read(stream: &TcpStream) -> io::Result<Option<Request>> {
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    read_from(stream)
+}
+
+/// The same from anything that carries bytes.
+pub(crate) fn read_from(stream: impl io::Read + io::Write) -> io::Result<Option<Request>> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
@@ -49,7 +56,7 @@ pub(crate) fn read(stream: &TcpStream) -> io::Result<Option<Request>> {
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().map_err(io::Error::other)?,
             "transfer-encoding" => chunked = value.eq_ignore_ascii_case("chunked"),
-            "expect" => (&mut &*stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?,
+            "expect" => reader.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?,
             _ => {}
         }
     }
@@ -63,7 +70,7 @@ pub(crate) fn read(stream: &TcpStream) -> io::Result<Option<Request>> {
 
 /// Answers and closes.
 pub(crate) fn answer(
-    mut stream: &TcpStream,
+    mut stream: impl io::Write,
     status: &str,
     content_type: &str,
     body: &str,
@@ -78,7 +85,7 @@ pub(crate) fn answer(
 }
 
 /// Sends whoever asked elsewhere, and closes.
-pub(crate) fn redirect(mut stream: &TcpStream, status: &str, place: &str) -> io::Result<()> {
+pub(crate) fn redirect(mut stream: impl io::Write, status: &str, place: &str) -> io::Result<()> {
     write!(
         stream,
         "HTTP/1.1 {status}\r\nLocation: {place}\r\nContent-Length: 0\r\n\
@@ -87,7 +94,7 @@ pub(crate) fn redirect(mut stream: &TcpStream, status: &str, place: &str) -> io:
     stream.flush()
 }
 
-fn read_chunks(reader: &mut BufReader<&TcpStream>, body: &mut Vec<u8>) -> io::Result<()> {
+fn read_chunks(reader: &mut impl io::BufRead, body: &mut Vec<u8>) -> io::Result<()> {
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;
@@ -102,11 +109,7 @@ fn read_chunks(reader: &mut BufReader<&TcpStream>, body: &mut Vec<u8>) -> io::Re
     }
 }
 
-fn read_exactly(
-    reader: &mut BufReader<&TcpStream>,
-    size: usize,
-    body: &mut Vec<u8>,
-) -> io::Result<()> {
+fn read_exactly(reader: &mut impl io::BufRead, size: usize, body: &mut Vec<u8>) -> io::Result<()> {
     let start = body.len();
     if start + size > MOST {
         return Err(io::Error::other("a request larger than any test sends"));

@@ -43,5 +43,6 @@ pub mod stage;
 pub mod store;
 #[cfg(target_os = "linux")]
 pub mod terminal;
+mod tls;
 #[cfg(target_os = "linux")]
 pub mod webdriver;

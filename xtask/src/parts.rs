@@ -139,6 +139,7 @@ pub(crate) const PARTS: &[Part] = &[
     waiting("providers", "providers that go their own way", &[], What::Binary("providers")),
     waiting("odd-servers", "servers that do one thing otherwise", &[], What::Binary("odd_servers")),
     waiting("hostile", "hostile servers at a sign-in", &[], What::Binary("hostile")),
+    waiting("trust", "a repository that was cloned, against everything that it names", &[], What::Binary("trust")),
     waiting("network", "no network, a network that comes back, sleep and wake", NETWORK, What::Isolated("network", &[], 3)),
     waiting("leave", "service, on_change, and leaving without a trace", &[], What::Binary("leave")),
     part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code", CLAUDE_CODE, 3)),

@@ -236,6 +236,7 @@ fn entry(n: usize, tokens: (u32, Wall)) -> Entry {
         pair: pair(n, tokens),
         scope: Some("read write".into()),
         client: Some(ClientCredentials { id: format!("client-{n}"), secret: None }),
+        clients_differ: false,
         issuer: None,
         authorization_server: Some("https://as.example".into()),
         metadata_url: None,

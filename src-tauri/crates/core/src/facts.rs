@@ -187,6 +187,10 @@ pub struct Refusal {
     pub at: Wall,
     /// Whether a second presentation, at least a minute later, was refused too.
     pub confirmed: bool,
+    /// The OAuth client that presented it: a refusal holds for that one alone. `None`: noted before
+    /// this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
 }
 
 /// The server did not take an access token although its end had not come.

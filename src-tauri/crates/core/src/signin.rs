@@ -359,6 +359,10 @@ impl SignIn {
                 server_name: self.subject.server_name.clone(),
             });
         }
+        if let Some((known, now, issuer)) = client::misfit(&self.subject, found) {
+            let server_name = self.subject.server_name.clone();
+            return Some(SignInFailure::Moved { known, now, issuer, server_name });
+        }
         let pin = self.subject.pin.as_ref()?;
         let here = found.server.pin();
         let moved = pin.issuer == here.issuer && pin.token_origin != here.token_origin;

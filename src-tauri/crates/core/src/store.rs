@@ -66,11 +66,14 @@ pub struct Entry {
     pub scope: Option<String>,
     /// The OAuth client that the grant belongs to: the entry's own, else the configured one.
     pub client: Option<ClientCredentials>,
+    /// The entry itself names no client, and configurations name different ones: none is guessed.
+    pub clients_differ: bool,
     /// The authorization server's issuer, where the client recorded it.
     pub issuer: Option<String>,
     /// The authorization server the client signed in at: the trust anchor.
     pub authorization_server: Option<String>,
-    /// The metadata document the client was told to use, where configured.
+    /// The metadata document that the client used at sign-in, where it recorded one. What is
+    /// configured now is in [`Entry::sign_in`], and must fit what was recorded.
     pub metadata_url: Option<String>,
     /// The redirect URI of the client's registration.
     pub redirect_uri: Option<String>,
@@ -130,7 +133,8 @@ pub struct ConfiguredServer {
     pub sign_in: SignInConfig,
 }
 
-/// What the user configured for signing in to a server.
+/// What the user configured for signing in to a server. A metadata document that only a repository
+/// names is never in here: it would decide where tokens go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SignInConfig {
     /// A client that was registered by hand.

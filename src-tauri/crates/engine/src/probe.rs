@@ -106,12 +106,16 @@ enum Trouble {
     Other,
 }
 
-/// Headers as they travel; `None` if there is one that would stand in for the token.
+/// Headers that would stand in for the token, or lead it to another server behind the same address.
+const NEVER_SENT: [HeaderName; 3] =
+    [reqwest::header::AUTHORIZATION, reqwest::header::PROXY_AUTHORIZATION, reqwest::header::HOST];
+
+/// Headers as they travel; `None` if there is one that must not.
 fn sendable(headers: &BTreeMap<String, String>) -> Option<HashMap<HeaderName, HeaderValue>> {
     let mut sent = HashMap::new();
     for (name, value) in headers {
         let name = HeaderName::try_from(name.as_str()).ok()?;
-        if name == reqwest::header::AUTHORIZATION {
+        if NEVER_SENT.contains(&name) {
             return None;
         }
         sent.insert(name, HeaderValue::try_from(value.as_str()).ok()?);
@@ -157,5 +161,19 @@ fn trouble(error: &ClientInitializeError) -> Trouble {
         Trouble::Refused
     } else {
         Trouble::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_stands_in_for_the_token_or_names_another_host_is_not_sent() {
+        let headers = |name: &str| BTreeMap::from([(name.to_owned(), "x".to_owned())]);
+        assert_eq!(sendable(&headers("X-Workspace")).map(|sent| sent.len()), Some(1));
+        for name in ["Authorization", "proxy-authorization", "Host", "HOST", "bad name", "x\ny"] {
+            assert!(sendable(&headers(name)).is_none(), "{name}");
+        }
     }
 }

@@ -14,6 +14,10 @@ use crate::{
     time::{Boot, Millis, Now, Wall},
 };
 
+/// Why an entry without a client of its own is not renewed.
+const CLIENTS_DIFFER: &str = "configurations name different OAuth clients for it and the entry names \
+                              none, so none is guessed; a new sign-in records its own";
+
 /// How long after a first refusal the same token is presented once more to be sure.
 pub(super) const CONFIRM_AFTER: Millis = Millis::minutes(1);
 
@@ -152,10 +156,13 @@ impl Grant {
         let Some(mark) = self.refresh_mark else {
             return self.cannot_renew(now, "the server gave no refresh token");
         };
+        if self.entry.clients_differ {
+            return self.cannot_renew(now, CLIENTS_DIFFER);
+        }
         if self.entry.client.is_none() {
             return self.cannot_renew(now, "the store names no OAuth client for it");
         }
-        if let Some(refusal) = confirmed(facts, mark) {
+        if let Some(refusal) = self.refusal(facts).filter(|refusal| refusal.confirmed) {
             return Standing::SignInRequired(refusal_words(refusal));
         }
         if facts.spent.contains(&mark) {
@@ -171,6 +178,14 @@ impl Grant {
             Some(_) | None => {}
         }
         Standing::Renewable
+    }
+
+    /// The refusal of the token that it holds, as the client that it has. One that another client met,
+    /// which a configuration named for a while, says nothing about the token.
+    pub(super) fn refusal<'f>(&self, facts: &'f GrantFacts) -> Option<&'f Refusal> {
+        let client = self.entry.client.as_ref().map(|client| client.id.as_str());
+        let refusal = facts.refusal.as_ref().filter(|r| Some(r.mark) == self.refresh_mark)?;
+        refusal.client_id.as_deref().is_none_or(|id| Some(id) == client).then_some(refusal)
     }
 
     fn cannot_renew(&self, now: Now, why: &'static str) -> Standing {
@@ -206,11 +221,6 @@ impl Grant {
 
 fn mark(token: Option<&Secret>, key: &MarkKey) -> Option<TokenMark> {
     token.map(|token| TokenMark::of(key, token))
-}
-
-/// The confirmed refusal of the token with this mark.
-fn confirmed(facts: &GrantFacts, mark: TokenMark) -> Option<&Refusal> {
-    facts.refusal.as_ref().filter(|r| r.confirmed && r.mark == mark)
 }
 
 fn refusal_words(refusal: &Refusal) -> String {

@@ -162,7 +162,7 @@ impl Keeper {
             self.now.boot_at(self.due(target, grant))
         };
         let (mut at, mut why) = (due, Why::Due);
-        if let Some(refusal) = facts.refusal.as_ref().filter(|r| Some(r.mark) == mark) {
+        if let Some(refusal) = grant.refusal(facts) {
             (at, why) = (self.now.boot_at(refusal.at + CONFIRM_AFTER), Why::Confirm);
         } else if let Some(lost) = facts.lost.as_ref().filter(|l| Some(l.mark) == mark) {
             let held = self.now.boot_at(self.little_left(target, grant, lost.at));

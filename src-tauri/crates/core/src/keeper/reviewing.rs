@@ -59,13 +59,8 @@ impl Keeper {
     }
 
     fn review_of(&self, target: &Target, entry: &Entry) -> Discovery {
-        let anchor = Anchor {
-            server_url: &entry.server_url,
-            authorization_server: entry.authorization_server.as_deref(),
-            metadata_url: entry.metadata_url.as_deref(),
-        };
         let profile = self.profiles.of(&entry.server_url).1;
-        Discovery::for_refresh(anchor, profile, &self.facts_of(target).trusted)
+        Discovery::for_refresh(Anchor::of(entry), profile, &self.facts_of(target).trusted)
     }
 
     fn look_for(&mut self, target: Target, review: Review) {

@@ -3,12 +3,13 @@
 //! An entry that is gone was signed out by the user: nothing of it is kept. A store that cannot be
 //! read says nothing: unreadable is not empty.
 
-use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use alloc::{borrow::ToOwned, collections::BTreeMap, sync::Arc, vec::Vec};
 
-use super::{Event, Keeper, grant::Grant, naming};
+use super::{Event, Failure, Keeper, grant::Grant, naming};
 use crate::{
     facts::{GrantFacts, Renewer},
     ids::{GrantId, StoreId, Target, TokenMark},
+    oauth::discovery::Anchor,
     store::{Entry, StoreFault, StoreView, TokenPair},
     time::Wall,
 };
@@ -98,9 +99,22 @@ impl Keeper {
             self.met_first(&target);
             return;
         }
+        let beginning = Anchor::of(&entry).beginning().to_owned();
         let before = self.grants.replace(&target, id, entry, &self.mark_key);
+        if before.as_ref().is_some_and(|before| Anchor::of(before).beginning() != beginning) {
+            self.looks_elsewhere(&target);
+        }
         if before.is_some_and(|before| before.pair != pair) {
             self.pair_changed(&target);
+        }
+    }
+
+    /// What was met at another beginning says nothing about this one.
+    fn looks_elsewhere(&mut self, target: &Target) {
+        let Some(grant) = self.grants.get_mut(target) else { return };
+        if matches!(grant.failure, Some(Failure::Approval { .. } | Failure::Discovery(_))) {
+            grant.failure = None;
+            grant.wait_until = None;
         }
     }
 

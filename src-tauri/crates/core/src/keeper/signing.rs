@@ -242,9 +242,12 @@ impl Keeper {
     fn named_subject(&self, server: &NamedServer) -> Result<Known<'_>, String> {
         let NamedServer { store, key, name, url } = server;
         let views = self.stores.get(store).and_then(|seen| seen.as_ref().ok());
-        let configured =
-            views.and_then(|view| view.servers.iter().find(|known| known.name == *name));
-        match configured {
+        let named = || {
+            let all = views.into_iter().flat_map(|view| &view.servers);
+            all.filter(|known| known.name == *name)
+        };
+        // Of several that are called so, the one that is meant.
+        match named().find(|known| known.url == *url).or_else(|| named().next()) {
             Some(known) if known.url == *url => known_by_configuration(store, known),
             Some(known) => Err(name_taken(name, &known.url)),
             None => {

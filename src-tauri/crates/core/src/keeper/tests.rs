@@ -13,6 +13,7 @@ mod stand_by;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod asking;
+mod configured;
 mod journal;
 mod refused_access;
 mod reviewing;
@@ -132,6 +133,10 @@ struct World {
     received: Option<String>,
     /// A client at work that wipes what it meets renewed.
     wiper: Option<Wiper>,
+    /// A configuration names a document at a foreign host for every server.
+    configured: bool,
+    /// The issuer that this document claims to be.
+    evil_claims: &'static str,
     /// Laid over the shipped profiles.
     profiles: &'static str,
 }
@@ -152,6 +157,7 @@ fn entry(name: &str, access: &str, refresh: &str, expires_at: i64) -> Entry {
         },
         scope: Some("read".into()),
         client: Some(ClientCredentials { id: "cl".into(), secret: None }),
+        clients_differ: false,
         issuer: None,
         authorization_server: Some("https://as.example".into()),
         metadata_url: None,
@@ -210,6 +216,8 @@ impl World {
             known_spent: BTreeSet::new(),
             received: None,
             wiper: None,
+            configured: false,
+            evil_claims: "https://evil.example",
             profiles: "",
         };
         world.put(entry("slack", "at-0", "rt-0", now.wall.0 + 10 * 60_000));
@@ -247,7 +255,12 @@ impl World {
 
     fn view(&self) -> StoreView {
         StoreView {
-            entries: self.entries.values().cloned().collect(),
+            entries: self
+                .entries
+                .values()
+                .cloned()
+                .map(|entry| self.as_configured(entry))
+                .collect(),
             verdicts: self.verdicts.clone(),
             wiper: self.wiper.clone(),
             ..StoreView::default()
@@ -343,6 +356,7 @@ impl World {
                 (ticket, Outcome::Kept(Ok(())))
             }
             Effect::Send { ticket, request, .. } => {
+                assert!(!request.url.contains("evil.example"), "a token went to {}", request.url);
                 let outcome = self.token_endpoint(&request.body);
                 if let Some(act) = self.during_send.take() {
                     act(self);
@@ -390,6 +404,10 @@ impl World {
                 (ticket, Outcome::Listening(if taken { Err(fault("taken")) } else { Ok(port) }))
             }
             Effect::Invite { invitation, .. } => {
+                assert!(
+                    !invitation.url.expose().contains("//evil.example"),
+                    "a page of a foreign host"
+                );
                 self.invitations.push(invitation);
                 return None;
             }
@@ -465,6 +483,21 @@ impl World {
     }
 
     fn metadata(&mut self, request: &crate::http::Request) -> Answer {
+        if request.url.contains("://evil.example/") {
+            // Its document may be looked at, and nothing is ever sent there.
+            assert!(request.url.ends_with("/m") && request.body.is_empty(), "{request:?}");
+            let claims = self.evil_claims;
+            return answer(
+                200,
+                format!(
+                    r#"{{"issuer":"{claims}","token_endpoint":"https://evil.example/token",
+                        "revocation_endpoint":"https://evil.example/revoke",
+                        "registration_endpoint":"https://evil.example/register",
+                        "authorization_endpoint":"https://evil.example/authorize",
+                        "code_challenge_methods_supported":["S256"]}}"#
+                ),
+            );
+        }
         if request.url.ends_with("/revoke") {
             self.revoked_under_a_lock |= !self.locked.is_empty();
             let form: BTreeMap<_, _> =
@@ -1383,6 +1416,8 @@ enum Chance {
     Verdict,
     RefuseAccess,
     Act(u8),
+    /// A configuration names a document of a foreign host, or does no longer.
+    Configured(Option<&'static str>),
 }
 
 fn chance() -> impl Strategy<Value = Chance> {
@@ -1406,7 +1441,10 @@ fn chance() -> impl Strategy<Value = Chance> {
         1 => (-4_000_000..4_000_000_i64).prop_map(Chance::Woke),
         1 => Just(Chance::Verdict),
         2 => Just(Chance::RefuseAccess),
-        1 => (0..5_u8).prop_map(Chance::Act),
+        1 => (0..7_u8).prop_map(Chance::Act),
+        1 => proptest::sample::select(vec![
+            None, Some("https://evil.example"), Some("https://as.example"),
+        ]).prop_map(Chance::Configured),
     ]
 }
 
@@ -1417,7 +1455,8 @@ proptest! {
     /// by the token endpoint), one refresh is in the air at a time, wakes lie in the future (asserted
     /// by `pass`), a person is told at most once per descent, and tokens that reached the keeper are
     /// in the store, in the journal or in memory until somebody newer stands in the store; nobody is
-    /// asked for a sign-in while a renewal would do.
+    /// asked for a sign-in while a renewal would do. To a host that only a configuration names nothing
+    /// is ever sent (asserted by `perform` and `metadata`).
     #[test]
     fn whatever_happens_nothing_received_is_lost(chances in prop::collection::vec(chance(), 1..40)) {
         let mut world = World::new();
@@ -1483,6 +1522,10 @@ proptest! {
                     world.now.wall.0 += step;
                     keeper.handle(Input::Woke(WokeWhy::ClockStepped), world.now);
                 }
+                Chance::Configured(claims) => {
+                    world.configured = claims.is_some();
+                    world.evil_claims = claims.unwrap_or(world.evil_claims);
+                }
                 Chance::Verdict => world.verdicts.push(AuthVerdict {
                     server_name: "slack".into(), at: world.now.wall, left_alone: false,
                 }),
@@ -1493,6 +1536,8 @@ proptest! {
                         1 => Action::RenewDue,
                         2 => Action::Pause(id),
                         3 => Action::Resume(id),
+                        4 => Action::Review(id),
+                        5 => Action::RenewDue,
                         _ => Action::Check(id),
                     }), world.now);
                 }

@@ -17,6 +17,7 @@ use crate::{
     facts::Pin,
     http::{Answer, Fault, Request},
     profile::Profile,
+    store::Entry,
 };
 
 mod sign_in;
@@ -47,8 +48,30 @@ pub struct Anchor<'a> {
     pub server_url: &'a str,
     /// The authorization server that the client signed in at.
     pub authorization_server: Option<&'a str>,
-    /// The metadata document that the user configured.
+    /// The metadata document that the client signed in with.
     pub metadata_url: Option<&'a str>,
+    /// The metadata document that the user configured. It must fit the recorded server.
+    pub configured_url: Option<&'a str>,
+}
+
+impl<'a> Anchor<'a> {
+    /// What an entry records, and what is configured for it.
+    pub fn of(entry: &'a Entry) -> Self {
+        let recorded = entry.authorization_server.as_deref();
+        Self {
+            server_url: &entry.server_url,
+            authorization_server: recorded.or(entry.issuer.as_deref()),
+            metadata_url: entry.metadata_url.as_deref(),
+            configured_url: entry.sign_in.metadata_url.as_deref(),
+        }
+    }
+
+    /// The first thing that is asked. What was found from another one says nothing about this entry: a
+    /// person may have signed in elsewhere since, under the same name.
+    pub fn beginning(&self) -> &'a str {
+        let document = self.configured_url.or(self.metadata_url);
+        document.or(self.authorization_server).unwrap_or(self.server_url)
+    }
 }
 
 /// What a search found.
@@ -56,10 +79,14 @@ pub struct Anchor<'a> {
 pub struct Found {
     /// The metadata.
     pub metadata: ServerMetadata,
-    /// The issuer identifier that was asked for; `None` where the user named the document itself.
+    /// The issuer identifier that was asked for, or that the document has to fit; `None` where the
+    /// document itself was named and nothing was recorded.
     pub asked: Option<String>,
     /// No document says so: these are the fixed places of the 2025-03-26 text.
     pub guessed: bool,
+    /// The document lies at another host than the server it speaks for, so that its word for its
+    /// issuer proves nothing about its endpoints.
+    pub foreign: bool,
 }
 
 /// Why a search found nothing.
@@ -85,8 +112,11 @@ pub enum DiscoveryFault {
 enum Document {
     /// Protected resource metadata (RFC 9728).
     Resource,
-    /// Authorization server metadata of this issuer.
+    /// Authorization server metadata of this issuer; `None`: the sign-in recorded the document.
     Server { asked: Option<String> },
+    /// Authorization server metadata that the user configured; with the recorded server that it has to
+    /// fit, where one is recorded.
+    Configured { recorded: Option<String> },
 }
 
 /// One search, for one grant.
@@ -103,7 +133,11 @@ impl Discovery {
     /// A search for the token endpoint of an existing grant. `trusted`: new hosts that a person has
     /// seen and trusts; another one than these is not followed.
     pub fn for_refresh(anchor: Anchor<'_>, profile: &Profile, trusted: &[String]) -> Self {
-        let queue = if let Some(url) = anchor.metadata_url {
+        let recorded = || anchor.authorization_server.map(String::from);
+        let configured = anchor.configured_url.filter(|url| anchor.metadata_url != Some(url));
+        let queue = if let Some(url) = configured {
+            VecDeque::from([(url.into(), Document::Configured { recorded: recorded() })])
+        } else if let Some(url) = anchor.metadata_url {
             VecDeque::from([(url.into(), Document::Server { asked: None })])
         } else if let Some(issuer) = anchor.authorization_server {
             server_documents(issuer)
@@ -130,7 +164,7 @@ impl Discovery {
         &mut self,
         answer: Result<&Answer, Fault>,
     ) -> Option<Result<Found, DiscoveryFault>> {
-        let (_, document) = self.queue.pop_front()?;
+        let (place, document) = self.queue.pop_front()?;
         // The other documents lie on the same host, or behind the same network.
         let Ok(answer) = answer else {
             return Some(Err(DiscoveryFault::Unreachable));
@@ -139,15 +173,26 @@ impl Discovery {
             self.saw_unwell = true;
         }
         let readable = answer.status == 200;
+        let metadata = || {
+            let metadata = serde_json::from_slice::<ServerMetadata>(&answer.body).ok();
+            metadata.filter(|found| readable && is_plain_issuer(&found.issuer))
+        };
         match document {
             Document::Server { asked } => {
-                let metadata = serde_json::from_slice::<ServerMetadata>(&answer.body).ok();
-                let usable = metadata.filter(|found| readable && is_plain_issuer(&found.issuer));
-                if let Some(metadata) = usable {
-                    return Some(Ok(Found { metadata, asked, guessed: false }));
+                if let Some(metadata) = metadata() {
+                    return Some(Ok(Found { metadata, asked, guessed: false, foreign: false }));
                 }
                 self.queue.is_empty().then(|| self.nothing_found(asked))
             }
+            Document::Configured { recorded: asked } => Some(match metadata() {
+                Some(metadata) => {
+                    let at = |url: &str| origin(url).is_some() && origin(url) == origin(&place);
+                    let at_home = asked.as_deref().is_none_or(at) || at(&metadata.issuer);
+                    Ok(Found { metadata, asked, guessed: false, foreign: !at_home })
+                }
+                None if self.saw_unwell => Err(DiscoveryFault::Unreachable),
+                None => Err(DiscoveryFault::Nothing),
+            }),
             Document::Resource => {
                 let named = readable.then(|| first_server(&answer.body)).flatten();
                 if let Some(named) = named {
@@ -193,6 +238,7 @@ impl Discovery {
             },
             asked: Some(issuer),
             guessed: true,
+            foreign: false,
         })
     }
 }
@@ -258,7 +304,7 @@ pub fn trust(
     let as_recorded = recorded_issuer.is_none_or(|r| same_but_slash(r, &metadata.issuer));
     let as_asked = match &found.asked {
         Some(asked) => *asked == metadata.issuer,
-        // The user named this very document.
+        // This very document was named.
         None => true,
     };
     let exact = as_asked || recorded_issuer == Some(metadata.issuer.as_str());
@@ -276,7 +322,10 @@ pub fn trust(
             return Trust::Fine(here);
         }
     }
-    if at_home || listed || vouched || (exact && as_recorded) {
+    // What an issuer publishes at its own host is its word. Elsewhere anybody may write its name.
+    let published = !found.foreign && (vouched || (exact && as_recorded));
+    let at_issuer = origin(&metadata.issuer).as_deref() == Some(token_origin.as_str());
+    if at_home || at_issuer || listed || published {
         return Trust::Fine(here);
     }
     let known = found.asked.as_deref().map(host).unwrap_or_default();
@@ -342,6 +391,7 @@ mod tests {
             server_url: "https://mcp.example/mcp",
             authorization_server: Some(authorization_server),
             metadata_url: None,
+            configured_url: None,
         }
     }
 
@@ -349,6 +399,7 @@ mod tests {
         server_url: "https://mcp.example/mcp",
         authorization_server: None,
         metadata_url: None,
+        configured_url: None,
     };
 
     #[test]
@@ -423,6 +474,7 @@ mod tests {
             },
             asked: Some(asked.into()),
             guessed: false,
+            foreign: false,
         }
     }
 
@@ -471,6 +523,64 @@ mod tests {
         );
         let renamed = found("https://as.example/", "https://as.example/", "https://as.example/t");
         assert!(!judged(&renamed, None, Some(&pin)));
+    }
+
+    /// What a configured document at `place` comes to, for a sign-in that recorded `https://as.example`.
+    fn configured(place: &str, issuer: &str, token_endpoint: &str) -> Trust {
+        let anchor = Anchor { configured_url: Some(place), ..at("https://as.example") };
+        let (end, asked) = search(anchor, |_| {
+            (200, format!(r#"{{"issuer":"{issuer}","token_endpoint":"{token_endpoint}"}}"#))
+        });
+        assert_eq!(asked, [place]);
+        trust(&end.unwrap(), None, None, &Profile::default(), &[])
+    }
+
+    #[test]
+    fn a_configured_document_must_fit_the_recorded_server() {
+        let own = "https://as.example/.well-known/other";
+        let fine = configured(own, "https://as.example", "https://t.example/t");
+        assert!(matches!(fine, Trust::Fine(_)), "{fine:?}");
+        let now = |place: &str, issuer: &str, token: &str| match configured(place, issuer, token) {
+            Trust::Approval { known, now } => {
+                assert_eq!(known, "as.example");
+                Some(now)
+            }
+            Trust::Fine(_) => None,
+        };
+        let evil = "https://evil.example/m";
+        let said = "evil.example";
+        assert_eq!(
+            now(evil, "https://evil.example", "https://evil.example/t").as_deref(),
+            Some(said)
+        );
+        // Anybody may write the recorded issuer's name into a document of their own.
+        assert_eq!(
+            now(evil, "https://as.example", "https://evil.example/t").as_deref(),
+            Some(said)
+        );
+        assert_eq!(now(evil, "https://as.example", "https://as.example/t"), None);
+    }
+
+    #[test]
+    fn a_configured_document_that_is_gone_is_not_replaced_by_a_guess() {
+        let anchor =
+            Anchor { configured_url: Some("https://docs.example/m"), ..at("https://as.example") };
+        let (end, _) = search(anchor, |_| (404, String::new()));
+        assert_eq!(end, Err(DiscoveryFault::Nothing));
+        let (end, _) = search(anchor, |_| (503, String::new()));
+        assert_eq!(end, Err(DiscoveryFault::Unreachable));
+    }
+
+    #[test]
+    fn an_issuer_of_the_profile_claimed_elsewhere_opens_no_other_host() {
+        let profiles = crate::profile::Profiles::default();
+        let profile = profiles.of("https://mcp.slack.com/mcp").1;
+        let claimed = Found {
+            foreign: true,
+            ..found("https://mcp.slack.com", "https://slack.com", "https://evil.example/t")
+        };
+        let judged = trust(&claimed, None, None, profile, &[]);
+        assert!(matches!(judged, Trust::Approval { now, .. } if now == "evil.example"));
     }
 
     #[test]

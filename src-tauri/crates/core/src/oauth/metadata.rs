@@ -348,7 +348,7 @@ pub fn host(url: &str) -> String {
 }
 
 /// Whether two addresses differ by one final slash at most.
-pub(super) fn same_but_slash(a: &str, b: &str) -> bool {
+pub(crate) fn same_but_slash(a: &str, b: &str) -> bool {
     a.strip_suffix('/').unwrap_or(a) == b.strip_suffix('/').unwrap_or(b)
 }
 

@@ -14,7 +14,7 @@ use crate::{
     oauth::{
         authorize::loopback_port as port_of,
         discovery::Discovered,
-        metadata::{AuthorizationServer, origin},
+        metadata::{AuthorizationServer, host, origin, same_but_slash},
         registration::{Registered, RegistrationFault, metadata_document},
         token::AuthMethod,
     },
@@ -171,6 +171,43 @@ pub(super) fn configured_elsewhere<'a>(
         || subject.profile.issuers.contains(&found.server.issuer)
         || stored.is_of(subject, found);
     stored.giver().filter(|_| !same)
+}
+
+/// A configured document that does not fit the server which the last sign-in recorded: the host known so
+/// far, the host that it leads to, and its issuer where that is what differs.
+///
+/// A document that lies at neither's host may claim any issuer, so each of its addresses is looked at.
+pub(super) fn misfit(
+    subject: &Subject,
+    found: &Discovered,
+) -> Option<(String, String, Option<String>)> {
+    let document = found.trail.configured_metadata_url.as_deref()?;
+    let stored = subject.stored.as_ref().and_then(Stored::giver);
+    let recorded = stored.or(subject.recorded.as_deref())?;
+    let (server, profile) = (&found.server, &subject.profile);
+    let issuer = &server.issuer;
+    let asked = subject.recorded.as_deref().is_some_and(|asked| same_but_slash(asked, issuer));
+    let fits = asked
+        || same_but_slash(recorded, issuer)
+        || profile.issuers.contains(issuer)
+        || subject.confirmed_issuer.as_ref() == Some(issuer);
+    if !fits {
+        return Some((host(recorded), host(issuer), Some(issuer.clone())));
+    }
+    let homes = [Some(recorded), Some(issuer), subject.recorded.as_deref()];
+    let at_home = |url: &str| {
+        let there = origin(url);
+        there.is_some() && homes.iter().flatten().any(|home| origin(home) == there)
+    };
+    if at_home(document) {
+        return None;
+    }
+    let places = [&server.token_endpoint, &server.authorization_endpoint];
+    let elsewhere = places.into_iter().chain(&server.registration_endpoint).find(|url| {
+        let listed = origin(url).is_some_and(|origin| profile.token_origins.contains(&origin));
+        !at_home(url) && !listed && !subject.trusted.contains(&host(url))
+    })?;
+    Some((host(recorded), host(elsewhere), None))
 }
 
 /// A new registration, where the server offers it.

@@ -5,7 +5,7 @@
 
 use alloc::{format, string::String};
 
-use super::{AGAIN_WITHIN, Ending, Flight, Step, Work, send_failure};
+use super::{AGAIN_WITHIN, Ending, Flight, Presenting, Step, Work, send_failure};
 use crate::{
     facts::{INVALID_CLIENT, Refusal, RefusedAccess, SPENT_KEPT},
     http::Answer,
@@ -156,16 +156,18 @@ impl Keeper {
         let Work::Refresh(presenting) = &flight.work else {
             return self.let_go(flight);
         };
-        let Some(mark) = presenting.record.as_ref().map(|record| record.mark) else {
+        let Some((mark, client_id)) = presented(presenting) else {
             return self.let_go(flight);
         };
         let mut confirmed = false;
         for target in &flight.targets {
             let facts = self.facts_mut(target);
-            let earlier = facts.refusal.as_ref().filter(|r| r.mark == mark).map(|r| r.at);
+            let same = |r: &&Refusal| r.mark == mark && r.client_id.as_ref() == Some(&client_id);
+            let earlier = facts.refusal.as_ref().filter(same).map(|r| r.at);
             confirmed = earlier.is_some_and(|at| now >= at + CONFIRM_AFTER);
             let at = earlier.unwrap_or(now);
-            facts.refusal = Some(Refusal { mark, code: code.clone(), at, confirmed });
+            let (code, client_id) = (code.clone(), Some(client_id.clone()));
+            facts.refusal = Some(Refusal { mark, code, at, confirmed, client_id });
             facts.lost = None;
         }
         self.unlock(flight, Ending::Failed(failure(confirmed)));
@@ -255,4 +257,9 @@ impl Keeper {
         }
         self.lost(flight, failure);
     }
+}
+
+/// The token that was presented, and the client that presented it.
+fn presented(presenting: &Presenting) -> Option<(TokenMark, String)> {
+    presenting.record.as_ref().map(|record| (record.mark, record.client_id.clone()))
 }

@@ -3,15 +3,12 @@
 //! Metadata is kept for a day with its pin. Where it cannot be had now, what was found before still
 //! holds; what was never found is never guessed.
 
-use alloc::string::String;
-
 use super::{Ending, Flight, Step, Work};
 use crate::{
     facts::Pin,
     http::{Answer, Fault},
     keeper::{Effect, Failure, Keeper, spare::GivenBackAt},
     oauth::discovery::{self, Anchor, Discovery, DiscoveryFault, Found, ServerMetadata, Trust},
-    store::Entry,
     time::Millis,
 };
 
@@ -24,17 +21,14 @@ impl Keeper {
         let Some((facts, entry)) = self.lead(&flight) else {
             return self.land_quietly(flight);
         };
-        let known = facts.metadata.filter(|_| facts.anchor.as_ref() == Some(&anchor(&entry)));
+        let anchor = Anchor::of(&entry);
+        let same = facts.anchor.as_deref() == Some(anchor.beginning());
+        let known = facts.metadata.filter(|_| same);
         let fresh = known.filter(|(_, at)| self.now.wall < *at + METADATA_KEPT);
         if let (Some((metadata, _)), Some(pin)) = (fresh, facts.pin) {
             return self.take_lock(with_endpoint(flight, metadata, pin));
         }
         let profile = self.profiles.of(&entry.server_url).1;
-        let anchor = Anchor {
-            server_url: &entry.server_url,
-            authorization_server: entry.authorization_server.as_deref(),
-            metadata_url: entry.metadata_url.as_deref(),
-        };
         let search = Discovery::for_refresh(anchor, profile, &facts.trusted);
         self.search(flight, search);
     }
@@ -81,7 +75,7 @@ impl Keeper {
     /// What was found before from the same beginning, however long ago.
     fn known_endpoint(&self, flight: &Flight) -> Option<(ServerMetadata, Pin)> {
         let (facts, entry) = self.lead(flight)?;
-        let same = facts.anchor.as_ref() == Some(&anchor(&entry));
+        let same = facts.anchor.as_deref() == Some(Anchor::of(&entry).beginning());
         let ((metadata, _), pin) = facts.metadata.zip(facts.pin).filter(|_| same)?;
         Some((metadata, pin))
     }
@@ -107,10 +101,10 @@ impl Keeper {
                 self.leads_nowhere(flight, Failure::Approval { known, now });
             }
             Trust::Fine(pin) => {
-                let (now, anchor) = (self.now.wall, anchor(&entry));
+                let (now, anchor) = (self.now.wall, Anchor::of(&entry).beginning());
                 for target in &flight.targets {
                     let facts = self.facts_mut(target);
-                    facts.anchor = Some(anchor.clone());
+                    facts.anchor = Some(anchor.into());
                     facts.metadata = Some((found.metadata.clone(), now));
                     facts.pin = Some(pin.clone());
                     facts.trusted.clear();
@@ -119,13 +113,6 @@ impl Keeper {
             }
         }
     }
-}
-
-/// Where a search for this entry's endpoint begins. What was found from another beginning says nothing
-/// about it: a person may have signed in elsewhere since, under the same name.
-fn anchor(entry: &Entry) -> String {
-    let named = entry.metadata_url.as_ref().or(entry.authorization_server.as_ref());
-    named.unwrap_or(&entry.server_url).clone()
 }
 
 fn with_endpoint(mut flight: Flight, metadata: ServerMetadata, pin: Pin) -> Flight {

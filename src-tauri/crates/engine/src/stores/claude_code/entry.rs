@@ -11,7 +11,7 @@ use lamplighter_core::{
 use serde::Deserialize;
 use serde_json::Number;
 
-use super::servers::Server;
+use super::servers::Said;
 use crate::stores::splice::{Edits, Object, quoted};
 
 /// An entry as the file has it. Members not named here are not ours.
@@ -39,34 +39,37 @@ struct DiscoveryState {
     xaa_pinned: Option<bool>,
 }
 
-/// Reads one entry; `server` is its configuration, if one was found, `config_secret` the secret that
-/// was configured for it.
-pub(super) fn read(
-    key: &str,
-    text: &str,
-    server: Option<&Server>,
-    config_secret: Option<Secret>,
-) -> Entry {
+/// Reads one entry; `said` is what its configuration says, `config_secret` the secret that was
+/// configured for it.
+pub(super) fn read(key: &str, text: &str, said: &Said, config_secret: Option<Secret>) -> Entry {
     let Ok(wire) = serde_json::from_str::<Wire>(text) else { return unknown(key) };
     let (Some(server_name), Some(server_url)) = (wire.server_name, wire.server_url) else {
         return unknown(key);
     };
     let discovery = wire.discovery_state;
-    let configured_id = server.and_then(|server| server.client_id.clone());
-    let sign_in = server.map(|server| server.sign_in(config_secret.clone())).unwrap_or_default();
+    let own_id = full(wire.client_id);
+    let clients_differ = own_id.is_none() && said.clients_differ;
+    // Whoever has a client already is not given another one by a repository.
+    let to_sign_in = if own_id.is_some() { &said.own_client_id } else { &said.client_id };
+    let sign_in = SignInConfig {
+        client: to_sign_in
+            .clone()
+            .map(|id| ClientCredentials { id, secret: config_secret.clone() }),
+        callback_port: said.callback_port,
+        metadata_url: said.metadata_url.clone(),
+    };
     let own_secret = full(wire.client_secret).map(Secret::new);
-    let client = match (full(wire.client_id), configured_id) {
-        (Some(own), configured) => {
+    let client = match (own_id, said.client_id.clone()) {
+        (Some(own), _) => {
             // The configured secret belongs to the configured client alone.
-            let same = configured.is_none_or(|configured| configured == own);
+            let same = said.own_client_id.as_ref().is_none_or(|configured| *configured == own);
             let secret = own_secret.or(config_secret.filter(|_| same));
             Some(ClientCredentials { id: own, secret })
         }
         (None, Some(id)) => Some(ClientCredentials { id, secret: config_secret }),
         (None, None) => None,
     };
-    let enterprise = discovery.as_ref().and_then(|d| d.xaa_pinned) == Some(true)
-        || server.is_some_and(|server| server.enterprise);
+    let enterprise = discovery.as_ref().and_then(|d| d.xaa_pinned) == Some(true) || said.enterprise;
     Entry {
         key: EntryKey(key.into()),
         server_name,
@@ -78,12 +81,9 @@ pub(super) fn read(
         },
         scope: wire.scope,
         client,
+        clients_differ,
         issuer: full(wire.issuer),
-        // Where tokens are sent is not taken from a server that is only known by its name.
-        metadata_url: server
-            .filter(|server| server.url_is_known)
-            .and_then(|server| server.metadata_url.clone())
-            .or_else(|| discovery.as_ref().and_then(|d| full(d.auth_server_metadata_url.clone()))),
+        metadata_url: discovery.as_ref().and_then(|d| full(d.auth_server_metadata_url.clone())),
         authorization_server: discovery.and_then(|d| full(d.authorization_server_url)),
         redirect_uri: full(wire.redirect_uri),
         sign_in,
@@ -101,6 +101,7 @@ fn unknown(key: &str) -> Entry {
         pair: TokenPair::default(),
         scope: None,
         client: None,
+        clients_differ: false,
         issuer: None,
         authorization_server: None,
         metadata_url: None,

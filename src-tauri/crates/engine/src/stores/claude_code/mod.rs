@@ -201,8 +201,8 @@ impl ClaudeCode {
         let secrets = whole.object(text, CLIENTS);
         let entries = grants.members(text).map(|(key, value)| {
             let (name, url) = name_and_url(key, value);
-            let server = configured.of_entry(key, &name, &url);
-            entry::read(key, value, server, config_secret(text, secrets.as_ref(), key))
+            let said = configured.about(key, &name, &url);
+            entry::read(key, value, &said, config_secret(text, secrets.as_ref(), key))
         });
         Ok(entries.collect())
     }
@@ -220,7 +220,7 @@ impl ClaudeCode {
         let secret = |key: &EntryKey| config_secret(text, secrets.as_ref(), key.as_str());
         let mut listed: BTreeSet<(&str, &str)> = entries
             .iter()
-            .filter_map(|entry| {
+            .flat_map(|entry| {
                 let (key, name) = (entry.key.as_str(), &entry.server_name);
                 configured.of_entry(key, name, &entry.server_url)
             })
@@ -317,12 +317,7 @@ impl Store for ClaudeCode {
         let whole = self.whole(&blob).ok()?;
         let grants = self.grants(&blob, &whole).ok()??;
         let (name, url) = name_and_url(key.as_str(), grants.value(&blob.text, key.as_str())?);
-        match configured.of_entry(key.as_str(), &name, &url) {
-            Some(server) if !server.is_http => None,
-            Some(server) => server.headers.as_ref().map(servers::sendable),
-            // Removed from the configuration: what is known is the entry's URL alone.
-            None => Some(BTreeMap::new()),
-        }
+        configured.headers_of(key.as_str(), &name, &url)
     }
 
     fn spot(&self, name: &str, url: &str) -> Result<Spot, StoreFault> {
@@ -335,7 +330,10 @@ impl Store for ClaudeCode {
         let configured = Configured::read(&self.folder, &self.managed, &self.env);
         let known = configured.servers.iter().find(|s| s.name == name && s.url == url);
         let key = match known {
-            Some(server) => server.key.clone().filter(|_| !server.enterprise),
+            Some(server) => {
+                let theirs = server.enterprise && server.word == servers::Word::User;
+                server.key.clone().filter(|_| !theirs)
+            }
             None => entry_key(name, "http", url, &serde_json::Map::new()),
         };
         let unknown = || StoreFault::Unsupported {
@@ -377,7 +375,7 @@ fn config_secret(text: &str, secrets: Option<&Object>, key: &str) -> Option<Secr
 }
 
 fn name_and_url(key: &str, value: &str) -> (String, String) {
-    let entry = entry::read(key, value, None, None);
+    let entry = entry::read(key, value, &servers::Said::default(), None);
     (entry.server_name, entry.server_url)
 }
 

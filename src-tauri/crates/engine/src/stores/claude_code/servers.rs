@@ -2,9 +2,13 @@
 //!
 //! Only remote ones that sign in by OAuth and that the user has neither disabled nor left
 //! unapproved. Nothing here is run: `headersHelper` stays unread. A file that cannot be read hides
-//! only itself, and is said.
+//! only itself, and is said. What a repository brings must decide nothing about a grant: [`Word`] says
+//! who speaks, [`Said`] what of it counts.
+//!
+//! Read next: `trust`, for whose projects are read at all, and whose approval counts.
 
 mod expand;
+mod trust;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,11 +26,15 @@ use serde_json::{Map, Value};
 use super::{folder::Folder, key::entry_key};
 use crate::paths::Env;
 use expand::Expander;
+pub(super) use trust::Word;
+use trust::{Approvals, Records};
 
 /// One configured server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Server {
     pub name: String,
+    /// Who says so.
+    pub word: Word,
     /// After expansion.
     pub url: String,
     /// Whether every variable in the URL is known here.
@@ -56,12 +64,62 @@ pub(super) struct Configured {
 }
 
 impl Server {
-    /// How a sign-in to it is configured; the secret is kept apart, in the store's text.
+    /// How a first sign-in to it is configured; the secret is kept apart, in the store's text. Whoever
+    /// names the metadata decides where tokens go, and that is never a repository.
     pub(super) fn sign_in(&self, secret: Option<Secret>) -> SignInConfig {
         SignInConfig {
             client: self.client_id.clone().map(|id| ClientCredentials { id, secret }),
             callback_port: self.callback_port,
-            metadata_url: self.metadata_url.clone(),
+            metadata_url: self.metadata_url.clone().filter(|_| self.word == Word::User),
+        }
+    }
+
+    fn has_key(&self, key: &str) -> bool {
+        self.key.as_ref().is_some_and(|own| own.as_str() == key)
+    }
+}
+
+/// What configuration says about one entry, as far as it counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    /// The OAuth client of an entry that names none itself.
+    pub client_id: Option<String>,
+    /// That client, where the user's own files name it.
+    pub own_client_id: Option<String>,
+    /// Configurations name different clients, so that none is known.
+    pub clients_differ: bool,
+    pub callback_port: Option<u16>,
+    pub metadata_url: Option<String>,
+    pub enterprise: bool,
+}
+
+impl Said {
+    /// Of these servers, which all are the entry's.
+    fn by(servers: &[&Server]) -> Self {
+        let own = || servers.iter().filter(|server| server.word == Word::User);
+        let named = |word| {
+            let of_word = servers.iter().filter(move |server| server.word == word);
+            of_word.filter_map(|server| server.client_id.as_deref()).collect::<BTreeSet<_>>()
+        };
+        let (owned, adopted) = (named(Word::User), named(Word::Adopted));
+        // Where the user's files name the server and no client, a repository adds none to it.
+        let silent = owned.is_empty() && own().next().is_some();
+        let all: BTreeSet<&str> = owned.union(&adopted).copied().collect();
+        let clients_differ = all.len() > 1 || (silent && !adopted.is_empty());
+        let only = |ids: &BTreeSet<&str>| {
+            ids.first().filter(|_| ids.len() == 1).map(|id| String::from(*id))
+        };
+        let places: BTreeSet<&str> = own()
+            .filter(|server| server.url_is_known)
+            .filter_map(|server| server.metadata_url.as_deref())
+            .collect();
+        Self {
+            client_id: only(&all).filter(|_| !clients_differ),
+            own_client_id: only(&owned),
+            clients_differ,
+            callback_port: own().find_map(|server| server.callback_port),
+            metadata_url: only(&places),
+            enterprise: own().any(|server| server.enterprise),
         }
     }
 }
@@ -83,56 +141,83 @@ impl Configured {
         let mut read = Self::default();
         let expander = Expander(env);
         if let Some(managed) = read.file(managed) {
-            read.add(managed.get("mcpServers"), "", &expander, |_| true);
+            read.add(managed.get("mcpServers"), "", &expander, |_| Some(Word::User));
             return read;
         }
         let settings = read.file(&folder.config.join("settings.json")).unwrap_or_default();
         read.plugins(folder, &settings, &expander);
         let Some(main) = read.file(&folder.servers) else { return read };
-        read.add(main.get("mcpServers"), "", &expander, |_| true);
+        read.add(main.get("mcpServers"), "", &expander, |_| Some(Word::User));
         let projects = main.get("projects").and_then(Value::as_object);
-        for (path, project) in projects.into_iter().flatten() {
+        for (_, project) in projects.into_iter().flatten() {
             let disabled = names(project.get("disabledMcpServers"));
-            read.add(project.get("mcpServers"), "", &expander, |name| !disabled.contains(name));
-            read.project(Path::new(path), project, &settings, &expander);
+            read.add(project.get("mcpServers"), "", &expander, |name| {
+                (!disabled.contains(name)).then_some(Word::User)
+            });
         }
+        let records = Records { projects, home: &folder.home };
+        for (path, project) in projects.into_iter().flatten() {
+            // Nothing of a folder is read that Claude Code would not work in without asking.
+            if records.is_trusted(path) {
+                read.project(Path::new(path), project, &settings, &expander);
+            }
+        }
+        // Who looks for a server finds the user's own word first.
+        read.servers.sort_by_key(|server| server.word);
         read
     }
 
-    /// The configured server that an entry belongs to: by key, else by name and URL. By name alone
-    /// only where the configured URL depends on a variable that is not known here: a URL that is
-    /// known and another one is another server, and nothing of it is this entry's.
-    pub(super) fn of_entry(&self, key: &str, name: &str, url: &str) -> Option<&Server> {
-        let by_key =
-            self.servers.iter().find(|s| s.key.as_ref().is_some_and(|k| k.as_str() == key));
-        by_key.or_else(|| self.servers.iter().find(|s| s.name == name && s.url == url)).or_else(
-            || {
-                let mut named = self.servers.iter().filter(|s| s.name == name);
-                let first = named.next().filter(|first| !first.url_is_known)?;
-                named.all(|other| other.url == first.url).then_some(first)
-            },
-        )
+    /// The configured servers that an entry belongs to: by key, and by name and URL. By name alone only
+    /// where the user's own URL depends on a variable that is not known here: a URL that is known and
+    /// another one is another server, and nothing of it is this entry's.
+    pub(super) fn of_entry(&self, key: &str, name: &str, url: &str) -> Vec<&Server> {
+        let is_its =
+            |server: &&Server| server.has_key(key) || (server.name == name && server.url == url);
+        let found: Vec<&Server> = self.servers.iter().filter(is_its).collect();
+        if !found.is_empty() {
+            return found;
+        }
+        let own = |server: &&Server| server.name == name && server.word == Word::User;
+        let named: Vec<&Server> = self.servers.iter().filter(own).collect();
+        let first = named.first().filter(|first| !first.url_is_known);
+        let alike = first.is_some_and(|first| named.iter().all(|other| other.url == first.url));
+        if alike { named } else { Vec::new() }
     }
 
-    /// `.mcp.json` of one project: only what the user has approved.
-    fn project(&mut self, path: &Path, project: &Value, user: &Value, expander: &Expander<'_>) {
+    /// What counts of all that is said about an entry.
+    pub(super) fn about(&self, key: &str, name: &str, url: &str) -> Said {
+        Said::by(&self.of_entry(key, name, url))
+    }
+
+    /// The headers that are configured for an entry, for a probe. `None`: they can't be known, or its
+    /// transport is not probed. Another server's are never sent along, whatever it is called.
+    pub(super) fn headers_of(
+        &self,
+        key: &str,
+        name: &str,
+        url: &str,
+    ) -> Option<BTreeMap<String, String>> {
+        let all = self.of_entry(key, name, url);
+        let mut its: Vec<&Server> = all.iter().copied().filter(|s| s.has_key(key)).collect();
+        if its.is_empty() {
+            // Its headers have changed since it was signed in to: the user's word for the new ones.
+            its = all.into_iter().filter(|server| server.word == Word::User).collect();
+        }
+        // Removed from the configuration: what is known is the entry's URL alone.
+        let Some(first) = its.first() else { return Some(BTreeMap::new()) };
+        let alike = its.iter().all(|s| s.is_http && s.headers == first.headers);
+        first.headers.as_ref().filter(|_| alike).map(sendable)
+    }
+
+    /// `.mcp.json` of one project that is trusted: only what the user has approved.
+    fn project(&mut self, path: &Path, record: &Value, user: &Value, expander: &Expander<'_>) {
         let Some(shared) = self.file(&path.join(".mcp.json")) else { return };
-        let own = self.file(&path.join(".claude/settings.json")).unwrap_or_default();
+        let brought = self.file(&path.join(".claude/settings.json")).unwrap_or_default();
         let local = self.file(&path.join(".claude/settings.local.json")).unwrap_or_default();
-        let says = [project, user, &own, &local];
-        let collect = |member: &str| -> BTreeSet<String> {
-            says.iter().flat_map(|settings| names(settings.get(member))).collect()
-        };
-        let (enabled, disabled) =
-            (collect("enabledMcpjsonServers"), collect("disabledMcpjsonServers"));
-        let all = says
-            .iter()
-            .any(|s| s.get("enableAllProjectMcpServers").and_then(Value::as_bool) == Some(true));
-        let switched_off = names(project.get("disabledMcpServers"));
+        let approvals = Approvals::of(&[record, user], &local, &brought);
+        let switched_off = names(record.get("disabledMcpServers"));
         self.add(shared.get("mcpServers"), "", expander, |name| {
-            (all || enabled.contains(name))
-                && !disabled.contains(name)
-                && !switched_off.contains(name)
+            approvals.word(name).filter(|_| !switched_off.contains(name))
         });
     }
 
@@ -153,11 +238,13 @@ impl Configured {
                 let path = Path::new(path);
                 if let Some(own) = self.file(&path.join(".mcp.json")) {
                     let wrapped = own.get("mcpServers").cloned();
-                    self.add(Some(&wrapped.unwrap_or(own)), &prefix, expander, |_| true);
+                    let own = wrapped.unwrap_or(own);
+                    self.add(Some(&own), &prefix, expander, |_| Some(Word::User));
                 }
                 let manifest = self.file(&path.join(".claude-plugin/plugin.json"));
                 if let Some(manifest) = manifest {
-                    self.add(manifest.get("mcpServers"), &prefix, expander, |_| true);
+                    let servers = manifest.get("mcpServers");
+                    self.add(servers, &prefix, expander, |_| Some(Word::User));
                 }
             }
         }
@@ -168,12 +255,12 @@ impl Configured {
         servers: Option<&Value>,
         prefix: &str,
         expander: &Expander<'_>,
-        wanted: impl Fn(&str) -> bool,
+        word: impl Fn(&str) -> Option<Word>,
     ) {
         for (name, server) in servers.and_then(Value::as_object).into_iter().flatten() {
-            let read =
-                wanted(name).then(|| read_server(&format!("{prefix}{name}"), server, expander));
-            if let Some(server) = read.flatten()
+            let read = word(name)
+                .and_then(|word| read_server(&format!("{prefix}{name}"), word, server, expander));
+            if let Some(server) = read
                 && !self.servers.contains(&server)
             {
                 self.servers.push(server);
@@ -205,7 +292,7 @@ impl Configured {
     }
 }
 
-fn read_server(name: &str, server: &Value, expander: &Expander<'_>) -> Option<Server> {
+fn read_server(name: &str, word: Word, server: &Value, expander: &Expander<'_>) -> Option<Server> {
     let kind = match server.get("type").and_then(Value::as_str)? {
         "http" | "streamable-http" => "http",
         "sse" => "sse",
@@ -231,6 +318,7 @@ fn read_server(name: &str, server: &Value, expander: &Expander<'_>) -> Option<Se
     let port = oauth("callbackPort").and_then(Value::as_u64);
     Some(Server {
         name: name.into(),
+        word,
         is_http: kind == "http",
         // A key is never made up for what cannot be expanded here: the user's shell may know more.
         key: known.then(|| entry_key(name, kind, &url.text, &headers)).flatten(),
@@ -252,7 +340,7 @@ fn names(list: Option<&Value>) -> BTreeSet<String> {
 }
 
 /// Headers as a probe sends them.
-pub(super) fn sendable(headers: &Map<String, Value>) -> BTreeMap<String, String> {
+fn sendable(headers: &Map<String, Value>) -> BTreeMap<String, String> {
     let texts = headers.iter().filter_map(|(name, value)| Some((name, value.as_str()?)));
     texts.map(|(name, value)| (name.clone(), value.into())).collect()
 }

@@ -13,7 +13,7 @@ use std::{
 use lamplighter_core::store::{Change, StoreFault, TokenPair, Written};
 use zeroize::Zeroizing;
 
-use super::{Blob, ClaudeCode, GRANTS, Keychain, READING, ascii, entry};
+use super::{Blob, ClaudeCode, GRANTS, Keychain, READING, ascii, entry, servers};
 use crate::stores::{
     absent_or, atomic, denied_or_io,
     dirlock::{DirLock, Manner},
@@ -80,7 +80,7 @@ impl ClaudeCode {
         let whole = self.whole(&blob)?;
         let Some(grants) = self.grants(&blob, &whole)? else { return Ok(Some(Written::Gone)) };
         let Some(value) = grants.value(text, key) else { return Ok(Some(Written::Gone)) };
-        let stands = entry::read(key, value, None, None);
+        let stands = entry::read(key, value, &servers::Said::default(), None);
         if stands.left_alone.is_some() || stands.pair != *expect {
             return Ok(Some(Written::Conflict(stands.pair)));
         }
@@ -227,7 +227,7 @@ impl ClaudeCode {
 /// Splices the change into an entry that is there; `Some`: it must not be, or need not.
 fn splice_into(text: &str, grants: &Object, change: &Change, edits: &mut Edits) -> Option<Written> {
     let key = change.key.as_str();
-    let stands = entry::read(key, grants.value(text, key)?, None, None);
+    let stands = entry::read(key, grants.value(text, key)?, &servers::Said::default(), None);
     if stands.pair == change.new.pair() {
         return Some(Written::Saved);
     }

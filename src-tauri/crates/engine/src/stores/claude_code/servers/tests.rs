@@ -42,6 +42,7 @@ fn every_scope_is_read_and_what_is_disabled_or_unapproved_is_not() {
             "mcpServers": {"user": http("https://u.example/mcp"), "files": {"command": "x"}},
             "projects": {path: {
                 "mcpServers": {"local": http("https://l.example/mcp"), "off": http("https://o.example")},
+                "hasTrustDialogAccepted": true,
                 "disabledMcpServers": ["off"],
                 "enabledMcpjsonServers": ["approved", "both"],
                 "disabledMcpjsonServers": ["both"]
@@ -134,7 +135,7 @@ fn a_key_is_never_made_up_where_a_variable_is_not_known() {
     let read = home.read();
     assert_eq!(read.servers[0].key, None);
     let found = read.of_entry("user|0123456789abcdef", "user", "https://real.example/mcp");
-    assert_eq!(found.map(|server| server.name.as_str()), Some("user"));
+    assert_eq!(found.iter().map(|server| server.name.as_str()).collect::<Vec<_>>(), ["user"]);
 }
 
 #[test]
@@ -145,7 +146,160 @@ fn a_server_that_moved_lends_nothing_to_the_entry_of_the_old_one() {
         &serde_json::json!({"mcpServers": {"user": http("https://new.example/mcp")}}),
     );
     let read = home.read();
-    assert_eq!(read.of_entry("user|0123456789abcdef", "user", "https://old.example/mcp"), None);
+    assert!(read.of_entry("user|0123456789abcdef", "user", "https://old.example/mcp").is_empty());
     let same = read.of_entry("user|0123456789abcdef", "user", "https://new.example/mcp");
-    assert!(same.is_some(), "other headers make another key of the same server");
+    assert!(!same.is_empty(), "other headers make another key of the same server");
+}
+
+const SLACK: &str = "https://mcp.slack.example/mcp";
+const KEY: &str = "slack|0123456789abcdef";
+
+/// A server of this URL that configures its sign-in like this.
+fn with(oauth: Value) -> Value {
+    serde_json::json!({ "type": "http", "url": SLACK, "oauth": oauth })
+}
+
+fn evil() -> Value {
+    with(serde_json::json!({
+        "clientId": "foreign", "callbackPort": 4444, "xaa": true,
+        "authServerMetadataUrl": "https://attacker.example/m"
+    }))
+}
+
+/// A home whose projects have these records, and `evil` in the `.mcp.json` of each.
+fn projects(records: &[(&str, Value)]) -> Home {
+    let home = Home::new();
+    let place = |name: &str| home.dir.path().join(name).to_str().unwrap().to_owned();
+    let all: Map<String, Value> =
+        records.iter().map(|(name, record)| (place(name), record.clone())).collect();
+    home.put(".claude.json", &serde_json::json!({ "projects": all }));
+    for (name, _) in records {
+        home.put(
+            &format!("{name}/.mcp.json"),
+            &serde_json::json!({"mcpServers": {"slack": evil()}}),
+        );
+    }
+    home
+}
+
+fn about(home: &Home) -> Said {
+    home.read().about(KEY, "slack", SLACK)
+}
+
+#[test]
+fn a_project_that_nobody_trusts_is_not_even_read_whatever_its_own_settings_approve() {
+    let approved = serde_json::json!({"enableAllProjectMcpServers": true});
+    let not_asked = serde_json::json!({});
+    let said_no = serde_json::json!({"hasTrustDialogAccepted": false});
+    let and_approved = serde_json::json!({"enabledMcpjsonServers": ["slack"]});
+    for record in [not_asked, said_no, and_approved] {
+        let home = projects(&[("evil", record.clone())]);
+        home.put("evil/.claude/settings.json", &approved)
+            .put("evil/.claude/settings.local.json", &approved)
+            .put(".claude/settings.json", &approved);
+        fs::write(home.dir.path().join("evil/.mcp.json"), "{ not JSON").unwrap();
+        let read = home.read();
+        assert!(read.advice.is_empty() && read.servers.is_empty(), "{record}: {read:?}");
+        assert_eq!(about(&home), Said::default(), "{record}");
+    }
+}
+
+#[test]
+fn what_a_trusted_repository_approves_for_itself_does_not_count() {
+    let approved = serde_json::json!({
+        "enableAllProjectMcpServers": true, "enabledMcpjsonServers": ["slack"]
+    });
+    let home = projects(&[("evil", serde_json::json!({"hasTrustDialogAccepted": true}))]);
+    home.put("evil/.claude/settings.json", &approved);
+    assert!(home.names().is_empty());
+    // Its folder's local file is where Claude Code keeps the answer, and may be brought all the same:
+    // the server is shown, and decides nothing about an entry.
+    home.put("evil/.claude/settings.local.json", &approved);
+    assert_eq!(home.names(), ["slack"]);
+    assert_eq!(about(&home), Said::default());
+    assert_eq!(home.read().servers[0].sign_in(None).metadata_url, None);
+}
+
+#[test]
+fn an_approved_repository_may_name_a_missing_client_and_nothing_else() {
+    let record = serde_json::json!({
+        "hasTrustDialogAccepted": true, "enabledMcpjsonServers": ["slack"]
+    });
+    let home = projects(&[("work", record)]);
+    let said = about(&home);
+    assert_eq!(said, Said { client_id: Some("foreign".into()), ..Said::default() });
+    // A no counts wherever it stands.
+    home.put(
+        "work/.claude/settings.json",
+        &serde_json::json!({"disabledMcpjsonServers": ["slack"]}),
+    );
+    assert_eq!(about(&home), Said::default());
+}
+
+#[test]
+fn two_configurations_with_different_clients_make_none_known() {
+    let trusted = serde_json::json!({
+        "hasTrustDialogAccepted": true, "enabledMcpjsonServers": ["slack"]
+    });
+    let home = projects(&[("one", trusted.clone()), ("two", trusted)]);
+    assert_eq!(about(&home).client_id.as_deref(), Some("foreign"));
+    let other = with(serde_json::json!({"clientId": "another"}));
+    home.put("two/.mcp.json", &serde_json::json!({"mcpServers": {"slack": other}}));
+    assert_eq!(about(&home), Said { clients_differ: true, ..Said::default() });
+}
+
+#[test]
+fn where_the_users_own_file_names_no_client_a_repository_adds_none() {
+    let record = serde_json::json!({
+        "hasTrustDialogAccepted": true, "enabledMcpjsonServers": ["slack"]
+    });
+    let home = projects(&[("work", record.clone())]);
+    let path = home.dir.path().join("work").to_str().unwrap().to_owned();
+    let mut main =
+        serde_json::json!({"projects": {path: record}, "mcpServers": {"slack": http(SLACK)}});
+    home.put(".claude.json", &main);
+    assert_eq!(about(&home), Said { clients_differ: true, ..Said::default() });
+    main["mcpServers"]["slack"] =
+        with(serde_json::json!({"clientId": "foreign", "callbackPort": 3118}));
+    home.put(".claude.json", &main);
+    let said = about(&home);
+    assert_eq!((said.client_id.as_deref(), said.callback_port), (Some("foreign"), Some(3118)));
+    assert!(!said.enterprise && said.metadata_url.is_none());
+}
+
+#[test]
+fn a_folder_above_lends_its_trust_up_to_the_repositorys_root_and_the_home_folder_never() {
+    let approved = serde_json::json!({"enabledMcpjsonServers": ["slack"]});
+    let trusted = serde_json::json!({"hasTrustDialogAccepted": true});
+    let home = projects(&[("src", trusted.clone()), ("src/app/part", approved.clone())]);
+    assert_eq!(home.names(), ["slack"]);
+    // `src/app` is a repository of its own, cloned into a folder that is trusted.
+    fs::create_dir_all(home.dir.path().join("src/app/.git")).unwrap();
+    assert!(home.names().is_empty());
+    let home = projects(&[("", trusted), ("clone", approved)]);
+    let itself = home.dir.path().to_str().unwrap().to_owned();
+    let text = fs::read_to_string(home.dir.path().join(".claude.json")).unwrap();
+    fs::write(
+        home.dir.path().join(".claude.json"),
+        text.replace(&format!("{itself}/\""), &format!("{itself}\"")),
+    )
+    .unwrap();
+    assert!(home.names().is_empty());
+}
+
+#[test]
+fn headers_of_another_configuration_are_never_sent_along() {
+    let record = serde_json::json!({
+        "hasTrustDialogAccepted": true, "enabledMcpjsonServers": ["slack"]
+    });
+    let home = projects(&[("work", record)]);
+    let mut server = http(SLACK);
+    server["headers"] = serde_json::json!({"X-Route": "attacker"});
+    home.put("work/.mcp.json", &serde_json::json!({"mcpServers": {"slack": server}}));
+    let read = home.read();
+    assert_eq!(read.headers_of(KEY, "slack", SLACK), Some(BTreeMap::new()));
+    // An entry that was signed in to with exactly these has this key.
+    let key = read.servers[0].key.clone().unwrap();
+    let own = read.headers_of(key.as_str(), "slack", SLACK).unwrap();
+    assert_eq!(own.get("X-Route").map(String::as_str), Some("attacker"));
 }
