@@ -67,8 +67,14 @@ pub(crate) fn show<R: Runtime>(app: &AppHandle<R>, notice: &Shown) {
             handle.state::<Bell>().ring(Tick::NoticeLeft(number, Left::Unread));
         }
     });
-    if let Err(fault) = shown.show() {
-        tracing::warn!(%fault, "a notice can't be shown");
+    let bell = app.state::<Bell>();
+    match shown.show() {
+        Ok(_) => bell.ring(Tick::NoticeShown(number)),
+        Err(fault) => {
+            tracing::warn!(%fault, "a notice can't be shown");
+            with(app, |on_screen| on_screen.remove(&number));
+            bell.ring(Tick::NoticeNotShown(number));
+        }
     }
 }
 

@@ -110,6 +110,10 @@ pub enum Tick {
     Pressed(Act),
     /// A browser brought a callback's URL, or a link asked for a row. Hostile until it is understood.
     Link(Secret),
+    /// A notice is on the screen.
+    NoticeShown(u32),
+    /// A notice could not be shown.
+    NoticeNotShown(u32),
     /// A notice left the screen.
     NoticeLeft(u32, Left),
     /// Somebody came or went.
@@ -288,6 +292,11 @@ impl<S: Shell> Desk<S> {
                 self.click_unseen(&act);
             }
             Tick::Link(url) => self.link_came(&url),
+            Tick::NoticeShown(number) => {
+                self.notices.shown(number, now());
+                self.memory.keep_told(self.notices.told());
+            }
+            Tick::NoticeNotShown(number) => self.notices.not_shown(number, now()),
             Tick::NoticeLeft(number, how) => self.notices.left(number, how),
             Tick::Presence(presence) => self.presence = presence,
             Tick::PageOpened => {}
@@ -503,9 +512,10 @@ impl<S: Shell> Desk<S> {
 
     fn tell_notices(&mut self, now: Wall) {
         self.notices.set_wanted(self.settings().notices && self.may_speak());
+        let before = self.notices.told().clone();
         let orders = self.notices.look(&self.snapshot, self.presence, now);
-        if orders.is_empty() {
-            return;
+        if *self.notices.told() != before {
+            self.memory.keep_told(self.notices.told());
         }
         for order in orders {
             match order {
@@ -513,7 +523,6 @@ impl<S: Shell> Desk<S> {
                 Order::Withdraw(number) => self.shell.withdraw(number),
             }
         }
-        self.memory.keep_told(self.notices.told());
     }
 
     /// Before the one question is answered nobody is told of anything.

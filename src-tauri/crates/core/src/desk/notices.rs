@@ -2,7 +2,8 @@
 //!
 //! A pure machine like the keeper: it is shown the truth, says what to put on the screen and what to
 //! take from it, and when it wants to look again. It must not tell of anything that heals by itself,
-//! nor say the same thing twice a day.
+//! nor say the same thing twice a day. A cause was told when its notice was on the screen, and not when
+//! it was handed over: whoever shows it says so by [`Notices::shown`] or [`Notices::not_shown`].
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -31,6 +32,8 @@ const UNSAVED: Millis = Millis::minutes(5);
 const SIGN_IN_ENDS: Millis = Millis::hours(48);
 /// The same cause is told of again no sooner.
 const DAILY: Millis = Millis::hours(24);
+/// A notice that could not be shown is tried again after this long.
+const TRY_AGAIN: Millis = Millis::minutes(1);
 
 /// Whether somebody sees the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,13 +105,15 @@ pub struct Notices {
     told: Told,
     /// Since when a cause that needs some time to matter has been there.
     since: BTreeMap<String, Wall>,
-    /// What is on the screen: which causes each number stands for.
+    /// What was handed over to be shown: which causes each number stands for.
     on_screen: BTreeMap<u32, BTreeSet<String>>,
     /// Closed unread: once more at the next unlock.
     unread: BTreeSet<String>,
     presence: Option<Presence>,
     last_number: u32,
     next: Option<Wall>,
+    /// Nothing could be shown a moment ago: not before this.
+    not_before: Option<Wall>,
     off: bool,
 }
 
@@ -131,6 +136,26 @@ impl Notices {
     /// Whether notices are wanted at all.
     pub const fn set_wanted(&mut self, wanted: bool) {
         self.off = !wanted;
+    }
+
+    /// A notice is on the screen: only now its causes were told.
+    pub fn shown(&mut self, number: u32, now: Wall) {
+        self.not_before = None;
+        for name in self.on_screen.get(&number).into_iter().flatten() {
+            self.unread.remove(name);
+            self.told.0.insert(name.clone(), now);
+        }
+    }
+
+    /// A notice could not be shown: nobody was told, and it is tried again in a while.
+    pub fn not_shown(&mut self, number: u32, now: Wall) {
+        self.on_screen.remove(&number);
+        self.not_before = Some(now + TRY_AGAIN);
+    }
+
+    /// Something that can show notices is there now: what could not be shown is shown at the next look.
+    pub const fn can_be_shown(&mut self) {
+        self.not_before = None;
     }
 
     /// A notice left the screen.
@@ -175,8 +200,9 @@ impl Notices {
         let names: BTreeSet<&str> = causes.iter().map(|cause| cause.name.as_str()).collect();
         let mut orders = self.withdraw(&names);
         self.unread.retain(|name| names.contains(name.as_str()));
-        // What has healed may be told of again when it breaks again, but not the same day.
-        self.told.0.retain(|name, at| names.contains(name.as_str()) || now < *at + DAILY);
+        self.forget_healed(snapshot, &names, now);
+        // Waited for by a clock that was ahead.
+        self.not_before = self.not_before.filter(|at| *at > now && *at <= now + TRY_AGAIN);
         let fresh: Vec<&Cause> = causes
             .iter()
             .filter(|cause| cause.from <= now && !self.is_on_screen(&cause.name))
@@ -193,20 +219,30 @@ impl Notices {
                 let next = told.map_or(cause.from, |again| again.max(cause.from));
                 (next > now).then_some(next)
             })
+            .chain(self.not_before.filter(|_| !fresh.is_empty()))
             .min();
-        if presence == Presence::Away || fresh.is_empty() {
+        if presence == Presence::Away || fresh.is_empty() || self.not_before.is_some() {
             return orders;
         }
         self.last_number += 1;
         let shown = together(self.last_number, &fresh);
         let names: BTreeSet<String> = fresh.iter().map(|cause| cause.name.clone()).collect();
-        for name in &names {
-            self.unread.remove(name);
-            self.told.0.insert(name.clone(), now);
-        }
         self.on_screen.insert(self.last_number, names);
         orders.push(Order::Show(shown));
         orders
+    }
+
+    /// Forgets what was told of causes that are no more: the next death of a server that worked in between
+    /// is another one, the same day too. A row that is busy, or is not there, says nothing of that, and
+    /// is waited for a day. What was told in the future was told by a wrong clock, and silences nothing.
+    fn forget_healed(&mut self, snapshot: &Snapshot, names: &BTreeSet<&str>, now: Wall) {
+        let working = snapshot.rows.iter().filter(|row| works(row.health));
+        let working: BTreeSet<&str> = working.map(|row| row.id.as_str()).collect();
+        self.told.0.retain(|name, at| {
+            let grant = name.split_once(' ').map_or("", |(_, grant)| grant);
+            let healed = working.contains(grant) || now >= *at + DAILY;
+            *at <= now && (names.contains(name.as_str()) || !healed)
+        });
     }
 
     /// Takes away what no longer holds.
@@ -261,7 +297,12 @@ impl Notices {
                 ("approval_required", now, needs, body, "Review", show())
             }
             Health::RetryingEnded => {
-                let from = row.expires_at.unwrap_or(now) + FAILING;
+                // Its server may refuse it before its end.
+                let name = format!("renewals_failing {grant}");
+                let since = before.get(&name).copied().unwrap_or(now);
+                self.since.insert(name, since);
+                let ended = row.expires_at.unwrap_or(since);
+                let from = if ended > now { since } else { ended } + FAILING;
                 let words = format!("{title} can't be renewed");
                 let body = format!("{client}'s sign-in has ended. Lamplighter goes on trying.");
                 ("renewals_failing", from, words, body, "Show", show())
@@ -309,6 +350,25 @@ impl Notices {
             act,
             grant: grant.clone(),
         })
+    }
+}
+
+/// Whether a row says that nothing is wrong any more.
+const fn works(health: Health) -> bool {
+    match health {
+        Health::Healthy | Health::NoRefreshToken | Health::StandingBy | Health::NotSignedIn => true,
+        Health::Refreshing
+        | Health::Retrying
+        | Health::RetryingEnded
+        | Health::Offline
+        | Health::SigningIn
+        | Health::SignInRequired
+        | Health::Refused
+        | Health::ApprovalRequired
+        | Health::Paused
+        | Health::StoreLocked
+        | Health::StoreBroken
+        | Health::Unknown => false,
     }
 }
 
@@ -410,6 +470,26 @@ pub(super) mod tests {
             .collect()
     }
 
+    /// Looks, and shows at once what is to be shown.
+    fn look(
+        notices: &mut Notices,
+        snapshot: &Snapshot,
+        presence: Presence,
+        now: Wall,
+    ) -> Vec<Order> {
+        let orders = notices.look(snapshot, presence, now);
+        for order in &orders {
+            if let Order::Show(shown) = order {
+                notices.shown(shown.number, now);
+            }
+        }
+        orders
+    }
+
+    fn well() -> Snapshot {
+        snapshot([row("slack", Health::Healthy, Some(Wall(90 * MINUTE)))])
+    }
+
     fn dead() -> Snapshot {
         snapshot([row("slack", Health::SignInRequired, Some(Wall(0)))])
     }
@@ -418,10 +498,10 @@ pub(super) mod tests {
     fn a_dead_sign_in_is_told_of_once_and_taken_back_when_it_is_healed() {
         let mut notices = Notices::default();
         let now = Wall(MINUTE);
-        assert_eq!(titles(&notices.look(&dead(), Presence::Here, now)), ["slack needs you"]);
-        assert!(notices.look(&dead(), Presence::Here, now).is_empty());
+        assert_eq!(titles(&look(&mut notices, &dead(), Presence::Here, now)), ["slack needs you"]);
+        assert!(look(&mut notices, &dead(), Presence::Here, now).is_empty());
         let well = snapshot([row("slack", Health::Healthy, Some(Wall(90 * MINUTE)))]);
-        assert_eq!(titles(&notices.look(&well, Presence::Here, now)), ["-1"]);
+        assert_eq!(titles(&look(&mut notices, &well, Presence::Here, now)), ["-1"]);
     }
 
     #[test]
@@ -429,34 +509,37 @@ pub(super) mod tests {
         let mut notices = Notices::default();
         let ends = Wall(120 * MINUTE);
         let refused = snapshot([row("slack", Health::SignInRequired, Some(ends))]);
-        assert!(notices.look(&refused, Presence::Here, Wall(0)).is_empty());
+        assert!(look(&mut notices, &refused, Presence::Here, Wall(0)).is_empty());
         assert_eq!(notices.next(), Some(Wall(90 * MINUTE)));
-        let shown = notices.look(&refused, Presence::Here, Wall(90 * MINUTE));
+        let shown = look(&mut notices, &refused, Presence::Here, Wall(90 * MINUTE));
         assert_eq!(titles(&shown), ["slack needs you"]);
     }
 
     #[test]
     fn nobody_is_told_while_nobody_is_there() {
         let mut notices = Notices::default();
-        assert!(notices.look(&dead(), Presence::Away, Wall(MINUTE)).is_empty());
-        let shown = notices.look(&dead(), Presence::Here, Wall(2 * MINUTE));
+        assert!(look(&mut notices, &dead(), Presence::Away, Wall(MINUTE)).is_empty());
+        let shown = look(&mut notices, &dead(), Presence::Here, Wall(2 * MINUTE));
         assert_eq!(titles(&shown), ["slack needs you"]);
     }
 
     #[test]
     fn what_was_closed_unread_is_said_once_more_at_the_next_unlock_and_then_daily() {
         let mut notices = Notices::default();
-        notices.look(&dead(), Presence::Here, Wall(MINUTE));
+        look(&mut notices, &dead(), Presence::Here, Wall(MINUTE));
         notices.left(1, Left::Unread);
-        assert!(notices.look(&dead(), Presence::Here, Wall(2 * MINUTE)).is_empty());
-        notices.look(&dead(), Presence::Away, Wall(3 * MINUTE));
-        let shown = notices.look(&dead(), Presence::Here, Wall(4 * MINUTE));
+        assert!(look(&mut notices, &dead(), Presence::Here, Wall(2 * MINUTE)).is_empty());
+        look(&mut notices, &dead(), Presence::Away, Wall(3 * MINUTE));
+        let shown = look(&mut notices, &dead(), Presence::Here, Wall(4 * MINUTE));
         assert_eq!(titles(&shown), ["slack needs you"]);
         notices.left(2, Left::Clicked);
-        notices.look(&dead(), Presence::Away, Wall(5 * MINUTE));
-        assert!(notices.look(&dead(), Presence::Here, Wall(6 * MINUTE)).is_empty());
+        look(&mut notices, &dead(), Presence::Away, Wall(5 * MINUTE));
+        assert!(look(&mut notices, &dead(), Presence::Here, Wall(6 * MINUTE)).is_empty());
         let tomorrow = Wall(4 * MINUTE) + DAILY;
-        assert_eq!(titles(&notices.look(&dead(), Presence::Here, tomorrow)), ["slack needs you"]);
+        assert_eq!(
+            titles(&look(&mut notices, &dead(), Presence::Here, tomorrow)),
+            ["slack needs you"]
+        );
     }
 
     #[test]
@@ -466,14 +549,14 @@ pub(super) mod tests {
         let news = |notices: &mut Notices| {
             notices.outcome("Signed in to Slack".into(), String::new(), &grant)
         };
-        notices.look(&snapshot([]), Presence::Here, Wall(0));
+        look(&mut notices, &snapshot([]), Presence::Here, Wall(0));
         let shown = news(&mut notices).unwrap();
         assert_eq!(shown.click, Act::Show { grant: grant.clone() });
         notices.left(shown.number, Left::Unread);
-        assert_eq!(notices.look(&snapshot([]), Presence::Here, Wall(MINUTE)), []);
-        notices.look(&snapshot([]), Presence::Away, Wall(MINUTE));
+        assert_eq!(look(&mut notices, &snapshot([]), Presence::Here, Wall(MINUTE)), []);
+        look(&mut notices, &snapshot([]), Presence::Away, Wall(MINUTE));
         assert_eq!(news(&mut notices), None, "nobody is there");
-        notices.look(&snapshot([]), Presence::Here, Wall(MINUTE));
+        look(&mut notices, &snapshot([]), Presence::Here, Wall(MINUTE));
         assert!(news(&mut notices).is_some_and(|next| next.number > shown.number));
         notices.set_wanted(false);
         assert_eq!(news(&mut notices), None, "nobody wants any");
@@ -483,7 +566,7 @@ pub(super) mod tests {
     fn several_at_once_become_one() {
         let mut notices = Notices::default();
         let all = ["slack", "notion", "linear"].map(|n| row(n, Health::SignInRequired, None));
-        let orders = notices.look(&snapshot(all), Presence::Here, Wall(0));
+        let orders = look(&mut notices, &snapshot(all), Presence::Here, Wall(0));
         let [Order::Show(one)] = orders.as_slice() else { panic!("{orders:?}") };
         assert_eq!(one.title, "3 servers need you");
         assert_eq!(one.body, "slack, notion and linear in Claude Code.");
@@ -492,21 +575,24 @@ pub(super) mod tests {
     #[test]
     fn a_restart_does_not_say_it_again() {
         let mut notices = Notices::default();
-        notices.look(&dead(), Presence::Here, Wall(MINUTE));
+        look(&mut notices, &dead(), Presence::Here, Wall(MINUTE));
         let mut again = Notices::new(notices.told().clone());
-        assert!(again.look(&dead(), Presence::Here, Wall(2 * MINUTE)).is_empty());
+        assert!(look(&mut again, &dead(), Presence::Here, Wall(2 * MINUTE)).is_empty());
     }
 
     #[test]
     fn what_may_heal_is_given_its_time() {
         let mut notices = Notices::default();
         let failing = snapshot([row("slack", Health::RetryingEnded, Some(Wall(0)))]);
-        assert!(notices.look(&failing, Presence::Here, Wall(14 * MINUTE)).is_empty());
-        assert_eq!(notices.look(&failing, Presence::Here, Wall(15 * MINUTE)).len(), 1);
+        assert!(look(&mut notices, &failing, Presence::Here, Wall(14 * MINUTE)).is_empty());
+        assert_eq!(look(&mut notices, &failing, Presence::Here, Wall(15 * MINUTE)).len(), 1);
         let unsaved = snapshot([row("notion", Health::StoreBroken, None)]);
-        assert!(notices.look(&unsaved, Presence::Here, Wall(20 * MINUTE)).len() == 1, "one leaves");
-        assert!(notices.look(&unsaved, Presence::Here, Wall(24 * MINUTE)).is_empty());
-        assert_eq!(notices.look(&unsaved, Presence::Here, Wall(25 * MINUTE)).len(), 1);
+        assert!(
+            look(&mut notices, &unsaved, Presence::Here, Wall(20 * MINUTE)).len() == 1,
+            "one leaves"
+        );
+        assert!(look(&mut notices, &unsaved, Presence::Here, Wall(24 * MINUTE)).is_empty());
+        assert_eq!(look(&mut notices, &unsaved, Presence::Here, Wall(25 * MINUTE)).len(), 1);
     }
 
     #[test]
@@ -515,16 +601,91 @@ pub(super) mod tests {
         let mut ending = row("slack", Health::Healthy, Some(Wall(60 * MINUTE)));
         ending.sign_in_ends_at = Some(Wall(0) + Millis::hours(72));
         let ending = snapshot([ending]);
-        assert!(notices.look(&ending, Presence::Here, Wall(0)).is_empty());
-        let shown = notices.look(&ending, Presence::Here, Wall(0) + Millis::hours(24));
+        assert!(look(&mut notices, &ending, Presence::Here, Wall(0)).is_empty());
+        let shown = look(&mut notices, &ending, Presence::Here, Wall(0) + Millis::hours(24));
         assert_eq!(titles(&shown), ["slack's sign-in ends soon"]);
     }
 
     #[test]
     fn switched_off_it_says_nothing_and_takes_back_what_stands_there() {
         let mut notices = Notices::default();
-        notices.look(&dead(), Presence::Here, Wall(MINUTE));
+        look(&mut notices, &dead(), Presence::Here, Wall(MINUTE));
         notices.set_wanted(false);
-        assert_eq!(titles(&notices.look(&dead(), Presence::Here, Wall(2 * MINUTE))), ["-1"]);
+        assert_eq!(titles(&look(&mut notices, &dead(), Presence::Here, Wall(2 * MINUTE))), ["-1"]);
+    }
+
+    #[test]
+    fn what_could_not_be_shown_was_told_to_nobody_and_is_shown_when_somebody_can() {
+        let mut notices = Notices::default();
+        let one = |orders: &[Order]| match orders {
+            [Order::Show(shown)] => shown.number,
+            other => panic!("{other:?}"),
+        };
+        let first = one(&notices.look(&dead(), Presence::Here, Wall(MINUTE)));
+        notices.not_shown(first, Wall(MINUTE));
+        assert_eq!(notices.told(), &Told::default());
+        assert!(notices.look(&dead(), Presence::Here, Wall(MINUTE + 1)).is_empty(), "not at once");
+        assert_eq!(notices.next(), Some(Wall(2 * MINUTE)));
+        let second = one(&notices.look(&dead(), Presence::Here, Wall(2 * MINUTE)));
+        notices.not_shown(second, Wall(2 * MINUTE));
+        // A daemon comes.
+        notices.can_be_shown();
+        let third = one(&notices.look(&dead(), Presence::Here, Wall(2 * MINUTE + 1)));
+        notices.shown(third, Wall(2 * MINUTE + 2));
+        assert_eq!(notices.told().0.len(), 1);
+        assert!(notices.look(&dead(), Presence::Here, Wall(60 * MINUTE)).is_empty());
+    }
+
+    #[test]
+    fn what_was_handed_over_and_never_shown_is_told_after_a_restart() {
+        let mut notices = Notices::default();
+        assert_eq!(notices.look(&dead(), Presence::Here, Wall(MINUTE)).len(), 1);
+        assert!(
+            notices.look(&dead(), Presence::Here, Wall(2 * MINUTE)).is_empty(),
+            "it is on its way"
+        );
+        let mut again = Notices::new(notices.told().clone());
+        assert_eq!(again.look(&dead(), Presence::Here, Wall(3 * MINUTE)).len(), 1);
+    }
+
+    #[test]
+    fn what_was_told_in_the_future_silences_nothing() {
+        let told =
+            Told(BTreeMap::from([("sign_in_required claude-code/slack".into(), Wall(0) + DAILY)]));
+        let mut notices = Notices::new(told);
+        assert_eq!(
+            titles(&look(&mut notices, &dead(), Presence::Here, Wall(MINUTE))),
+            ["slack needs you"]
+        );
+    }
+
+    #[test]
+    fn a_second_death_the_same_day_is_told_and_one_death_only_once() {
+        let mut notices = Notices::default();
+        assert_eq!(look(&mut notices, &dead(), Presence::Here, Wall(MINUTE)).len(), 1);
+        // A sign-in that comes to nothing, and a renewal that does not help, are the same death.
+        for between in [Health::Refreshing, Health::RetryingEnded, Health::Offline] {
+            let mut row = row("slack", between, Some(Wall(0)));
+            row.health = between;
+            let between = snapshot([row]);
+            look(&mut notices, &between, Presence::Here, Wall(2 * MINUTE));
+            look(&mut notices, &snapshot([]), Presence::Here, Wall(2 * MINUTE));
+            assert_eq!(
+                titles(&look(&mut notices, &dead(), Presence::Here, Wall(3 * MINUTE))),
+                [""; 0]
+            );
+        }
+        look(&mut notices, &well(), Presence::Here, Wall(4 * MINUTE));
+        let again = look(&mut notices, &dead(), Presence::Here, Wall(5 * MINUTE));
+        assert_eq!(titles(&again), ["slack needs you"]);
+    }
+
+    #[test]
+    fn a_refused_token_whose_renewal_fails_is_told_of_after_a_quarter_of_an_hour() {
+        let mut notices = Notices::default();
+        let failing = snapshot([row("slack", Health::RetryingEnded, Some(Wall(600 * MINUTE)))]);
+        assert!(look(&mut notices, &failing, Presence::Here, Wall(MINUTE)).is_empty());
+        let shown = look(&mut notices, &failing, Presence::Here, Wall(16 * MINUTE));
+        assert_eq!(titles(&shown), ["slack can't be renewed"]);
     }
 }
