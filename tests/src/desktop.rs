@@ -15,7 +15,6 @@ pub mod window;
 use std::{
     cell::{Cell, RefCell},
     fs,
-    io::Write as _,
     path::Path,
     process::{Command, Stdio},
 };
@@ -24,15 +23,12 @@ use self::screen::SIZE;
 use crate::{
     bus::Bus,
     home::Home,
+    keyring,
     process::{Process, until},
 };
 
 /// Programs that desktops start by name, and that this one lets start.
 const SERVICES: &[&str] = &["org.xfce.Xfconf.service"];
-/// What opens the keyring.
-const PASSWORD: &[u8] = b"of a test";
-/// Where programs put their secrets if they don't say where.
-const COLLECTION: &str = "/org/freedesktop/secrets/aliases/default";
 
 /// The desktop.
 #[derive(Debug)]
@@ -97,19 +93,10 @@ impl<'a> Desktop<'a> {
 
     /// An unlocked keyring.
     pub fn keyring(&self) {
-        let mut daemon = self.command(Path::new("gnome-keyring-daemon"));
-        daemon.args(["--foreground", "--unlock", "--components=secrets"]).stdin(Stdio::piped());
-        let log = self.home.run("log/gnome-keyring-daemon");
-        let mut daemon = Process::start(daemon, &log).expect("gnome-keyring-daemon starts");
-        let mut input = daemon.input().expect("piped");
-        input.write_all(PASSWORD).expect("taken");
-        drop(input);
-        self.programs.borrow_mut().push(("gnome-keyring-daemon".to_owned(), daemon));
-        until("the keyring is open", || {
-            let (place, kind) = (COLLECTION, "org.freedesktop.Secret.Collection");
-            let locked = self.bus.property("org.freedesktop.secrets", place, kind, "Locked")?;
-            (locked == false).then_some(())
-        });
+        let daemon = self.command(Path::new(keyring::DAEMON));
+        let log = self.home.run("log").join(keyring::DAEMON);
+        let daemon = keyring::unlocked(daemon, &self.bus, &log).expect("the daemon starts");
+        self.programs.borrow_mut().push((keyring::DAEMON.to_owned(), daemon));
     }
 
     /// A program that runs as long as the desktop does.

@@ -3,7 +3,9 @@
 //! It must not outlive its test. Where to read next: `program`, for commands that end by themselves.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -27,8 +29,18 @@ impl Keeper {
     }
 
     /// Starts it as it was made ready.
-    pub fn run(mut command: Command) -> Self {
-        command.stdout(Stdio::piped()).stderr(Stdio::null());
+    pub fn run(command: Command) -> Self {
+        Self::run_with(command, Stdio::null())
+    }
+
+    /// The same in this home; what it complains of goes into this file.
+    pub fn start_with_log(home: &Home, log: &Path) -> Self {
+        let log = File::create(log).expect("a new file");
+        Self::run_with(command(home, &["keep", "--json"]), log.into())
+    }
+
+    fn run_with(mut command: Command, complaints: Stdio) -> Self {
+        command.stdout(Stdio::piped()).stderr(complaints);
         let mut child = command.spawn().expect("started");
         let out = BufReader::new(child.stdout.take().expect("piped"));
         let lines = Arc::new(Mutex::new(Vec::new()));

@@ -26,6 +26,8 @@ mod http;
 pub mod keeper;
 pub mod keychain;
 #[cfg(target_os = "linux")]
+pub mod keyring;
+#[cfg(target_os = "linux")]
 pub mod logind;
 pub mod model_api;
 pub mod oidc;

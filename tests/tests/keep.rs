@@ -1,8 +1,13 @@
 //! The keeper in the foreground: it renews before the client would, sees what others do to the
 //! store, and ends cleanly.
 
+#![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
+
+use std::{fs, path::PathBuf};
+
 use lamplighter_rehearsal::{Fault, Mint, Rehearsal, Rotation};
 use lamplighter_tests::{
+    home::Home,
     keeper::Keeper,
     stage::Stage,
     store::{self, CREDENTIALS},
@@ -178,4 +183,79 @@ fn checking_asks_and_pausing_leaves_alone() {
     assert!(ran.err.contains("the server accepts its token, 2 tools"), "{}", ran.err);
     assert_eq!(stage.server("rig")["tools"], 2);
     assert_eq!(stage.refreshes().len(), 1, "a check renews nothing");
+}
+
+/// Writes the settings, and says where they lie.
+fn set(home: &Home, text: &str) -> PathBuf {
+    let file = home.config("lamplighter/settings.toml");
+    fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+    fs::write(&file, text).expect("written");
+    file
+}
+
+/// A command for news that writes each line into this file.
+fn news_into(file: &std::path::Path) -> String {
+    let script = r#"cat >> "$0""#;
+    let command = serde_json::json!(["sh", "-c", script, file.to_str().expect("text")]);
+    format!("keyring = 'off'\non_change = {command}\n")
+}
+
+#[test]
+fn a_typo_in_the_settings_changes_nothing_and_a_fix_by_hand_is_heard() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let (stage, _) = Stage::with_rig(builder);
+    let (one, other) = (stage.home.path().join("one"), stage.home.path().join("other"));
+    let log = stage.home.run("keeper.log");
+    set(&stage.home, &news_into(&one));
+    let keeper = Keeper::start_with_log(&stage.home, &log);
+    let text = |file: &PathBuf| fs::read_to_string(file).unwrap_or_default();
+    keeper.until("the command hears of the renewal", |_| text(&one).contains("\"renewed\""));
+    let typo = "keyring = 'off'\non_change = 'notify --token xoxb-hush'\n";
+    let file = set(&stage.home, typo);
+    keeper.until("it says what is wrong", |_| text(&log).contains("line 2, column 13"));
+    assert_eq!(text(&file), typo);
+    assert_eq!(fs::read_dir(file.parent().expect("a folder")).expect("a folder").count(), 1);
+    // What was set before is what counts.
+    let entries = store::read(&stage.home, CREDENTIALS);
+    store::write(&stage.home, CREDENTIALS, r#"{"mcpOAuth":{}}"#);
+    keeper.until("the old command still hears", |_| text(&one).contains("\"signed_out\""));
+    set(&stage.home, &news_into(&other));
+    keeper.until("it goes on with what is set now", |_| text(&log).contains("goes on with them"));
+    store::write(&stage.home, CREDENTIALS, &entries);
+    keeper.until("the new command hears", |_| text(&other).contains("\"health\""));
+    assert!(!text(&one).contains(&text(&other)));
+    // Commands reach it as before.
+    stage.run(&["pause", "rig"]).succeeded();
+    keeper.until("it was done by the keeper", |_| text(&other).contains("\"paused\""));
+    assert!(!text(&log).contains("hush"), "{}", text(&log));
+    assert_eq!(text(&log).matches("line 2").count(), 1, "{}", text(&log));
+    assert_eq!(keeper.terminate(), Some(0));
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn with_settings_that_cannot_be_read_at_the_start_nothing_is_renewed_until_they_are_mended() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let (stage, _) = Stage::with_rig(builder);
+    let log = stage.home.run("keeper.log");
+    let broken = "[stores.claude-code]\nenabled = flase\n";
+    let file = set(&stage.home, broken);
+    let complaints = || fs::read_to_string(&log).unwrap_or_default();
+    for mended in [false, true] {
+        let keeper = Keeper::start_with_log(&stage.home, &log);
+        keeper.until("it says what is wrong", |_| complaints().contains("nothing is renewed"));
+        assert!(complaints().contains("line 2"), "{}", complaints());
+        assert!(stage.refreshes().is_empty());
+        assert!(!stage.home.path().with_file_name("state").join("lamplighter").exists());
+        if mended {
+            set(&stage.home, "keyring = 'off'\n[stores.claude-code]\nenabled = true\n");
+            keeper.until("it is renewed", |keeper| keeper.events("renewed").len() == 1);
+        }
+        assert_eq!(keeper.terminate(), Some(0));
+        if !mended {
+            assert_eq!(fs::read_to_string(&file).expect("it is there"), broken);
+        }
+    }
+    assert!(stage.holds_live_pair("rig"));
+    stage.nothing_was_broken();
 }

@@ -81,6 +81,28 @@ fn the_service_keeps_servers_signed_in_until_it_is_removed() {
 }
 
 #[test]
+fn installing_again_after_an_upgrade_starts_the_new_program() {
+    let (stage, _) = Stage::with_rig(strict());
+    let desk = Desk::new(&stage.home);
+    desk.run(&["service", "install"]).succeeded();
+    until("the service renews what is due", || stage.holds_live_pair("rig"));
+    let status = || json(&desk.run(&["service", "status", "--json"]).succeeded().out);
+    let before = status();
+    // As an installer replaces a program that runs.
+    let (program, new) = (desk.bin.join("lamplighter"), desk.bin.join("lamplighter.new"));
+    let copied = Command::new("cp").arg(&program).arg(&new).status();
+    assert!(copied.expect("cp runs").success());
+    fs::rename(&new, &program).expect("replaced");
+    let again = json(&desk.run(&["service", "install", "--json"]).succeeded().out);
+    assert_eq!(again["changed"], true);
+    assert_ne!((&again["pid"], &status()["pid"]), (&before["pid"], &before["pid"]));
+    let ran = desk.run(&["service", "install"]).succeeded();
+    assert!(ran.out.contains("installed already, and runs"), "{}", ran.out);
+    assert_eq!(again["pid"], status()["pid"], "nothing has changed since");
+    stage.nothing_was_broken();
+}
+
+#[test]
 fn no_service_is_left_half_installed() {
     let home = Home::new();
     let ran = lamplighter(&home, &["service", "install"]);

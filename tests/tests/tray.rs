@@ -552,15 +552,18 @@ fn a_notice_waits_for_the_unlock_and_comes_once_more_at_the_next_if_it_was_close
 }
 
 #[test]
-fn settings_that_cannot_be_read_are_kept_aside_and_told_of_once() {
+fn settings_that_cannot_be_read_are_told_of_once_left_alone_and_heard_when_they_are_mended() {
     if !peers::may_run("damaged settings") {
         return;
     }
-    let home = Home::new();
-    consented(&home);
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let (stage, minted) = Stage::with_rig(builder);
+    let home = &stage.home;
+    consented(home);
     let file = home.config("lamplighter/settings.toml");
-    fs::write(&file, "consent = \"keep\"\nnotices = maybe\n").expect("written");
-    let desktop = Desktop::start(&home);
+    let typo = "consent = \"keep\"\non_change = \"notify xoxb-hush\"\n";
+    fs::write(&file, typo).expect("written");
+    let desktop = Desktop::start(home);
     desktop.panel();
     desktop.notices();
     let notices = desktop.listen_for_notices();
@@ -568,11 +571,21 @@ fn settings_that_cannot_be_read_are_kept_aside_and_told_of_once() {
     let told = notices.until("it is told", |notice| notice.id.is_some());
     assert_eq!(told.summary, "Lamplighter's settings can't be read");
     assert!(told.body.contains("line 2"), "{}", told.body);
-    assert!(!file.exists() && home.config("lamplighter/settings.damaged.toml").exists());
-    until("the menu asks again", || {
-        labels(&desktop.until_item(ID)).contains(&"Only watch".to_owned()).then_some(())
+    let item = desktop.until_item(ID);
+    until("its row is there", || {
+        labels(&item).iter().any(|label| label.starts_with("rig ·")).then_some(())
     });
+    assert!(!labels(&item).contains(&"Only watch".to_owned()), "it does not ask again");
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), typo);
+    assert!(stage.refreshes().is_empty(), "nothing is done on guesses");
+    assert_eq!(stage.pair(NAME).1, minted.refresh_token);
+    consented(home);
+    until("it is renewed", || stage.holds_live_pair(NAME).then_some(()));
+    until_lamp(&desktop, "lit");
     assert_eq!(notices.all().len(), 1);
+    let log = fs::read_to_string(home.run("log/tray")).expect("a log");
+    assert!(log.contains("line 2") && !log.contains("hush"), "{log}");
+    stage.nothing_was_broken();
 }
 
 /// A tray that serves links and starts at login has run here, and has ended.

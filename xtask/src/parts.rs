@@ -92,6 +92,8 @@ const UNIT: &[&Tool] =
 /// What the tray's window is built with, on systems that do not bring it.
 pub(crate) const WINDOW: &[&Tool] =
     if cfg!(target_os = "linux") { &[&PKG_CONFIG, &WEBKIT] } else { &[] };
+/// A real keyring on a bus of its own.
+const HOMES: &[&Tool] = if cfg!(target_os = "linux") { &[&DBUS, &KEYRING] } else { &[] };
 const NETWORK: &[&Tool] = &[&DBUS, &IP, &UNSHARE];
 const PEERS: &[&Tool] = &[&NODE, &NPM, &IP, &UNSHARE];
 const PYTHON_PEERS: &[&Tool] = &[&NODE, &NPM, &PIP, &IP, &UNSHARE];
@@ -142,6 +144,7 @@ pub(crate) const PARTS: &[Part] = &[
     waiting("trust", "a repository that was cloned, against everything that it names", &[], What::Binary("trust")),
     waiting("network", "no network, a network that comes back, sleep and wake", NETWORK, What::Isolated("network", &[], 3)),
     waiting("leave", "service, on_change, and leaving without a trace", &[], What::Binary("leave")),
+    waiting("homes", "several Lamplighters beside each other, each in a home of its own", HOMES, What::Binary("homes")),
     part("claude-code", "the real Claude Code, without a network", PEERS, What::Isolated("claude_code", CLAUDE_CODE, 3)),
     part("beside", "the real Claude Code beside the keeper", PEERS, What::Isolated("beside", CLAUDE_CODE, 3)),
     part("soak", "several of the real Claude Code, and Lamplighter in their midst", PEERS, What::Isolated("soak", CLAUDE_CODE, 2)),

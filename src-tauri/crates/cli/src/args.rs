@@ -394,7 +394,8 @@ pub(crate) struct Service {
 /// What can be done about the service.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServiceCommand {
-    /// Install it and start it now. What is installed already stays.
+    /// Install it and start it now. What is installed already stays, and runs the new program after an
+    /// upgrade.
     #[command(after_help = "\
 Examples:
   lamplighter service install

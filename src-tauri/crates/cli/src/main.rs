@@ -29,7 +29,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use lamplighter_core::keeper::Action;
-use lamplighter_engine::{open::Place, paths::Env, reader::Reader};
+use lamplighter_engine::{
+    open::{OpenFault, Place},
+    paths::{Env, PathsFault},
+    reader::Reader,
+};
 
 use args::{Cli, Command};
 
@@ -45,8 +49,18 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("lamplighter: {error:#}");
-            ExitCode::from(EXIT_OTHER)
+            ExitCode::from(exit_of(&error))
         }
+    }
+}
+
+/// A home that can't be one is wrong usage, like a wrong word.
+fn exit_of(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<OpenFault>() {
+        Some(OpenFault::Paths(
+            PathsFault::Relative(_) | PathsFault::NotOurs(_) | PathsFault::PersonsHome(_),
+        )) => EXIT_USAGE,
+        _ => EXIT_OTHER,
     }
 }
 
@@ -56,7 +70,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Status(args) => status::run(&place()?, &args),
         Command::Renew(args) => ask::run(place()?, Action::Renew, &args.names, args.json),
-        Command::Keep(args) => keep::run(place()?, args.json),
+        Command::Keep(args) => keep::run(Env::Process, args.json),
         Command::Open => open::run(&place()?),
         Command::Events(args) => keep::events(&place()?, args.json),
         Command::Check(args) => ask::run(place()?, Action::Check, &args.names, args.json),

@@ -11,7 +11,7 @@ use crate::{EXIT_OTHER, args::ServiceCommand};
 
 /// Does it. `status` is 0 where the service runs, 1 where it does not.
 pub(crate) fn run(place: &Place, command: &ServiceCommand) -> anyhow::Result<u8> {
-    let service = Service::find(&place.env)?;
+    let service = Service::find(&place.env, &place.paths.home)?;
     match command {
         ServiceCommand::Install(args) => install(place, &service, args.json),
         ServiceCommand::Remove(args) => remove(&service, args.json),
@@ -37,6 +37,8 @@ fn install(place: &Place, service: &Service, json: bool) -> anyhow::Result<u8> {
         match change {
             Change::Installed => "Installed: servers are kept signed in from now on",
             Change::Replaced => "Installed anew, in place of an older one, and started again",
+            Change::Restarted =>
+                "It was installed already, and was started again with the new program",
             Change::Unchanged => "It was installed already, and runs",
         }
     );
@@ -84,6 +86,9 @@ fn tell(service: &Service, status: &Status) {
             return;
         }
         Installed::Foreign => println!("{file} was not written by Lamplighter"),
+        Installed::OtherHome { home } => {
+            println!("{file} is the service of another home of Lamplighter's ({home})");
+        }
         Installed::Ours { program } => {
             println!("Installed for {}: {file}", service.manager().name());
             if let Some(program) = program {
@@ -99,7 +104,7 @@ fn tell(service: &Service, status: &Status) {
             (Some(true), None) => String::from("running"),
             (Some(false), _) => match service.manager() {
                 Manager::Systemd => {
-                    String::from("not running; `systemctl --user status lamplighter` says why")
+                    format!("not running; `systemctl --user status {}` says why", service.name())
                 }
                 Manager::Launchd => String::from("not running"),
             },
@@ -131,6 +136,7 @@ fn document(service: &Service, status: &Status) -> serde_json::Value {
         Installed::No => ("no", None),
         Installed::Ours { program } => ("yes", program.as_ref()),
         Installed::Foreign => ("foreign", None),
+        Installed::OtherHome { .. } => ("other_home", None),
     };
     serde_json::json!({
         "schema": 1,

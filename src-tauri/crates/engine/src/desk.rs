@@ -9,6 +9,7 @@
 mod clicks;
 mod leaving;
 mod memory;
+mod set;
 mod show_file;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ mod words;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -47,7 +48,10 @@ use crate::{
     paths::Env,
     presence,
     reader::Reader,
-    settings::{Consent, Settings},
+    settings::{
+        Consent,
+        live::{Change, LiveSettings},
+    },
     socket::Invited,
 };
 use leaving::Leaving;
@@ -120,8 +124,8 @@ pub enum Tick {
     Presence(Presence),
     /// The page was opened anew and needs everything.
     PageOpened,
-    /// The settings file changed.
-    Settings,
+    /// The settings file came to something else.
+    Settings(Change),
     /// Lamplighter was removed, or why not.
     Left(Result<(), String>),
     /// The program is about to end.
@@ -160,6 +164,8 @@ pub struct Desk<S> {
     env: Env,
     /// The person's own environment, while the demo plays in another.
     own: Option<Env>,
+    /// It was started on the demo's servers, and shows nothing else.
+    demo_alone: bool,
     link: Link,
     stance: Option<Stance>,
     snapshot: Snapshot,
@@ -169,6 +175,12 @@ pub struct Desk<S> {
     view_owed: bool,
     seq: u64,
     place: Option<Place>,
+    /// The settings file; `None` where no place for it is known.
+    live: Option<LiveSettings>,
+    /// Nobody knows what the person has set: the file could not be read since the start.
+    unset: bool,
+    /// Why the settings can't be read now, until they can.
+    settings_note: Option<String>,
     memory: Memory,
     notices: Notices,
     presence: Presence,
@@ -192,7 +204,8 @@ impl<S: Shell> Desk<S> {
     /// Joins a shell to the keeper; nothing is shown before [`Desk::run`].
     pub fn new(env: Env, shell: S, bell: Bell) -> std::io::Result<Self> {
         let link = join(&env, &bell)?;
-        let place = Place::find(env.clone()).ok();
+        let (place, live) = set::find(&env);
+        let unset = live.as_ref().is_some_and(|live| live.good().is_none());
         let memory = Memory::open(place.as_ref());
         let pinned = env.get("WAYLAND_DISPLAY").is_some();
         Ok(Self {
@@ -200,6 +213,7 @@ impl<S: Shell> Desk<S> {
             bell,
             env,
             own: None,
+            demo_alone: false,
             link,
             stance: None,
             snapshot: Snapshot {
@@ -215,6 +229,9 @@ impl<S: Shell> Desk<S> {
             notices: Notices::new(memory.told()),
             memory,
             place,
+            live,
+            unset,
+            settings_note: None,
             presence: Presence::Here,
             focus: None,
             turn_to_settings: false,
@@ -230,21 +247,40 @@ impl<S: Shell> Desk<S> {
         })
     }
 
+    /// The same on servers of the demo's own. For as long as it runs it shows nothing else, and reads
+    /// nothing of the person's.
+    pub fn in_demo(mut shell: S, bell: Bell) -> std::io::Result<Self> {
+        let home = shell.start_demo().map_err(std::io::Error::other)?;
+        let env = Place::alone(&home).map_err(std::io::Error::other)?.env;
+        let mut desk = Self::new(env.clone(), shell, bell)?;
+        desk.demo_alone = true;
+        desk.pinned = Env::Process.get("WAYLAND_DISPLAY").is_some();
+        desk.link.move_to(env, true);
+        Ok(desk)
+    }
+
+    /// Whether the demo plays.
+    fn is_demo(&self) -> bool {
+        self.demo_alone || self.own.is_some()
+    }
+
     /// Works until the program ends, in a thread of its own.
     pub fn run(mut self, mut ticks: UnboundedReceiver<Tick>) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let (tell, mut seen) = unbounded_channel();
             presence::watch(&self.env, tell);
-            let mut settings = self.watch_settings();
             self.shell.pin(self.pinned);
+            if let Some(fault) = self.live.as_ref().and_then(LiveSettings::fault).cloned() {
+                self.settings_came(Change::Fault(fault));
+            }
             loop {
                 self.show();
                 let sleep = self.until_next();
                 let tick = tokio::select! {
                     tick = ticks.recv() => tick.unwrap_or(Tick::End),
                     Some(presence) = seen.recv() => Tick::Presence(presence),
-                    Some(_) = settings.changed.recv() => Tick::Settings,
+                    change = set::changed(&mut self.live) => Tick::Settings(change),
                     () = tokio::time::sleep(sleep) => continue,
                 };
                 if matches!(tick, Tick::End) {
@@ -267,17 +303,14 @@ impl<S: Shell> Desk<S> {
         Ok(())
     }
 
-    fn watch_settings(&self) -> crate::watch::Watch {
-        let files = self.place.iter().map(|place| place.paths.settings.clone());
-        crate::watch::Watch::over_files(files.collect())
-    }
-
     fn tick(&mut self, tick: Tick) {
         self.view_owed = true;
         match tick {
             Tick::Told(told) => self.told(told),
             // Whoever asked hears when it has ended.
-            Tick::Act(Act::RemoveLamplighter, answer) if self.leaving.is_none() => {
+            Tick::Act(Act::RemoveLamplighter, answer)
+                if self.leaving.is_none() && !self.is_demo() =>
+            {
                 self.remove(answer);
             }
             Tick::Act(act, Some(answer)) => {
@@ -300,7 +333,7 @@ impl<S: Shell> Desk<S> {
             Tick::NoticeLeft(number, how) => self.notices.left(number, how),
             Tick::Presence(presence) => self.presence = presence,
             Tick::PageOpened => {}
-            Tick::Settings => self.settings_changed(),
+            Tick::Settings(change) => self.settings_came(change),
             Tick::Left(removed) => self.left(removed),
             Tick::End => {}
         }
@@ -318,7 +351,7 @@ impl<S: Shell> Desk<S> {
             Told::Stance(stance) => {
                 self.stance = Some(stance);
                 self.fault = None;
-                self.place = Place::find(self.env.clone()).ok();
+                self.look_around();
                 self.memory.read_history();
             }
             Told::Snapshot(snapshot) => {
@@ -337,24 +370,11 @@ impl<S: Shell> Desk<S> {
                 tracing::warn!(%words, "the user's command");
                 self.note = Some(words);
             }
-            Told::SettingsAside { fault, to } => self.settings_aside(&fault, &to),
             Told::Fault(words) => {
                 tracing::warn!(%words, "in the way");
                 self.fault = Some(words);
             }
         }
-    }
-
-    /// The one thing that is told whoever was asked what: what the person had set no longer holds.
-    fn settings_aside(&mut self, fault: &str, to: &Path) {
-        tracing::warn!(%fault, to = %to.display(), "the settings were put aside");
-        let body = format!(
-            "{fault}. They were kept as {}; until you answer, it only watches.",
-            to.display()
-        );
-        self.note = Some(format!("The settings can't be read: {body}"));
-        let notice = self.notices.about_itself("Lamplighter's settings can't be read".into(), body);
-        self.shell.notify(&notice);
     }
 
     /// A sign-in page that was asked for here: one tab, for one click.
@@ -487,8 +507,8 @@ impl<S: Shell> Desk<S> {
         let reader = Reader::here();
         let around = menu::Around {
             consent: self.consent(),
-            demo: self.own.is_some(),
-            start_at_login: self.shell.start_at_login(),
+            demo: self.is_demo(),
+            start_at_login: self.start_at_login(),
         };
         let menu = menu::menu(&self.snapshot, around, |at| reader.time(at));
         if self.menu.as_ref() != Some(&menu) {
@@ -535,39 +555,6 @@ impl<S: Shell> Desk<S> {
         next.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
     }
 
-    fn settings(&self) -> Settings {
-        self.place.as_ref().map(|place| place.settings.clone()).unwrap_or_default()
-    }
-
-    fn consent(&self) -> view::Consent {
-        if self.own.is_some() {
-            return view::Consent::Keep;
-        }
-        match self.settings().consent {
-            Some(Consent::Keep) => view::Consent::Keep,
-            Some(Consent::Watch) => view::Consent::Watch,
-            None => view::Consent::Unasked,
-        }
-    }
-
-    fn settings_changed(&mut self) {
-        let before = self.place.as_ref().map(|place| place.settings.clone());
-        let place = Place::find(self.env.clone());
-        if let Err(fault) = &place {
-            self.note = Some(format!("{fault}. What was set before still holds."));
-            return;
-        }
-        self.place = place.ok();
-        let after = self.place.as_ref().map(|place| place.settings.clone());
-        // Whether notices are shown is nothing to the keeper.
-        let but_for_notices = |settings: Option<Settings>| {
-            settings.map(|settings| Settings { notices: true, ..settings })
-        };
-        self.reopen_owed |= but_for_notices(before) != but_for_notices(after);
-        tracing::info!(for_the_keeper = self.reopen_owed, "the settings were changed");
-        self.reopen();
-    }
-
     /// The keeper begins anew with what was set, once no sign-in waits for the browser: it would end.
     fn reopen(&mut self) {
         let signing_in = self.snapshot.rows.iter().any(|row| row.sign_in.is_some());
@@ -580,7 +567,7 @@ impl<S: Shell> Desk<S> {
         if self.leaving.is_some() {
             return Vec::from([leaving::WORDS.into()]);
         }
-        self.note.iter().chain(&self.fault).cloned().collect()
+        self.settings_note.iter().chain(&self.note).chain(&self.fault).cloned().collect()
     }
 
     fn around(&self) -> view::Around {
@@ -589,7 +576,7 @@ impl<S: Shell> Desk<S> {
         let path = |path: &PathBuf| path.display().to_string();
         view::Around {
             consent: self.consent(),
-            demo: self.own.is_some(),
+            demo: self.is_demo(),
             elsewhere: (self.stance == Some(Stance::Viewing)).then(|| {
                 String::from("`lamplighter keep` does the work; this window shows what it does.")
             }),
@@ -604,7 +591,7 @@ impl<S: Shell> Desk<S> {
             turn_to_settings: self.turn_to_settings,
             settings: view::Settings {
                 file: place.map(|place| path(&place.paths.settings)).unwrap_or_default(),
-                start_at_login: self.shell.start_at_login(),
+                start_at_login: self.start_at_login(),
                 notices: settings.notices,
                 probe: settings.probe,
                 keep: settings.consent == Some(Consent::Keep),

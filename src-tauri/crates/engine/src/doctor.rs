@@ -1,8 +1,8 @@
 //! Looks at everything around the grants and says what is wrong and what to do: for people, and for
 //! bug reports. Nothing it finds is a secret.
 //!
-//! It must not take a lock, send anything, or change a file. The keyring is asked the way the engine
-//! asks it, which never brings up a dialog.
+//! It must not take a lock, send anything, or make or change anything: no file, no key. The keyring is
+//! asked without a dialog.
 
 use std::{fs, path::Path};
 
@@ -99,7 +99,7 @@ pub fn examine(place: &Place) -> Vec<Finding> {
         ));
     }
     findings.push(engine(place));
-    let answer = keyring::journal_key(&place.settings, &place.env);
+    let answer = keyring::find_journal_key(&place.settings, &place.env, &place.paths);
     findings.push(keyring_finding(&answer));
     findings.push(journal(place, &answer));
     findings.push(facts(place));
@@ -274,6 +274,9 @@ fn keyring_finding(answer: &KeyringAnswer) -> Finding {
     match answer {
         KeyringAnswer::Present(_) | KeyringAnswer::Created(_) => {
             Finding::fine("keyring", "it holds the journal's key")
+        }
+        KeyringAnswer::NotThere => {
+            Finding::fine("keyring", "it holds no key yet; the first renewal makes one")
         }
         KeyringAnswer::Locked => {
             let advice =

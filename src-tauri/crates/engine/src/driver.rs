@@ -125,7 +125,7 @@ pub struct Driver {
     listener: Listener,
     watcher: Option<Watcher>,
     /// Held until everything else is dropped.
-    _lock: EngineLock,
+    lock: EngineLock,
 }
 
 /// How a one-shot run ended.
@@ -168,8 +168,13 @@ impl Driver {
             wishes,
             listener,
             watcher: None,
-            _lock: limbs.lock,
+            lock: limbs.lock,
         }
+    }
+
+    /// Ends it and hands the engine's lock on, so that nobody else acts before the next one does.
+    pub fn into_lock(self) -> EngineLock {
+        self.lock
     }
 
     /// From now on `watcher` sees the truth after everything that happens.

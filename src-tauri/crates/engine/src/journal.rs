@@ -153,6 +153,12 @@ impl Journal {
         (Vec::new(), JournalState::Sealed)
     }
 
+    /// The name of the key that the journal at `place` is sealed under, changing nothing; `None` where
+    /// there is none, or it is not sealed.
+    pub fn sealed_under(place: &Path) -> Option<String> {
+        wire::sealed_under(&fs::read(place).ok()?)
+    }
+
     /// How many records lie at `place` and how they lie there, changing nothing.
     pub fn peek(place: &Path, key: Option<Key>) -> (usize, JournalState) {
         match read(place, key.as_ref()) {

@@ -6,7 +6,9 @@
 //! and whatever takes too long is left to itself. The keyring is never asked while a new token
 //! exists in memory only.
 //!
-//! A key that is created goes in under service `dev.lamplighter`, user `journal-key`.
+//! Each home has a key of its own ([`Owner`]), under service `dev.lamplighter`. A version that knew no
+//! homes had one for all: the usual home takes it over, and another home copies it where its journal is
+//! sealed under it. Nothing but a home's own key is ever removed with it.
 
 mod later;
 #[cfg(any(target_os = "macos", windows))]
@@ -23,13 +25,41 @@ use std::{
 pub use later::Later;
 
 use crate::{
-    paths::Env,
+    home::Home,
+    journal::Journal,
+    paths::{Env, Paths},
     seal::Key,
     settings::{KeyringUse, Settings},
 };
 
 const SERVICE: &str = "dev.lamplighter";
 const USER: &str = "journal-key";
+
+/// Whose key it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    home: Home,
+    /// The name of the key that the home's journal is sealed under, if it is.
+    sealed_under: Option<String>,
+}
+
+impl Owner {
+    /// The home with these paths, and what its journal needs now.
+    pub fn of(paths: &Paths) -> Self {
+        let sealed_under = Journal::sealed_under(&paths.journal_file());
+        Self { home: paths.home.clone(), sealed_under }
+    }
+
+    /// The user name of the home's own key.
+    fn user(&self) -> String {
+        if self.home.is_usual() { USER.into() } else { format!("{USER} {}", self.home.id()) }
+    }
+
+    /// Whether the home's journal is sealed under this key.
+    fn needs(&self, key: &Key) -> bool {
+        self.sealed_under.as_ref().is_some_and(|name| *name == key.name())
+    }
+}
 
 /// What the keyring said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +68,8 @@ pub enum KeyringAnswer {
     Present(Key),
     /// There was none, and now there is.
     Created(Key),
+    /// There is none, and none was to be made.
+    NotThere,
     /// It needs a person to unlock it.
     Locked,
     /// There is none to ask, or it would not do; why, in words.
@@ -53,7 +85,7 @@ impl KeyringAnswer {
     pub fn key(&self) -> Option<&Key> {
         match self {
             Self::Present(key) | Self::Created(key) => Some(key),
-            Self::Locked | Self::Absent(_) | Self::TimedOut | Self::Off => None,
+            Self::NotThere | Self::Locked | Self::Absent(_) | Self::TimedOut | Self::Off => None,
         }
     }
 }
@@ -77,35 +109,56 @@ pub enum Forgotten {
 
 /// A keyring.
 ///
-/// Contract: each call may block as long as it likes, brings up no dialog, and touches no entry but
-/// the one of ours.
+/// Contract: each call may block as long as it likes, brings up no dialog, and changes no entry but
+/// the home's own.
 pub trait Keyring: Send {
     /// Reads the key, or makes it where there is none.
     fn fetch(&self) -> KeyringAnswer;
+
+    /// Reads the key and changes nothing.
+    fn look(&self) -> KeyringAnswer;
 
     /// Removes the key.
     fn forget(&self) -> Forgotten;
 }
 
-/// The journal's key, as the settings want it. Blocks for at most the settings' wait.
-pub fn journal_key(settings: &Settings, env: &Env) -> KeyringAnswer {
+/// The key of this home's journal, as the settings want it. Blocks for at most the settings' wait.
+pub fn journal_key(settings: &Settings, env: &Env, paths: &Paths) -> KeyringAnswer {
     match settings.keyring {
         KeyringUse::Off => KeyringAnswer::Off,
-        KeyringUse::Auto => ask(SystemKeyring::new(env), settings.keyring_wait),
+        KeyringUse::Auto => ask(SystemKeyring::new(env, Owner::of(paths)), settings.keyring_wait),
     }
 }
 
-/// Removes the journal's key, if the settings allow to ask. Blocks for at most the settings' wait.
-pub fn forget_journal_key(settings: &Settings, env: &Env) -> Forgotten {
+/// The same where none may be made: for whoever only looks, or leaves.
+pub fn find_journal_key(settings: &Settings, env: &Env, paths: &Paths) -> KeyringAnswer {
+    match settings.keyring {
+        KeyringUse::Off => KeyringAnswer::Off,
+        KeyringUse::Auto => look(SystemKeyring::new(env, Owner::of(paths)), settings.keyring_wait),
+    }
+}
+
+/// Removes the key of this home's journal, if the settings allow to ask. Blocks for at most the
+/// settings' wait.
+pub fn forget_journal_key(settings: &Settings, env: &Env, owner: Owner) -> Forgotten {
     match settings.keyring {
         KeyringUse::Off => Forgotten::Off,
-        KeyringUse::Auto => forget(SystemKeyring::new(env), settings.keyring_wait),
+        KeyringUse::Auto => forget(SystemKeyring::new(env, owner), settings.keyring_wait),
     }
 }
 
 /// Asks on a thread of its own and waits at most `patience`.
 pub fn ask(keyring: impl Keyring + 'static, patience: Duration) -> KeyringAnswer {
-    match aside(patience, move || keyring.fetch()) {
+    told(aside(patience, move || keyring.fetch()))
+}
+
+/// Looks on a thread of its own and waits at most `patience`.
+pub fn look(keyring: impl Keyring + 'static, patience: Duration) -> KeyringAnswer {
+    told(aside(patience, move || keyring.look()))
+}
+
+fn told(answer: Result<KeyringAnswer, Silence>) -> KeyringAnswer {
+    match answer {
         Ok(answer) => answer,
         Err(Silence::TooLong) => KeyringAnswer::TimedOut,
         Err(Silence::Failed(why)) => KeyringAnswer::Absent(why),
@@ -154,12 +207,13 @@ pub struct SystemKeyring {
         expect(dead_code, reason = "one per user there")
     )]
     env: Env,
+    owner: Owner,
 }
 
 impl SystemKeyring {
-    /// The one that `env` leads to.
-    pub fn new(env: &Env) -> Self {
-        Self { env: env.clone() }
+    /// The one that `env` leads to, for this home's key.
+    pub fn new(env: &Env, owner: Owner) -> Self {
+        Self { env: env.clone(), owner }
     }
 }
 
@@ -201,6 +255,11 @@ impl Keyring for FakeKeyring {
         }
     }
 
+    fn look(&self) -> KeyringAnswer {
+        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.key.clone().map_or(KeyringAnswer::NotThere, KeyringAnswer::Present)
+    }
+
     fn forget(&self) -> Forgotten {
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match memory.key.take() {
@@ -236,6 +295,9 @@ mod tests {
                 let _ = self.0.lock().unwrap().recv();
                 KeyringAnswer::Locked
             }
+            fn look(&self) -> KeyringAnswer {
+                self.fetch()
+            }
             fn forget(&self) -> Forgotten {
                 let _ = self.0.lock().unwrap().recv();
                 Forgotten::Locked
@@ -258,6 +320,9 @@ mod tests {
             fn fetch(&self) -> KeyringAnswer {
                 std::panic::resume_unwind(Box::new("on purpose"))
             }
+            fn look(&self) -> KeyringAnswer {
+                self.fetch()
+            }
             fn forget(&self) -> Forgotten {
                 std::panic::resume_unwind(Box::new("on purpose"))
             }
@@ -269,8 +334,11 @@ mod tests {
     #[test]
     fn a_keyring_that_is_switched_off_is_not_asked() {
         let settings = Settings { keyring: KeyringUse::Off, ..Settings::default() };
-        assert_eq!(journal_key(&settings, &Env::Process), KeyringAnswer::Off);
-        assert_eq!(forget_journal_key(&settings, &Env::Process), Forgotten::Off);
+        let env = Env::fixed([("HOME", "/nowhere"), ("USERPROFILE", "/nowhere")]);
+        let paths = Paths::find(&env).unwrap();
+        assert_eq!(journal_key(&settings, &env, &paths), KeyringAnswer::Off);
+        assert_eq!(find_journal_key(&settings, &env, &paths), KeyringAnswer::Off);
+        assert_eq!(forget_journal_key(&settings, &env, Owner::of(&paths)), Forgotten::Off);
     }
 
     #[test]
@@ -278,7 +346,9 @@ mod tests {
         let keyring = FakeKeyring::new();
         assert_eq!(forget(keyring.clone(), LONG), Forgotten::NotThere);
         let first = ask(keyring.clone(), LONG);
+        assert_eq!(look(keyring.clone(), LONG).key(), first.key());
         assert_eq!(forget(keyring.clone(), LONG), Forgotten::Gone);
+        assert_eq!(look(keyring.clone(), LONG), KeyringAnswer::NotThere);
         let KeyringAnswer::Created(second) = ask(keyring, LONG) else { panic!("it was kept") };
         assert_ne!(first.key(), Some(&second));
     }

@@ -1,7 +1,7 @@
 //! Leaving: brings home what the journal still holds, then removes all that is ours.
 //!
 //! It must not remove anything while new tokens lie in the journal alone, nor a file that is not
-//! ours, and it leaves every client's store as it is.
+//! ours, nor anything that carries another home's mark, and it leaves every client's store as it is.
 //!
 //! Command line and tray leave the same way, by [`entirely`]. Read next: [`journal`](crate::journal)
 //! for what is brought home, [`service`](crate::service) and [`traces`](crate::traces) for what of ours
@@ -18,8 +18,9 @@ use lamplighter_core::keeper::Mode;
 
 use crate::{
     driver::{Listener, Rest},
+    home,
     journal::{Closed, Journal, Left},
-    keyring::{self, Forgotten},
+    keyring::{self, Forgotten, Owner},
     lock::{EngineLock, LockFault},
     open::{OpenFault, Place},
     paths::Paths,
@@ -104,7 +105,8 @@ pub async fn bring_home<F: Future<Output = ()> + Send>(
     }
     let file = paths.journal_file();
     if file.exists() {
-        let key = keyring::journal_key(&place.settings, &place.env).key().cloned();
+        let key = keyring::find_journal_key(&place.settings, &place.env, &paths);
+        let key = key.key().cloned();
         let left = left(&file, key.as_ref())?;
         if left != Left::default() {
             waiting(left);
@@ -175,17 +177,17 @@ pub struct Belongings {
 
 /// Looks what there is. Changes nothing.
 pub fn look(place: &Place) -> Result<Belongings, ServiceFault> {
-    let traces = Traces::of(&place.env);
+    let traces = Traces::of(&place.env, &place.paths.home);
     let mut files = belongings(&place.paths);
     files.extend(traces.files().into_iter().chain(traces.folders()));
     // Where there are no services, none is ours.
-    let service = match Service::find(&place.env) {
+    let service = match Service::find(&place.env, &place.paths.home) {
         Ok(service) => Some((service.installed()?, service)),
         Err(_) => None,
     };
     let service = match service {
         Some((Installed::Ours { .. }, service)) => Some(service),
-        Some((Installed::No | Installed::Foreign, _)) | None => None,
+        Some((Installed::No | Installed::Foreign | Installed::OtherHome { .. }, _)) | None => None,
     };
     let status = service.as_ref().map(Service::status).transpose()?;
     let served = status.is_some_and(|status| status.running == Some(true));
@@ -210,6 +212,7 @@ pub fn entirely<F: Future<Output = ()> + Send>(
     mut tell: impl FnMut(Step) + Send,
 ) -> Result<(Removal, Forgotten), StayFault> {
     let (paths, settings, env) = (place.paths.clone(), place.settings.clone(), place.env.clone());
+    let owner = Owner::of(&paths);
     let Belongings { service, served, .. } = look(&place)?;
     if !served && let Some(holder) = EngineLock::holder(&paths) {
         return Err(StayFault::Lock(holder));
@@ -244,11 +247,11 @@ pub fn entirely<F: Future<Output = ()> + Send>(
         service.remove()?;
         removal.removed.push(service.file().to_owned());
     }
-    removal.traces(&Traces::of(&env));
+    removal.traces(&Traces::of(&env, &paths.home));
     let rest = remove(&paths, lock);
     removal.removed.extend(rest.removed);
     removal.kept.extend(rest.kept);
-    Ok((removal, keyring::forget_journal_key(&settings, &env)))
+    Ok((removal, keyring::forget_journal_key(&settings, &env, owner)))
 }
 
 fn left(journal: &Path, key: Option<&Key>) -> Result<Left, StayFault> {
@@ -274,10 +277,17 @@ pub struct Removal {
     pub kept: Vec<Kept>,
 }
 
-/// Every file of ours that is there, the ones that may hold a secret first.
+/// Every file of ours that is there, the ones that may hold a secret first. In a folder that is not
+/// marked as a home none is ours, whatever its name.
 pub fn belongings(paths: &Paths) -> Vec<PathBuf> {
-    let mut found = inside(&paths.state, is_of_state);
-    found.extend(inside(&paths.runtime, |name| name == "keeper.sock"));
+    let mut found = Vec::new();
+    if home::is_home(&paths.state) {
+        found.extend(inside(&paths.state, is_of_state));
+    }
+    // One that is answered belongs to a keeper of another home: ours has ended.
+    if !is_answered(&paths.socket_file()) {
+        found.extend(inside(&paths.runtime, |name| name == "keeper.sock"));
+    }
     found.extend(Some(paths.settings.clone()).filter(|file| is_there(file)));
     // Settings that could not be read were kept beside them.
     let aside = |name: &str| {
@@ -291,15 +301,18 @@ pub fn belongings(paths: &Paths) -> Vec<PathBuf> {
 /// Removes the files of ours and then the folders that held them, where nothing else is in them.
 pub fn remove(paths: &Paths, lock: Option<EngineLock>) -> Removal {
     let mut removal = Removal::default();
-    let lock_file = paths.lock_file();
-    for file in belongings(paths).into_iter().filter(|file| *file != lock_file) {
-        removal.note(&file, fs::remove_file(&file));
+    let (lock_file, marker) = (paths.lock_file(), paths.state.join(home::MARKER_FILE));
+    let last = [&lock_file, &marker];
+    let (is_ours, files) = (home::is_home(&paths.state), belongings(paths));
+    for file in files.iter().filter(|file| !last.contains(file)) {
+        removal.note(file, fs::remove_file(file));
     }
     // While it is held, so that nobody takes it in between; but for Windows, where a file that is open
     // can't be removed.
     let lock = lock.filter(|_| cfg!(unix));
-    if is_there(&lock_file) {
-        removal.note(&lock_file, fs::remove_file(&lock_file));
+    // The marker goes last: whoever is interrupted can go on.
+    for file in last.into_iter().filter(|file| is_ours && is_there(file)) {
+        removal.note(file, fs::remove_file(file));
     }
     drop(lock);
     let folders = [Some(paths.runtime.as_path()), Some(&paths.state), paths.settings.parent()];
@@ -350,6 +363,17 @@ impl Removal {
     }
 }
 
+/// Whether a keeper listens there.
+#[cfg(unix)]
+fn is_answered(socket: &Path) -> bool {
+    std::os::unix::net::UnixStream::connect(socket).is_ok()
+}
+
+#[cfg(not(unix))]
+const fn is_answered(_socket: &Path) -> bool {
+    false
+}
+
 /// Also a link that leads nowhere is there.
 fn is_there(place: &Path) -> bool {
     fs::symlink_metadata(place).is_ok()
@@ -370,8 +394,15 @@ fn inside(folder: &Path, is_ours: fn(&str) -> bool) -> Vec<PathBuf> {
 
 fn is_of_state(name: &str) -> bool {
     let finished = name.strip_suffix(".new").unwrap_or(name);
-    let whole =
-        ["state.json", "journal", "journal.reserve", "history.jsonl", "engine.lock", "desk.json"];
+    let whole = [
+        "state.json",
+        "journal",
+        "journal.reserve",
+        "history.jsonl",
+        "engine.lock",
+        "desk.json",
+        home::MARKER_FILE,
+    ];
     let aside = ["state.broken-", "journal.broken-"];
     whole.contains(&finished) || aside.iter().any(|start| name.starts_with(start))
 }
@@ -401,6 +432,7 @@ mod tests {
             "engine.lock",
             "history.jsonl",
             "history.jsonl.new",
+            "lamplighter-home",
             "state.broken-20260102T030405Z-2",
             "state.json",
             "state.json.new",
@@ -424,6 +456,33 @@ mod tests {
             fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["journal.broken-folder", "notes.txt"]);
+    }
+
+    #[test]
+    fn in_a_folder_that_is_no_home_nothing_is_ours() {
+        let home = tempfile::tempdir().unwrap();
+        let place = home.path().join("notes");
+        fs::create_dir(&place).unwrap();
+        let theirs = ["journal", "state.json", "history.jsonl", "engine.lock"];
+        for name in theirs {
+            fs::write(place.join(name), "mine").unwrap();
+        }
+        let paths = Paths::find(&Env::fixed([(HOME_OVERRIDE, &place)])).unwrap();
+        assert_eq!(belongings(&paths), Vec::<PathBuf>::new());
+        assert_eq!(remove(&paths, None).removed, Vec::<PathBuf>::new());
+        assert!(theirs.iter().all(|name| place.join(name).exists()));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_socket_that_is_answered_is_another_homes() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = Paths::find(&Env::fixed([(HOME_OVERRIDE, home.path().join("lamp"))])).unwrap();
+        paths.make().unwrap();
+        let keeper = std::os::unix::net::UnixListener::bind(paths.socket_file()).unwrap();
+        assert!(!belongings(&paths).contains(&paths.socket_file()));
+        drop(keeper);
+        assert!(belongings(&paths).contains(&paths.socket_file()));
     }
 
     #[test]

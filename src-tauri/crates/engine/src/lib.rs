@@ -14,6 +14,7 @@ pub mod document;
 pub mod driver;
 mod files;
 pub mod history;
+pub mod home;
 pub mod http;
 pub mod journal;
 pub mod keyring;

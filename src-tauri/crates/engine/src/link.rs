@@ -28,8 +28,8 @@ use crate::{
     changes::News,
     driver::{Driver, Listener, NOT_WAITING},
     open::{OpenFault, Place},
-    paths::Env,
-    settings::Consent,
+    paths::{Env, Paths},
+    settings::{Consent, Settings, SettingsFault},
     socket::{Inside, Invited, Reply, Request},
     watch::Watch,
 };
@@ -76,13 +76,6 @@ pub enum Told {
     OpenPage,
     /// The user's own command for news went wrong, in words.
     Complaint(String),
-    /// Settings that can't be read were kept aside, and the defaults hold.
-    SettingsAside {
-        /// What is wrong with them, with the line.
-        fault: String,
-        /// Where they are now.
-        to: PathBuf,
-    },
     /// Something is in the way, in words.
     Fault(String),
 }
@@ -121,7 +114,8 @@ impl Link {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
                 Ok(runtime) => {
-                    runtime.block_on(Way { asked, later: VecDeque::new(), wishes, tell }.go());
+                    let later = VecDeque::new();
+                    runtime.block_on(Way { asked, later, wishes, tell, good: None }.go());
                 }
                 Err(fault) => tracing::error!(%fault, "nothing can run here"),
             }
@@ -199,6 +193,15 @@ struct Way {
     later: VecDeque<Ask>,
     wishes: watch::Receiver<Wish>,
     tell: Tell,
+    /// The last settings that could be read, and where they stand.
+    good: Option<(PathBuf, Settings)>,
+}
+
+/// Where things lie.
+struct Found {
+    place: Place,
+    /// Why nobody knows what the person has set; nothing is done then.
+    unknown: Option<SettingsFault>,
 }
 
 /// What was put off, then what is asked for now.
@@ -217,7 +220,7 @@ impl Way {
                 return;
             }
             let over = match self.find(&wish.env) {
-                Ok(place) => self.stand(place, &wish).await,
+                Ok(found) => self.stand(found, &wish).await,
                 Err(fault) => {
                     (self.tell)(Told::Fault(fault.to_string()));
                     Over::Refused
@@ -233,7 +236,8 @@ impl Way {
         }
     }
 
-    async fn stand(&mut self, place: Place, wish: &Wish) -> Over {
+    async fn stand(&mut self, found: Found, wish: &Wish) -> Over {
+        let Found { place, unknown } = found;
         #[cfg(unix)]
         match join(place.paths.socket_file()).await {
             Ok(Some(remote)) => return self.view(remote).await,
@@ -243,11 +247,8 @@ impl Way {
                 return Over::Refused;
             }
         }
-        if wish.keep || place.settings.consent == Some(Consent::Keep) {
-            self.keep(place).await
-        } else {
-            self.look(&place).await
-        }
+        let keeps = wish.keep || place.settings.consent == Some(Consent::Keep);
+        if keeps && unknown.is_none() { self.keep(place).await } else { self.look(&place).await }
     }
 
     /// Shows what the keeper over there does, until it ends.
@@ -353,8 +354,10 @@ impl Way {
     /// Does one thing, as a command would.
     async fn once(&mut self, place: &Place, action: Action) {
         let listener = Box::new(|_: &Event, _: &Keeper| {});
-        let place = self.find(&place.env);
-        let opened = place.and_then(|p| p.open(Mode::OnRequest, WHAT, ENGINE_PATIENCE, listener));
+        let opened = self.find(&place.env).and_then(|found| match found.unknown {
+            Some(fault) => Err(OpenFault::Settings(fault)),
+            None => found.place.open(Mode::OnRequest, WHAT, ENGINE_PATIENCE, listener),
+        });
         let mut driver = match opened {
             Ok(driver) => driver,
             Err(fault) => return (self.tell)(Told::Fault(fault.to_string())),
@@ -414,26 +417,22 @@ impl Way {
         }
     }
 
-    /// Where things lie; settings that say nothing sensible are put aside, since nobody sits at a
-    /// terminal to mend them, and the defaults hold. A file that the system does not give is left.
-    fn find(&mut self, env: &Env) -> Result<Place, OpenFault> {
-        let fault = match Place::find(env.clone()) {
-            Err(OpenFault::Settings(fault)) if fault.readable => fault,
-            found => return found,
-        };
-        // Nothing that was put aside before is overwritten.
-        let aside = |n: usize| match n {
-            1 => fault.place.with_extension("damaged.toml"),
-            n => fault.place.with_extension(format!("damaged-{n}.toml")),
-        };
-        let to = (1..1000).map(aside).find(|to| to.symlink_metadata().is_err());
-        match to.map(|to| (std::fs::rename(&fault.place, &to), to)) {
-            Some((Ok(()), to)) => {
-                (self.tell)(Told::SettingsAside { fault: fault.to_string(), to });
-                Place::find(env.clone())
+    /// Where things lie. Settings that can't be read change nothing: the last good ones stay, and
+    /// where there were none, nobody knows what the person has set. The file is left as it is.
+    fn find(&mut self, env: &Env) -> Result<Found, OpenFault> {
+        let paths = Paths::find(env)?;
+        paths.check(env)?;
+        let (settings, unknown) = match Settings::read(&paths.settings, env) {
+            Ok(settings) => {
+                self.good = Some((paths.settings.clone(), settings.clone()));
+                (settings, None)
             }
-            Some((Err(_), _)) | None => Err(OpenFault::Settings(fault)),
-        }
+            Err(fault) => match &self.good {
+                Some((file, good)) if *file == paths.settings => (good.clone(), None),
+                Some(_) | None => (Settings::default(), Some(fault)),
+            },
+        };
+        Ok(Found { place: Place::with(env.clone(), paths, settings), unknown })
     }
 
     fn told(&mut self, reply: Reply) {

@@ -129,7 +129,8 @@ async fn work(queue: Arc<Queue>, command: Vec<String>, mut complain: Complain) {
     }
 }
 
-/// One run, killed after [`LONGEST_RUN`]. The error says what went wrong and never what was told.
+/// One run, killed after [`LONGEST_RUN`]. The error says what went wrong, and neither what was told nor
+/// a word of the settings, where a token may stand in the command.
 async fn run(command: &[String], line: String) -> Result<(), String> {
     let Some((program, arguments)) = command.split_first() else { return Ok(()) };
     let mut command = Command::new(program);
@@ -138,7 +139,7 @@ async fn run(command: &[String], line: String) -> Result<(), String> {
     command.kill_on_drop(true);
     #[cfg(unix)]
     command.process_group(0);
-    let failed = |what: String| format!("on_change: {program}: {what}");
+    let failed = |what: String| format!("on_change: the command {what}");
     let child = command.spawn().map_err(|error| failed(format!("can't be started: {error}")))?;
     let mut started = Started { child };
     let ended = tokio::time::timeout(LONGEST_RUN, started.hear(line)).await;
@@ -250,21 +251,22 @@ mod tests {
         runner.finish().await;
         let complaints = said(&complaints);
         assert_eq!(complaints.len(), 2, "{complaints:?}");
-        assert_eq!(complaints[0], "on_change: sh: failed (exit status: 3)");
+        assert_eq!(complaints[0], "on_change: the command failed (exit status: 3)");
         assert!(complaints[1].contains("exit status: 5"), "{complaints:?}");
     }
 
     #[tokio::test]
-    async fn a_program_that_is_not_there_is_named() {
+    async fn a_command_that_is_not_there_is_told_without_a_word_of_the_settings() {
         let said = Said::default();
         let heard = Arc::clone(&said);
         let complain = Box::new(move |what: &str| heard.lock().unwrap().push(what.to_owned()));
-        let command = vec![String::from("/no/such/program")];
+        let command = vec![String::from("/no/such/program --token xoxb-hush")];
         let (on_change, runner) = OnChange::start(command, complain).unwrap();
         on_change.tell("line".into());
         runner.finish().await;
         let complaints = said.lock().unwrap().clone();
-        assert!(complaints[0].contains("/no/such/program: can't be started"), "{complaints:?}");
+        assert!(complaints[0].contains("the command can't be started"), "{complaints:?}");
+        assert!(!complaints[0].contains("hush"), "{complaints:?}");
     }
 
     #[tokio::test]

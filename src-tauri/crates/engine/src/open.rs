@@ -67,10 +67,16 @@ pub enum OpenFault {
 }
 
 impl Place {
-    /// Works out where things lie; reads the settings and nothing else.
+    /// Works out where things lie; reads the settings, and makes nothing.
     pub fn find(env: Env) -> Result<Self, OpenFault> {
         let paths = Paths::find(&env)?;
+        paths.check(&env)?;
         let settings = Settings::read(&paths.settings, &env)?;
+        Ok(Self::with(env, paths, settings))
+    }
+
+    /// The same with settings that are known already, whatever their file says now.
+    pub fn with(env: Env, paths: Paths, settings: Settings) -> Self {
         let mut stores: Vec<Arc<dyn Store>> = Vec::new();
         let mut offered = Vec::new();
         if let Some(usual) = Folder::usual(&env).filter(|_| settings.claude_code.enabled) {
@@ -84,7 +90,7 @@ impl Place {
                 stores.push(Arc::new(ClaudeCode::new(folder, env.clone())));
             }
         }
-        Ok(Self { env, paths, settings, stores, offered })
+        Self { env, paths, settings, stores, offered }
     }
 
     /// A place that knows this home and nothing else of this machine: the demo's.
@@ -137,18 +143,29 @@ impl Place {
     ) -> Result<Driver, OpenFault> {
         self.paths.make()?;
         let lock = EngineLock::acquire(&self.paths, what, patience)?;
+        self.open_with(mode, lock, listener)
+    }
+
+    /// The same for whoever holds the engine's lock already.
+    pub fn open_with(
+        self,
+        mode: Mode,
+        lock: EngineLock,
+        listener: Listener,
+    ) -> Result<Driver, OpenFault> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let opened = State::open(&self.paths.state_file(), clock.now().wall)?;
         if let Some(aside) = &opened.set_aside {
             tracing::warn!(to = %aside.display(), "facts could not be read and were set aside");
         }
-        let answer = keyring::journal_key(&self.settings, &self.env);
+        let answer = keyring::journal_key(&self.settings, &self.env, &self.paths);
         let (journal, records, found) =
             Journal::open(&self.paths.journal_file(), answer.key().cloned(), clock.now().wall);
         let keyring =
             (answer.key().is_none() && self.settings.keyring == KeyringUse::Auto).then(|| {
                 let (settings, env) = (self.settings.clone(), self.env.clone());
-                Later::new(Arc::new(move || keyring::journal_key(&settings, &env)))
+                let paths = self.paths.clone();
+                Later::new(Arc::new(move || keyring::journal_key(&settings, &env, &paths)))
             });
         if keyring.is_some() {
             tracing::info!(?answer, "the keyring gives no key; a keeper asks again now and then");
@@ -168,7 +185,8 @@ impl Place {
             mode,
             probes: self.settings.probe,
             sign_in_means: SignInMeans {
-                scheme_served: browser::scheme_served(&self.env),
+                // Links go to the tray of the user's own home.
+                scheme_served: !self.paths.home.is_apart() && browser::scheme_served(&self.env),
                 metadata_document: self.settings.client_metadata_url.clone(),
             },
         };

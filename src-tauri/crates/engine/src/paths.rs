@@ -1,8 +1,11 @@
 //! Where our own files lie, worked out from an environment that is handed in.
 //!
 //! Nothing here reads the process environment unless it is given [`Env::Process`], and nothing but
-//! [`Paths::make`] touches the disk to change it. Files of other programs are the business of
+//! [`Paths::make`] touches the disk to change it. It must not let a folder be ours that a person uses
+//! for something else: [`Paths::check`] refuses it. Files of other programs are the business of
 //! [`stores`](crate::stores).
+//!
+//! Read next: [`home`](crate::home), which says what makes a folder ours.
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +16,8 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+
+use crate::home::{self, Holds, Home};
 
 /// Overrides every folder with one: settings, state and runtime files all lie in it.
 pub const HOME_OVERRIDE: &str = "LAMPLIGHTER_HOME";
@@ -92,6 +97,21 @@ pub enum PathsFault {
     /// `LAMPLIGHTER_HOME` is relative: where it lies would depend on where the command was typed.
     #[error("{HOME_OVERRIDE} is {}, which is not an absolute path", .0.display())]
     Relative(PathBuf),
+    /// `LAMPLIGHTER_HOME` is a folder that holds something else.
+    #[error(
+        "{HOME_OVERRIDE} is {}, which holds files that are not Lamplighter's; nothing was changed. \
+         Set it to an empty folder, or to one that does not exist yet",
+        .0.display()
+    )]
+    NotOurs(PathBuf),
+    /// `LAMPLIGHTER_HOME` is the person's own home folder.
+    #[error(
+        "{HOME_OVERRIDE} is {}, your own home folder; nothing was changed. Set it to a folder for \
+         Lamplighter alone, such as {}, and move there what an older version left here (state.json, \
+         journal, history.jsonl, settings.toml)",
+        .0.display(), .0.join("lamplighter").display()
+    )]
+    PersonsHome(PathBuf),
     /// The folder belongs to someone else, or others may write in it.
     #[error("{}: {what}", .place.display())]
     Unsafe {
@@ -99,6 +119,14 @@ pub enum PathsFault {
         place: PathBuf,
         /// What is wrong with it, and what helps.
         what: &'static str,
+    },
+    /// What the folder holds can't be told.
+    #[error("{} can't be looked into: {what}", .place.display())]
+    Unreadable {
+        /// The folder.
+        place: PathBuf,
+        /// What the system said.
+        what: String,
     },
     /// The system said no.
     #[error("{} can't be made: {what}", .place.display())]
@@ -119,10 +147,12 @@ pub struct Paths {
     pub state: PathBuf,
     /// The socket.
     pub runtime: PathBuf,
+    /// Which home this is.
+    pub home: Home,
 }
 
 impl Paths {
-    /// Finds them; makes nothing.
+    /// Finds them; makes nothing, and asks nothing of what they hold: [`Paths::check`] does.
     ///
     /// | | settings | state | runtime |
     /// |---|---|---|---|
@@ -133,20 +163,21 @@ impl Paths {
     pub fn find(env: &Env) -> Result<Self, PathsFault> {
         if let Some(one) = env.get(HOME_OVERRIDE).map(PathBuf::from) {
             return if one.is_absolute() {
-                Ok(Self::in_one(one))
+                let home = Home::new(&one, false, true);
+                Ok(Self::in_one(one, home))
             } else {
                 Err(PathsFault::Relative(one))
             };
         }
         if cfg!(target_os = "macos") {
             let home = env.home().ok_or(PathsFault::NoHome)?;
-            return Ok(Self::in_one(home.join("Library/Application Support").join(NAME)));
+            return Ok(Self::usual(home.join("Library/Application Support").join(NAME)));
         }
         if cfg!(windows) {
             let local = env
                 .folder("LOCALAPPDATA")
                 .or_else(|| env.home().map(|home| home.join("AppData").join("Local")));
-            return local.map(|local| Self::in_one(local.join(NAME))).ok_or(PathsFault::NoHome);
+            return local.map(|local| Self::usual(local.join(NAME))).ok_or(PathsFault::NoHome);
         }
         let base = |variable: &str, below_home: &str| {
             env.folder(variable).or_else(|| env.home().map(|home| home.join(below_home)))
@@ -157,11 +188,39 @@ impl Paths {
             .folder("XDG_RUNTIME_DIR")
             .filter(|folder| is_ours_alone(folder))
             .map_or_else(|| state.join("run"), |folder| folder.join(NAME));
-        Ok(Self { settings: config.join(NAME).join("settings.toml"), state, runtime })
+        let usual = env
+            .home()
+            .is_some_and(|home| home::is_same(&state, &home.join(".local/state").join(NAME)));
+        let home = Home::new(&state, usual, false);
+        Ok(Self { settings: config.join(NAME).join("settings.toml"), state, runtime, home })
     }
 
-    fn in_one(folder: PathBuf) -> Self {
-        Self { settings: folder.join("settings.toml"), runtime: folder.join("run"), state: folder }
+    fn usual(folder: PathBuf) -> Self {
+        let home = Home::new(&folder, true, false);
+        Self::in_one(folder, home)
+    }
+
+    fn in_one(folder: PathBuf, home: Home) -> Self {
+        let (settings, runtime) = (folder.join("settings.toml"), folder.join("run"));
+        Self { settings, runtime, state: folder, home }
+    }
+
+    /// Refuses a home that a person uses for something else. A folder with our own name is never
+    /// refused: only `LAMPLIGHTER_HOME` can name another. Changes nothing.
+    pub fn check(&self, env: &Env) -> Result<(), PathsFault> {
+        if !self.home.is_apart() {
+            return Ok(());
+        }
+        if env.home().is_some_and(|home| home::is_same(&home, &self.state)) {
+            return Err(PathsFault::PersonsHome(self.state.clone()));
+        }
+        match home::holds(&self.state) {
+            Ok(Holds::Nothing | Holds::Empty | Holds::Marker | Holds::OlderHome) => Ok(()),
+            Ok(Holds::SomethingElse) => Err(PathsFault::NotOurs(self.state.clone())),
+            Err(error) => {
+                Err(PathsFault::Unreadable { place: self.state.clone(), what: error.to_string() })
+            }
+        }
     }
 
     /// What is remembered between runs.
@@ -189,13 +248,19 @@ impl Paths {
         self.state.join("history.jsonl")
     }
 
-    /// Makes the state and runtime folders, mode 0700, and refuses ones that others could tamper
-    /// with. A folder that exists keeps its mode: it may be one that the user chose.
+    /// Makes the state and runtime folders, mode 0700, marks the home, and refuses folders that others
+    /// could tamper with. A folder that exists keeps its mode: it may be one that the user chose.
     pub fn make(&self) -> Result<(), PathsFault> {
-        for folder in [&self.state, &self.runtime] {
-            make_private(folder)?;
+        make_private(&self.state)?;
+        if let Err(error) = home::mark(&self.state) {
+            // A home that is known as one works without the marker, on a disk that is full as well.
+            if !home::is_home(&self.state) {
+                let place = self.state.join(home::MARKER_FILE);
+                return Err(PathsFault::Io { place, what: error.to_string() });
+            }
+            tracing::info!(%error, "the home is not marked yet");
         }
-        Ok(())
+        make_private(&self.runtime)
     }
 }
 
@@ -321,6 +386,47 @@ mod tests {
         paths.make().unwrap();
         paths.make().unwrap();
         assert_eq!((mode(&paths.state), mode(&paths.runtime)), (0o700, 0o700));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_home_that_holds_something_else_is_refused_and_one_that_is_made_is_marked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (place, link) = (folder.path().join("lamp"), folder.path().join("link"));
+        std::fs::create_dir(&place).unwrap();
+        std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+        let checked = |home: &Path, place: &Path| {
+            let env = Env::fixed([(HOME_OVERRIDE, place), ("HOME", home)]);
+            Paths::find(&env).unwrap().check(&env)
+        };
+        let elsewhere = Path::new("/nowhere");
+        assert_eq!(checked(elsewhere, &place), Ok(()));
+        assert_eq!(checked(elsewhere, &place.join("new")), Ok(()));
+        let theirs = PathsFault::PersonsHome(link.join("lamp"));
+        assert_eq!(checked(&place, &link.join("lamp")), Err(theirs), "by whatever name");
+        std::fs::write(place.join("journal"), "dear diary").unwrap();
+        let refused = checked(elsewhere, &place).unwrap_err();
+        assert_eq!(refused, PathsFault::NotOurs(place.clone()));
+        assert!(refused.to_string().contains("an empty folder"), "{refused}");
+        std::fs::remove_file(place.join("journal")).unwrap();
+        Paths::find(&Env::fixed([(HOME_OVERRIDE, &place)])).unwrap().make().unwrap();
+        std::fs::write(place.join("journal"), "").unwrap();
+        assert_eq!(checked(elsewhere, &place), Ok(()));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_usual_home_is_the_one_without_any_variable() {
+        let usual = |variables: &[(&str, &str)]| {
+            let home = [("HOME", "/home/ada")];
+            let env = Env::fixed(home.into_iter().chain(variables.iter().copied()));
+            let home = Paths::find(&env).unwrap().home;
+            (home.is_usual(), home.is_apart())
+        };
+        assert_eq!(usual(&[]), (true, false));
+        assert_eq!(usual(&[("XDG_STATE_HOME", "/home/ada/.local/state")]), (true, false));
+        assert_eq!(usual(&[("XDG_STATE_HOME", "/s")]), (false, false));
+        assert_eq!(usual(&[(HOME_OVERRIDE, "/lamp")]), (false, true));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The keeper as a service of the user's own: systemd on Linux, launchd on macOS.
 //!
-//! It must not touch a service file that it did not write, leave one behind half-installed, or point
-//! one at a program that the next build replaces. The system's own commands are found on the `PATH`
+//! It must not touch a service file that it did not write or that another home's service lies in, leave
+//! one behind half-installed, or point one at a program that the next build replaces. The system's own
+//! commands are found on the `PATH`
 //! of the environment that is handed in, which is the seam for tests.
 //!
 //! Read next: [`systemd`], [`launchd`] for what is written and said to each.
@@ -15,15 +16,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{files, paths::Env};
+use crate::{
+    files,
+    home::Home,
+    paths::{Env, HOME_OVERRIDE, Paths},
+};
 
 /// In the first lines of every file that we write, and of none that we did not.
 pub const MARKER: &str = "Written by `lamplighter service install`";
+/// Before the mark of the home that a file of ours belongs to.
+const HOME: &str = "Home: ";
 
 /// Variables that decide where things lie: the service must look where the command did that
 /// installed it. None of them is a secret.
 const CARRIED: [&str; 5] = [
-    crate::paths::HOME_OVERRIDE,
+    HOME_OVERRIDE,
     "XDG_CONFIG_HOME",
     "XDG_STATE_HOME",
     "CLAUDE_CONFIG_DIR",
@@ -77,6 +84,18 @@ pub enum ServiceFault {
         .0.display()
     )]
     Foreign(PathBuf),
+    /// The file is of the service of another Lamplighter's home.
+    #[error(
+        "{} is the service of another home of Lamplighter's ({home}) and is left as it is; remove it \
+         with that home's `lamplighter service remove` to go on",
+        .file.display()
+    )]
+    OtherHome {
+        /// The file.
+        file: PathBuf,
+        /// That home's mark.
+        home: String,
+    },
     /// The service manager said no.
     #[error("`{command}` failed: {said}")]
     Refused {
@@ -107,6 +126,11 @@ pub enum Installed {
     },
     /// Somebody else's.
     Foreign,
+    /// The service of another home of Lamplighter's.
+    OtherHome {
+        /// That home's mark.
+        home: String,
+    },
 }
 
 /// What is known of the service.
@@ -135,6 +159,8 @@ pub enum Change {
     Installed,
     /// There was one of ours that differed.
     Replaced,
+    /// It was there already, and ran a program that was replaced since: it was started again.
+    Restarted,
     /// It was there already.
     Unchanged,
 }
@@ -169,23 +195,52 @@ impl Manager {
     }
 }
 
-/// The service of one user.
+/// The service of one home.
 #[derive(Debug, Clone)]
 pub struct Service {
     manager: Manager,
+    name: String,
     file: PathBuf,
     env: Env,
+    home: Home,
 }
 
 impl Service {
-    /// Where it belongs in this environment. Asks nobody.
-    pub fn find(env: &Env) -> Result<Self, ServiceFault> {
+    /// Where the service of this home belongs in this environment. Asks nobody.
+    ///
+    /// A home that is set apart has a name of its own for it, and so has any other while the usual name
+    /// is another home's. One that an older version installed under the usual name is found.
+    pub fn find(env: &Env, home: &Home) -> Result<Self, ServiceFault> {
         let manager = Manager::of_this_system().ok_or(ServiceFault::Unsupported)?;
-        let file = match manager {
-            Manager::Systemd => systemd::file(env),
-            Manager::Launchd => launchd::file(env),
+        let named = |own: bool| {
+            let (name, file) = match manager {
+                Manager::Systemd => {
+                    let name = if own { systemd::own_unit(home) } else { systemd::UNIT.to_owned() };
+                    let file = systemd::file(env, &name);
+                    (name, file)
+                }
+                Manager::Launchd => {
+                    let name =
+                        if own { launchd::own_label(home) } else { launchd::LABEL.to_owned() };
+                    let file = launchd::file(env, &name);
+                    (name, file)
+                }
+            };
+            let file = file.ok_or(ServiceFault::NoHome)?;
+            Ok(Self { manager, name, file, env: env.clone(), home: home.clone() })
         };
-        Ok(Self { manager, file: file.ok_or(ServiceFault::NoHome)?, env: env.clone() })
+        let usual = named(false)?;
+        let own = match usual.installed() {
+            Ok(Installed::Ours { .. }) => false,
+            Ok(Installed::OtherHome { .. }) => true,
+            Ok(Installed::No | Installed::Foreign) | Err(_) => home.is_apart(),
+        };
+        if own { named(true) } else { Ok(usual) }
+    }
+
+    /// What the service manager calls it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Who runs it.
@@ -203,6 +258,9 @@ impl Service {
         let Some(text) = self.read()? else { return Ok(Installed::No) };
         if !text.contains(MARKER) {
             return Ok(Installed::Foreign);
+        }
+        if let Some(home) = self.other_home(&text) {
+            return Ok(Installed::OtherHome { home });
         }
         let program = match self.manager {
             Manager::Systemd => systemd::program_in(&text),
@@ -223,8 +281,8 @@ impl Service {
             unknown: None,
         };
         let asked = match self.manager {
-            Manager::Systemd => systemd::ask(&self.env, &mut status),
-            Manager::Launchd => launchd::ask(&self.env, &mut status),
+            Manager::Systemd => systemd::ask(&self.env, &self.name, &mut status),
+            Manager::Launchd => launchd::ask(&self.env, &self.name, &mut status),
         };
         status.unknown = asked.err().map(|fault| fault.to_string());
         Ok(status)
@@ -244,28 +302,28 @@ impl Service {
             }
         }
         let text = match self.manager {
-            Manager::Systemd => systemd::render(program, &carried),
-            Manager::Launchd => launchd::render(program, &carried),
+            Manager::Systemd => systemd::render(program, &self.home, &carried),
+            Manager::Launchd => launchd::render(&self.name, program, &self.home, &carried),
         };
+        self.refuse_others()?;
         let before = self.read()?;
-        if before.as_ref().is_some_and(|before| !before.contains(MARKER)) {
-            return Err(ServiceFault::Foreign(self.file.clone()));
-        }
         match self.manager {
             Manager::Systemd => systemd::reach(&self.env)?,
             Manager::Launchd => launchd::reach(&self.env)?,
         }
         let change = match &before {
             None => Change::Installed,
-            Some(before) if *before == text => Change::Unchanged,
-            Some(_) => Change::Replaced,
+            Some(before) if *before != text => Change::Replaced,
+            Some(_) if self.runs_another(program) => Change::Restarted,
+            Some(_) => Change::Unchanged,
         };
-        if change != Change::Unchanged {
+        if matches!(change, Change::Installed | Change::Replaced) {
             self.write(&text)?;
         }
+        let again = matches!(change, Change::Replaced | Change::Restarted);
         let started = match self.manager {
-            Manager::Systemd => systemd::start(&self.env, change == Change::Replaced),
-            Manager::Launchd => launchd::start(&self.env, &self.file),
+            Manager::Systemd => systemd::start(&self.env, &self.name, again),
+            Manager::Launchd => launchd::start(&self.env, &self.name, &self.file),
         };
         if let Err(fault) = started {
             self.undo(before.as_deref());
@@ -277,32 +335,31 @@ impl Service {
     /// Ends the service, for now.
     pub fn stop(&self) -> Result<(), ServiceFault> {
         match self.manager {
-            Manager::Systemd => systemd::stop(&self.env),
-            Manager::Launchd => launchd::stop(&self.env),
+            Manager::Systemd => systemd::stop(&self.env, &self.name),
+            Manager::Launchd => launchd::stop(&self.env, &self.name),
         }
     }
 
     /// Starts it again after [`stop`](Self::stop).
     pub fn resume(&self) -> Result<(), ServiceFault> {
         match self.manager {
-            Manager::Systemd => systemd::start(&self.env, false),
-            Manager::Launchd => launchd::start(&self.env, &self.file),
+            Manager::Systemd => systemd::start(&self.env, &self.name, false),
+            Manager::Launchd => launchd::start(&self.env, &self.name, &self.file),
         }
     }
 
     /// Ends the service and removes its file, if it is ours. `Ok(false)`: there was none.
     pub fn remove(&self) -> Result<bool, ServiceFault> {
-        match self.installed()? {
-            Installed::No => return Ok(false),
-            Installed::Foreign => return Err(ServiceFault::Foreign(self.file.clone())),
-            Installed::Ours { .. } => {}
+        if self.installed()? == Installed::No {
+            return Ok(false);
         }
+        self.refuse_others()?;
         match self.manager {
             Manager::Systemd => {
                 systemd::reach(&self.env)?;
-                systemd::disable(&self.env)?;
+                systemd::disable(&self.env, &self.name)?;
             }
-            Manager::Launchd => launchd::stop(&self.env)?,
+            Manager::Launchd => launchd::stop(&self.env, &self.name)?,
         }
         files::remove(&self.file).map_err(|error| self.io("can't be removed", &error))?;
         match self.manager {
@@ -312,14 +369,54 @@ impl Service {
         Ok(true)
     }
 
+    /// A file that somebody else wrote, or that is another home's, is neither replaced nor removed.
+    fn refuse_others(&self) -> Result<(), ServiceFault> {
+        let file = self.file.clone();
+        match self.installed()? {
+            Installed::No | Installed::Ours { .. } => Ok(()),
+            Installed::Foreign => Err(ServiceFault::Foreign(file)),
+            Installed::OtherHome { home } => Err(ServiceFault::OtherHome { file, home }),
+        }
+    }
+
+    /// The home that a file of ours belongs to, where it is another than this one. A file from before
+    /// homes had marks belongs to the home that its variables lead to.
+    fn other_home(&self, text: &str) -> Option<String> {
+        let written = text.lines().find_map(|line| {
+            let comment = line.strip_prefix("# ").or_else(|| line.strip_prefix("<!-- "))?;
+            let mark = comment.strip_prefix(HOME)?;
+            Some(mark.trim_end_matches("-->").trim_end().to_owned())
+        });
+        if let Some(mark) = written {
+            let is_mine = mark == self.home.mark() || mark == self.home.id();
+            return (!is_mine).then_some(mark);
+        }
+        let variable = |name: &str| match self.manager {
+            Manager::Systemd => systemd::variable_in(text, name),
+            Manager::Launchd => launchd::variable_in(text, name),
+        };
+        let home = self.env.home().map(|home| ("HOME", home.into_os_string()));
+        let moved = [HOME_OVERRIDE, "XDG_STATE_HOME"];
+        let moved = moved.into_iter().filter_map(|name| Some((name, variable(name)?.into())));
+        let paths = Paths::find(&Env::fixed(home.into_iter().chain(moved))).ok()?;
+        (paths.home.folder() != self.home.folder()).then(|| paths.home.mark())
+    }
+
+    /// Whether the service runs a program that has been replaced since it was started. `false` where
+    /// that can't be told.
+    fn runs_another(&self, program: &str) -> bool {
+        let running = self.status().ok().and_then(|status| status.pid);
+        running.is_some_and(|pid| programs::was_replaced(pid, Path::new(program)))
+    }
+
     /// Puts back what stood there before. What fails now is not worth more than the first fault.
     fn undo(&self, before: Option<&str>) {
         if let Some(before) = before {
             drop(self.write(before));
         } else {
             match self.manager {
-                Manager::Systemd => drop(systemd::disable(&self.env)),
-                Manager::Launchd => drop(launchd::stop(&self.env)),
+                Manager::Systemd => drop(systemd::disable(&self.env, &self.name)),
+                Manager::Launchd => drop(launchd::stop(&self.env, &self.name)),
             }
             drop(files::remove(&self.file));
         }

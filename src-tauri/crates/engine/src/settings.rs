@@ -1,9 +1,13 @@
 //! What the user decides: one TOML file, documented by [`Settings::example`].
 //!
 //! A missing file means the defaults. A file that does not parse, or names a key that does not exist,
-//! is refused as a whole with its line: guessing what was meant could renew what should be left.
+//! is refused as a whole with its line: guessing what was meant could renew what should be left. It is
+//! never moved, and no fault repeats what stands in it, which may be a secret.
+//!
+//! Read next: [`live`] for a file that changes while somebody keeps, [`edit`] for changes of ours.
 
 pub mod edit;
+pub mod live;
 
 use std::{
     fs, io,
@@ -30,10 +34,8 @@ pub struct SettingsFault {
     pub place: PathBuf,
     /// Line and column, counted from 1, where they are known.
     pub at: Option<(usize, usize)>,
-    /// What is wrong.
+    /// What is wrong, without a word of what stands there.
     pub what: String,
-    /// Whether the system gave the file, so that what is wrong is what stands in it.
-    pub readable: bool,
 }
 
 /// Whether the journal is sealed with a key from the system's keyring.
@@ -116,26 +118,31 @@ impl Settings {
             Err(error) => Err(SettingsFault {
                 place: place.into(),
                 at: None,
-                what: format!("can't be read: {error}"),
-                readable: error.kind() == io::ErrorKind::InvalidData,
+                what: if error.kind() == io::ErrorKind::InvalidData {
+                    String::from("this is not text in UTF-8")
+                } else {
+                    format!("can't be read: {error}")
+                },
             }),
         }
     }
 
     /// Reads `text`, which stands in the file at `place`.
     pub fn parse(text: &str, place: &Path, env: &Env) -> Result<Self, SettingsFault> {
-        let fault = |at, what| SettingsFault { place: place.into(), at, what, readable: true };
-        let wire: Wire = toml::from_str(text).map_err(|error| {
-            fault(error.span().map(|span| position(text, span.start)), error.message().to_owned())
-        })?;
+        let fault = |at, what| SettingsFault { place: place.into(), at, what };
+        let at = |error: &toml::de::Error| error.span().map(|span| position(text, span.start));
+        toml::from_str::<toml::Table>(text)
+            .map_err(|error| fault(at(&error), "this is not TOML, or a key stands twice".into()))?;
+        let wire: Wire = toml::from_str(text)
+            .map_err(|error| fault(at(&error), without_content(error.message())))?;
         let folders = |key: &str, folders: Vec<String>| {
-            let absolute = |folder: String| {
+            let absolute = |(number, folder): (usize, String)| {
                 let known = absolute(&folder, env);
                 known.ok_or_else(|| {
-                    fault(None, format!("{key}: `{folder}` is not an absolute path"))
+                    fault(None, format!("{key}: number {} is not an absolute path", number + 1))
                 })
             };
-            folders.into_iter().map(absolute).collect::<Result<Vec<_>, _>>()
+            folders.into_iter().enumerate().map(absolute).collect::<Result<Vec<_>, _>>()
         };
         if !(1..=LONGEST_WAIT).contains(&wire.keyring_wait_seconds) {
             let what = format!("keyring_wait_seconds must be from 1 to {LONGEST_WAIT}");
@@ -161,9 +168,17 @@ impl Settings {
                 proxy: proxy(wire.network.proxy),
                 extra_ca: folders("network.extra_ca", wire.network.extra_ca)?,
             },
-            profiles: Profiles::with_overrides(&overrides)
-                .map_err(|wrong| fault(None, wrong.to_string()))?,
+            profiles: Profiles::with_overrides(&overrides).map_err(|wrong| {
+                fault(None, format!("[profiles]: {}", without_content(&wrong.to_string())))
+            })?,
         })
+    }
+
+    /// Whether a keeper that goes by these has to begin anew to go by the others. Whether notices are
+    /// shown and what the one question was answered with are a desktop's alone.
+    pub fn differs_for_a_keeper(&self, others: &Self) -> bool {
+        let keepers = |settings: &Self| Self { notices: true, consent: None, ..settings.clone() };
+        keepers(self) != keepers(others)
     }
 
     /// The documented file: every setting with its default, commented out.
@@ -187,6 +202,25 @@ pub(crate) fn absolute(folder: &str, env: &Env) -> Option<PathBuf> {
         None => PathBuf::from(folder),
     };
     path.is_absolute().then_some(path)
+}
+
+/// What is wrong with a key or a value, by a deserializer's message, which quotes what it found. Only
+/// what it expected is repeated: that is ours.
+fn without_content(message: &str) -> String {
+    let kinds = [
+        ("unknown field", "this key is not known"),
+        ("unknown variant", "this value is not known"),
+        ("invalid type", "this value is of another kind"),
+        ("invalid value", "this value can't be"),
+        ("invalid length", "this list has another length"),
+    ];
+    let found = kinds.iter().filter_map(|(kind, words)| Some((message.find(kind)?, *words))).min();
+    let Some((_, words)) = found else { return "this can't be understood".into() };
+    // What was found may hold anything, also these words; what was expected comes last.
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("{words}; expected {expected}"),
+        None => words.into(),
+    }
 }
 
 /// Line and column of a byte, both counted from 1, the column in characters.
@@ -322,21 +356,59 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_named_with_its_line() {
-        refused("notices = true\nkeyrin = 'off'\n", "line 2, column 1: unknown field `keyrin`");
-        refused("[network]\n\n  porxy = 'x'\n", "line 3, column 3: unknown field `porxy`");
-        refused("[stores.cursor]\n", "unknown field `cursor`");
-        refused("[profiles.slack]\nlief = 1\n", "[slack]: unknown field `lief`");
+    fn an_unknown_key_is_told_by_its_line_and_by_what_is_known() {
+        let known = "this key is not known; expected one of `keyring`";
+        refused("notices = true\nkeyrin = 'off'\n", &format!("line 2, column 1: {known}"));
+        refused("[network]\n\n  porxy = 'x'\n", "line 3, column 3: this key is not known");
+        refused("[stores.cursor]\n", "this key is not known; expected `claude-code`");
+        refused("[profiles.slack]\nlief = 1\n", "[profiles]: this key is not known");
     }
 
     #[test]
     fn what_is_not_toml_is_refused_with_line_and_column() {
-        refused("notices = true\nkeyring = \n", "line 2, column 11");
-        refused("keyring = 'maybe'\n", "line 1, column 11: unknown variant `maybe`");
+        refused("notices = true\nkeyring = \n", "line 2, column 11: this is not TOML");
+        refused(
+            "keyring = 'maybe'\n",
+            "line 1, column 11: this value is not known; expected `auto`",
+        );
         refused("keyring_wait_seconds = 0\n", "from 1 to 60");
         refused("on_change = ['']\n", "on_change must begin with the name of a program");
-        refused("on_change = 'notify-my-phone --json'\n", "line 1, column 13: invalid type");
-        refused("[network]\nextra_ca = ['corp.pem']\n", "`corp.pem` is not an absolute path");
+        refused(
+            "on_change = 'notify --json'\n",
+            "line 1, column 13: this value is of another kind",
+        );
+        refused("[network]\nextra_ca = ['corp.pem']\n", "extra_ca: number 1 is not an absolute");
+    }
+
+    #[test]
+    fn no_fault_repeats_a_word_of_the_file() {
+        // A token, also one that looks like a deserializer's own words.
+        for secret in ["xoxb-hush", "hush, expected hush", "hush`, expected one of `hush"] {
+            let quoted = toml::Value::from(secret).to_string();
+            for text in [
+                format!("on_change = {quoted}\n"),
+                format!("on_change = [1, {quoted}]\n"),
+                format!("on_change = [{quoted}\n"),
+                format!("on_change = [\"a\"]\non_change = [{quoted}]\n"),
+                format!("{secret}\n"),
+                format!("{quoted} = 1\n"),
+                format!("notices = {quoted}\n"),
+                format!("consent = {quoted}\n"),
+                format!("keyring_wait_seconds = {quoted}\n"),
+                format!("[network]\nproxy = [{quoted}]\n"),
+                format!("[network]\nextra_ca = [{quoted}]\n"),
+                format!("[stores.claude-code]\nfolders = [{quoted}]\n"),
+                format!("[stores.{quoted}]\n"),
+                format!("[profiles.{quoted}]\nlief = 1\n"),
+                format!("[profiles.slack]\n{quoted} = 1\n"),
+                format!("[profiles.slack]\nauth_method = {quoted}\n"),
+                format!("profiles = {quoted}\n"),
+            ] {
+                let fault = parse(&text).unwrap_err();
+                let shown = format!("{fault} {fault:?}");
+                assert!(!shown.contains("hush"), "{text} gives {shown}");
+            }
+        }
     }
 
     #[test]

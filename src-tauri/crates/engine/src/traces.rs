@@ -1,10 +1,11 @@
 //! What the tray leaves with the desktop: the entry that starts it at login, the one that hands our
-//! links to it, and the line that says so.
+//! links to it, the line that says so, and the folders of its window's engine.
 //!
-//! It must not touch an entry that is not the tray's, nor any other line of a file that is shared.
-//! Where a desktop keeps these elsewhere (the registry of Windows), the tray's own installer does.
+//! Each carries the mark of its home. It must not touch an entry that is not the tray's or that is
+//! another home's, nor any other line of a file that is shared. Where a desktop keeps these elsewhere
+//! (the registry of Windows), the tray's own installer does.
 //!
-//! Read next: [`leave`](crate::leave), which removes all that is ours.
+//! Read next: [`leave`](crate::leave), which removes all that is ours; [`home`](crate::home).
 
 use std::{
     fs, io,
@@ -12,18 +13,27 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{paths::Env, stores::atomic};
+use crate::{
+    home::{self, Home},
+    paths::Env,
+    stores::atomic,
+};
 
 /// The entry for links, named after the program.
 const HANDLER: &str = "lamplighter-tray-handler.desktop";
 /// What the window's engine calls us.
 const NAME: &str = "dev.lamplighter";
 const SCHEME: &str = "x-scheme-handler/dev.lamplighter";
+/// The program, as every entry of ours names it.
+const TRAY: &str = "lamplighter-tray";
+/// The line of an entry that names its home.
+const HOME: &str = "X-Lamplighter-Home=";
 
-/// Where the traces may lie.
+/// Where the traces of one home may lie.
 #[derive(Debug, Clone)]
 pub struct Traces {
     env: Env,
+    home: Home,
     config: Option<PathBuf>,
     data: Option<PathBuf>,
     cache: Option<PathBuf>,
@@ -31,43 +41,86 @@ pub struct Traces {
 
 impl Traces {
     /// Works out where; reads nothing.
-    pub fn of(env: &Env) -> Self {
+    pub fn of(env: &Env, home: &Home) -> Self {
         let folder =
             |name: &str, usual: &str| env.folder(name).or_else(|| Some(env.home()?.join(usual)));
         Self {
             env: env.clone(),
+            home: home.clone(),
             config: folder("XDG_CONFIG_HOME", ".config"),
             data: folder("XDG_DATA_HOME", ".local/share"),
             cache: folder("XDG_CACHE_HOME", ".cache"),
         }
     }
 
-    /// The files that are the tray's whole and there now.
+    /// The files that are this home's tray's whole and there now.
     pub fn files(&self) -> Vec<PathBuf> {
+        let mut files = self.login_entries();
+        files.extend(self.handler().filter(|file| self.is_ours(file, SCHEME)));
+        files
+    }
+
+    /// The entries that start this home's tray at login and are there now.
+    fn login_entries(&self) -> Vec<PathBuf> {
         let below = |name: &str| Some(self.env.home()?.join(name));
-        let found = if cfg!(target_os = "macos") {
-            vec![(below("Library/LaunchAgents/Lamplighter.plist"), "lamplighter-tray")]
+        let mut entries = if cfg!(target_os = "macos") {
+            vec![below("Library/LaunchAgents/Lamplighter.plist")]
         } else {
-            // What makes it does not ask where the folder of settings is.
-            vec![
-                (below(".config/autostart/Lamplighter.desktop"), "lamplighter-tray"),
-                (self.applications().map(|folder| folder.join(HANDLER)), SCHEME),
-            ]
+            // An older version did not ask where the folder of settings is.
+            vec![self.login_entry(), below(".config/autostart/Lamplighter.desktop")]
         };
-        let ours = |(file, mark): (Option<PathBuf>, &str)| {
-            file.filter(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(mark)))
-        };
-        found.into_iter().filter_map(ours).collect()
+        entries.dedup();
+        entries.into_iter().flatten().filter(|file| self.is_ours(file, TRAY)).collect()
     }
 
-    /// The folders that the window's engine keeps under our name.
+    /// Whether the file has this word of ours, and this home's mark. One without any mark is from an
+    /// older version, and the user's own home's.
+    fn is_ours(&self, file: &Path, word: &str) -> bool {
+        let Ok(text) = fs::read_to_string(file) else { return false };
+        let is_mine = match text.lines().find_map(|line| line.strip_prefix(HOME)) {
+            Some(mark) => mark == self.home.mark(),
+            None => !self.home.is_apart(),
+        };
+        text.contains(word) && is_mine
+    }
+
+    /// Where the entry belongs that starts this home's tray at login.
+    fn login_entry(&self) -> Option<PathBuf> {
+        let name = self.home.name("Lamplighter", "-");
+        Some(self.config.as_ref()?.join("autostart").join(format!("{name}.desktop")))
+    }
+
+    fn handler(&self) -> Option<PathBuf> {
+        Some(self.applications()?.join(HANDLER))
+    }
+
+    /// The folders that the window's engine keeps under our name for this home.
     pub fn folders(&self) -> Vec<PathBuf> {
-        let folders = [&self.data, &self.cache].into_iter().flatten();
-        folders.map(|folder| folder.join(NAME)).filter(|folder| folder.is_dir()).collect()
+        let ours = |folder: &PathBuf| {
+            let marked = fs::read_to_string(folder.join(home::MARKER_FILE));
+            let is_mine = marked.map(|mark| mark.trim_end() == self.home.mark());
+            folder.is_dir() && is_mine.unwrap_or(!self.home.is_apart())
+        };
+        self.window_folders().filter(ours).collect()
     }
 
-    /// Files of the desktop's that name the tray among others.
+    fn window_folders(&self) -> impl Iterator<Item = PathBuf> {
+        let name = self.home.name(NAME, ".h");
+        let folders = [&self.data, &self.cache].into_iter().flatten().cloned();
+        folders.map(move |folder| folder.join(&name))
+    }
+
+    /// Files of the desktop's that name this home's tray among others.
     pub fn shared(&self) -> Vec<PathBuf> {
+        // As long as another home's entry for links stands there, the line is that home's.
+        let handler = self.handler().filter(|file| file.exists());
+        let is_mine = match handler {
+            Some(handler) => self.is_ours(&handler, SCHEME),
+            None => !self.home.is_apart(),
+        };
+        if !is_mine {
+            return Vec::new();
+        }
         let lists = [
             self.config.as_ref().map(|folder| folder.join("mimeapps.list")),
             self.applications().map(|folder| folder.join("mimeapps.list")),
@@ -142,8 +195,12 @@ mod tests {
         for folder in [".config/autostart", ".local/share/applications"] {
             fs::create_dir_all(home.path().join(folder)).unwrap();
         }
-        let traces = Traces::of(&Env::fixed([("HOME", home.path())]));
+        let traces = traces_in(&Env::fixed([("HOME", home.path())]));
         (home, traces)
+    }
+
+    fn traces_in(env: &Env) -> Traces {
+        Traces::of(env, &crate::paths::Paths::find(env).unwrap().home)
     }
 
     #[test]
@@ -156,6 +213,42 @@ mod tests {
         fs::write(&login, "[Desktop Entry]\nExec=/usr/bin/lamplighter-tray --hidden\n").unwrap();
         fs::write(&handler, format!("[Desktop Entry]\nMimeType={SCHEME}\n")).unwrap();
         assert_eq!(traces.files(), [login, handler]);
+    }
+
+    #[test]
+    fn what_another_home_left_is_nobodys_business_here() {
+        let (home, usual) = home();
+        let home_folder = home.path().to_owned();
+        let variables = [("HOME", home.path()), ("LAMPLIGHTER_HOME", Path::new("/try it/50%"))];
+        let apart = traces_in(&Env::fixed(variables));
+        let handler = home.path().join(".local/share/applications").join(HANDLER);
+        let list = home.path().join(".config/mimeapps.list");
+        let folder = home.path().join(".local/share/dev.lamplighter");
+        fs::write(&handler, format!("[Desktop Entry]\nMimeType={SCHEME}\n")).unwrap();
+        fs::write(&list, format!("[Default Applications]\n{SCHEME}={HANDLER}\n")).unwrap();
+        fs::create_dir(&folder).unwrap();
+        let login = |name: &str, home: &Home| {
+            let file = home_folder.join(".config/autostart").join(name);
+            let mark = home.mark();
+            let text = format!("[Desktop Entry]\n{HOME}{mark}\nExec=/opt/lamplighter-tray\n");
+            fs::write(&file, text).unwrap();
+            file
+        };
+        // What carries no mark is from an older version, and the user's own.
+        assert!(apart.files().is_empty() && apart.shared().is_empty());
+        assert!(apart.folders().is_empty());
+        assert_eq!(usual.files(), [handler.as_path()]);
+        let mark = format!("{HOME}{}\n", usual.home.mark());
+        fs::write(&handler, format!("[Desktop Entry]\n{mark}MimeType={SCHEME}\n")).unwrap();
+        let name = format!("Lamplighter-{}.desktop", apart.home.id());
+        let (own, others) = (login("Lamplighter.desktop", &usual.home), login(&name, &apart.home));
+        assert_eq!(apart.files(), [others]);
+        assert_eq!(usual.files(), [own, handler.clone()]);
+        assert_eq!((usual.shared(), usual.folders()), (vec![list], vec![folder]));
+        // A handler that another home's tray took over is that home's, and so is the line.
+        let mark = format!("{HOME}{}\n", apart.home.mark());
+        fs::write(&handler, format!("[Desktop Entry]\n{mark}MimeType={SCHEME}\n")).unwrap();
+        assert!(usual.shared().is_empty() && !usual.files().contains(&handler));
     }
 
     #[test]

@@ -160,6 +160,45 @@ pub enum Act {
 }
 
 impl Act {
+    /// Whether it can be had while the demo plays: nothing that reaches out of the demo's own home.
+    pub const fn is_for_the_demo(&self) -> bool {
+        match self {
+            Self::Renew { .. }
+            | Self::Check { .. }
+            | Self::Reconnect { .. }
+            | Self::AnotherWay { .. }
+            | Self::CancelSignIn { .. }
+            | Self::Trust { .. }
+            | Self::SignOut { .. }
+            | Self::Pause { .. }
+            | Self::Resume { .. }
+            | Self::CopyLink { .. }
+            | Self::CopyDiagnostics { .. }
+            | Self::Show { .. }
+            | Self::ShowFile { .. }
+            | Self::CheckAll
+            | Self::PauseAll
+            | Self::ResumeAll
+            | Self::Open
+            | Self::OpenSettings
+            | Self::Demo
+            | Self::LeaveDemo
+            | Self::Close
+            | Self::Ready
+            | Self::Quit
+            | Self::Pin { .. } => true,
+            Self::Unlock { .. }
+            | Self::OpenSettingsFile
+            | Self::RemoveLamplighter
+            | Self::Consent { .. }
+            | Self::StartAtLogin { .. }
+            | Self::Notices { .. }
+            | Self::Probe { .. }
+            | Self::AddFolder { .. }
+            | Self::RemoveFolder { .. } => false,
+        }
+    }
+
     /// What the keeper is asked to do for it; nothing where it is the shell's own affair.
     pub fn actions(&self, snapshot: &Snapshot) -> Vec<Action> {
         let all = || snapshot.rows.iter().map(|row| row.id.clone());

@@ -15,8 +15,14 @@ use crate::{
     open::Place,
     paths::Env,
     reader::Reader,
-    settings::{self, Consent, edit},
+    settings::{
+        self, Consent, edit,
+        live::{Change, LiveSettings},
+    },
 };
+
+/// What is said to a click that would reach out of the demo.
+const NOT_IN_THE_DEMO: &str = "This is the demo, which touches nothing of yours. Leave it first.";
 
 impl<S: Shell> Desk<S> {
     /// Does it; what is to be copied, or what is wrong in words.
@@ -24,6 +30,9 @@ impl<S: Shell> Desk<S> {
         if self.leaving.is_some() && !matches!(act, Act::Open | Act::Close | Act::Ready | Act::Quit)
         {
             return Err(leaving::WORDS.into());
+        }
+        if self.is_demo() && !act.is_for_the_demo() {
+            return Err(NOT_IN_THE_DEMO.into());
         }
         self.note = None;
         let actions = act.actions(&self.snapshot);
@@ -121,7 +130,7 @@ impl<S: Shell> Desk<S> {
     }
 
     fn enter_demo(&mut self) -> Result<(), String> {
-        if self.own.is_some() {
+        if self.is_demo() {
             return Ok(());
         }
         let home = self.shell.start_demo()?;
@@ -133,6 +142,10 @@ impl<S: Shell> Desk<S> {
     }
 
     fn leave_demo(&mut self) {
+        // There is nothing else that it may show.
+        if self.demo_alone {
+            self.shell.quit();
+        }
         if let Some(own) = self.own.take() {
             self.env = own;
             self.moved(false);
@@ -143,7 +156,12 @@ impl<S: Shell> Desk<S> {
     /// Another home: nothing of the last one is shown any more.
     fn moved(&mut self, keep: bool) {
         let env: Env = self.env.clone();
-        self.place = Place::find(env.clone()).ok();
+        (self.place, self.live) = super::set::find(&env);
+        self.unset = self.live.as_ref().is_some_and(|live| live.good().is_none());
+        self.settings_note = None;
+        if let Some(fault) = self.live.as_ref().and_then(LiveSettings::fault).cloned() {
+            self.settings_came(Change::Fault(fault));
+        }
         self.memory = super::Memory::open(self.place.as_ref());
         self.hints.clear();
         self.snapshot.rows.clear();
@@ -154,7 +172,6 @@ impl<S: Shell> Desk<S> {
     /// What `lamplighter uninstall` does. How it went comes later.
     pub(super) fn remove(&mut self, leaver: Option<Answered>) {
         self.note = None;
-        self.leave_demo();
         self.leaver = leaver;
         let keeper = self.link.begin_to_end();
         match Leaving::begin(self.env.clone(), keeper, self.bell.clone()) {

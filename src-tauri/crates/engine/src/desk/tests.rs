@@ -11,6 +11,7 @@ use super::*;
 
 /// A desktop that writes down what is done to it.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is seen by itself")]
 struct Seen {
     views: Vec<View>,
     menus: Vec<Vec<Item>>,
@@ -20,6 +21,10 @@ struct Seen {
     /// It is being made and takes no view yet.
     page_loads: bool,
     quit: bool,
+    /// It starts with the desktop.
+    at_login: bool,
+    /// The home of the demo, where one may be played.
+    demo: Option<PathBuf>,
 }
 
 #[derive(Clone, Default)]
@@ -71,16 +76,17 @@ impl Shell for Recorder {
     fn pin(&mut self, _on: bool) {}
     fn hold_page(&mut self, _on: bool) {}
     fn start_at_login(&self) -> Option<bool> {
-        None
+        Some(self.with(|seen| seen.at_login))
     }
-    fn set_start_at_login(&mut self, _on: bool) -> Result<(), String> {
+    fn set_start_at_login(&mut self, on: bool) -> Result<(), String> {
+        self.with(|seen| seen.at_login = on);
         Ok(())
     }
     fn forget_links(&mut self) -> Result<(), String> {
         Ok(())
     }
     fn start_demo(&mut self) -> Result<PathBuf, String> {
-        Err("no demo here".into())
+        self.with(|seen| seen.demo.clone()).ok_or_else(|| "no demo here".into())
     }
     fn end_demo(&mut self) {}
     fn quit(&mut self) {
@@ -356,31 +362,161 @@ fn a_menu_that_did_not_change_is_not_set_again() {
     assert_eq!(rig.shell.with(|seen| seen.menus.len()), count);
 }
 
+/// A desk in a home with these settings, and where they lie.
+fn desk_with(settings: &str) -> (Rig, PathBuf) {
+    let rig = Rig::start_with(settings);
+    let file = rig.home.path().join(".config/lamplighter/settings.toml");
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    (rig, file)
+}
+
+fn notes(seen: &Seen) -> String {
+    seen.views.last().map(|view| view.around.notes.join(" ")).unwrap_or_default()
+}
+
 #[test]
-fn damaged_settings_are_put_aside_and_the_defaults_hold() {
-    let home = tempfile::tempdir().unwrap();
-    let folder = home.path().join(".config/lamplighter");
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("settings.toml"), "consent = [").unwrap();
-    fs::write(folder.join("settings.damaged.toml"), "older").unwrap();
-    let env = Env::fixed([("HOME", home.path())]);
-    let shell = Recorder::default();
-    let (bell, ticks) = bell();
-    let desk = Desk::new(env, shell.clone(), bell.clone()).unwrap();
-    let thread = std::thread::spawn(move || desk.run(ticks).unwrap());
-    bell.ring(Tick::Act(Act::Open, None));
-    shell.until("it shows something", |seen| !seen.views.is_empty());
-    shell.until("they are aside", |_| folder.join("settings.damaged-2.toml").exists());
-    shell.until("it is told", |seen| !seen.notices.is_empty());
-    bell.ring(Tick::End);
-    thread.join().unwrap();
-    assert_eq!(files_in(&folder), ["settings.damaged-2.toml", "settings.damaged.toml"]);
-    assert_eq!(fs::read_to_string(folder.join("settings.damaged.toml")).unwrap(), "older");
-    let notices = shell.with(|seen| seen.notices.clone());
+fn settings_that_cannot_be_read_stay_where_they_are_and_nothing_is_kept_until_they_are_mended() {
+    let (rig, file) = desk_with("consent = [\n");
+    rig.shell.until("the page says it", |seen| {
+        notes(seen).contains("line 1") && notes(seen).contains("Nothing is renewed")
+    });
+    rig.shell.until("the server is seen", |seen| {
+        seen.views.last().is_some_and(|view| !view.rows.is_empty())
+    });
+    // Neither a click nor a stance takes the note away, and no click acts on guesses.
+    rig.bell.ring(Tick::Act(Act::CheckAll, None));
+    rig.bell.ring(Tick::Act(Act::Probe { on: false }, None));
+    rig.shell.until("it refuses to guess", |seen| notes(seen).matches("line 1").count() >= 2);
+    rig.shell.with(|seen| {
+        let view = seen.views.last().unwrap();
+        assert_eq!(view.around.consent, view::Consent::Watch, "the question is not asked again");
+    });
+    assert_eq!(fs::read_to_string(&file).unwrap(), "consent = [\n");
+    assert_eq!(files_in(file.parent().unwrap()), ["settings.toml"]);
+    assert!(!rig.home.path().join(".local").exists());
+    let notices = rig.shell.with(|seen| seen.notices.clone());
     let [notice] = notices.as_slice() else { panic!("{notices:?}") };
     assert!(notice.body.contains("settings.toml, line 1, column"), "{}", notice.body);
-    assert!(notice.body.contains("kept as"), "{}", notice.body);
     assert_eq!((&notice.act, &notice.click), (&Act::Open, &Act::Open));
+    fs::write(&file, "consent = 'keep'\nkeyring = 'off'\n").unwrap();
+    rig.shell.until("it keeps", |seen| is_kept(&rig) && !notes(seen).contains("can't be read"));
+}
+
+/// Whether somebody keeps in this home.
+fn is_kept(rig: &Rig) -> bool {
+    let env = Env::fixed([("HOME", rig.home.path())]);
+    crate::lock::EngineLock::holder(&Place::find(env).unwrap().paths).is_some()
+}
+
+#[test]
+fn what_was_set_stays_in_effect_while_the_settings_cannot_be_read() {
+    let (rig, file) = desk_with("consent = 'keep'\nkeyring = 'off'\nprobe = false\n");
+    rig.shell.until("it keeps", |_| is_kept(&rig));
+    fs::write(&file, "consent = 'keep'\non_change = 'notify xoxb-hush'\n").unwrap();
+    rig.shell.until("the page says it", |seen| {
+        notes(seen).contains("line 2") && notes(seen).contains("What was set before")
+    });
+    rig.shell.with(|seen| {
+        assert!(!notes(seen).contains("hush"), "{}", notes(seen));
+        let settings = &seen.views.last().unwrap().around.settings;
+        assert!(!settings.probe && settings.keep);
+    });
+    // The keeper goes on with it, begun anew or not, and does what is asked.
+    let grant = GrantId::from("claude-code/notes");
+    rig.bell.ring(Tick::Act(Act::Pause { grant }, None));
+    rig.shell.until("it still does what is clicked", |seen| {
+        let view = seen.views.last().unwrap();
+        view.rows.iter().any(|row| row.health == lamplighter_core::health::Health::Paused)
+    });
+    fs::write(&file, "consent = 'keep'\nkeyring = 'off'\nprobe = false\n").unwrap();
+    rig.shell.until("the note goes", |seen| notes(seen).is_empty());
+    assert_eq!(rig.shell.with(|seen| seen.notices.len()), 1, "once");
+}
+
+/// A home for a demo: nothing is signed in there.
+fn demo_home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join(".claude")).unwrap();
+    fs::write(store_file(home.path()), "{}").unwrap();
+    home
+}
+
+/// Everything that reaches out of the demo.
+fn acts_that_reach_out(folder: &Path) -> Vec<Act> {
+    let keep = lamplighter_core::desk::Answer::Keep;
+    let folder = folder.display().to_string();
+    vec![
+        Act::RemoveLamplighter,
+        Act::StartAtLogin { on: true },
+        Act::Consent { answer: keep },
+        Act::Notices { on: false },
+        Act::Probe { on: false },
+        Act::AddFolder { folder: folder.clone() },
+        Act::RemoveFolder { folder },
+        Act::OpenSettingsFile,
+        Act::Unlock { store: "claude-code".into() },
+    ]
+}
+
+fn refused(bell: &Bell, act: &Act) -> bool {
+    let (answer, answered) = oneshot::channel();
+    bell.ring(Tick::Act(act.clone(), Some(answer)));
+    answered.blocking_recv().unwrap().is_err_and(|why| why.contains("This is the demo"))
+}
+
+#[test]
+fn in_the_demo_nothing_that_is_the_persons_can_be_set_or_removed() {
+    let demo = demo_home();
+    let (rig, file) = desk_with("consent = 'keep'\nkeyring = 'off'\n");
+    rig.shell.until("it keeps", |_| is_kept(&rig));
+    rig.shell.with(|seen| seen.demo = Some(demo.path().to_owned()));
+    rig.bell.ring(Tick::Act(Act::Demo, None));
+    let playing = |seen: &Seen| seen.views.last().is_some_and(|view| view.around.demo);
+    rig.shell.until("the demo plays", playing);
+    let before = fs::read(&file).unwrap();
+    for act in acts_that_reach_out(rig.home.path()) {
+        assert!(refused(&rig.bell, &act), "{act:?}");
+        assert!(!act.is_for_the_demo());
+        // From the menu too.
+        rig.bell.ring(Tick::Act(act, None));
+    }
+    rig.shell.until("the page is told", |seen| notes(seen).contains("This is the demo"));
+    rig.shell.with(|seen| {
+        assert!(playing(seen) && !seen.quit && !seen.at_login);
+        assert_eq!(seen.views.last().unwrap().around.settings.start_at_login, None);
+        assert!(!format!("{:?}", seen.menus.last()).contains("Start at login"));
+    });
+    assert_eq!(fs::read(&file).unwrap(), before);
+    assert!(!demo.path().join("lamplighter/settings.toml").exists());
+    rig.bell.ring(Tick::Act(Act::LeaveDemo, None));
+    rig.shell.until("it is over", |seen| !playing(seen));
+    assert!(!refused(&rig.bell, &Act::Notices { on: false }));
+}
+
+#[test]
+fn a_desk_that_was_started_on_the_demo_shows_nothing_else_and_leaving_it_ends_it() {
+    let demo = demo_home();
+    let shell = Recorder::default();
+    shell.with(|seen| seen.demo = Some(demo.path().to_owned()));
+    let (bell, ticks) = bell();
+    let desk = Desk::in_demo(shell.clone(), bell.clone()).unwrap();
+    let thread = std::thread::spawn(move || desk.run(ticks).unwrap());
+    bell.ring(Tick::Act(Act::Open, None));
+    shell.until("the page is filled", |seen| !seen.views.is_empty());
+    for act in acts_that_reach_out(demo.path()) {
+        assert!(refused(&bell, &act), "{act:?}");
+    }
+    bell.ring(Tick::Act(Act::LeaveDemo, None));
+    shell.until("it ends", |seen| seen.quit);
+    bell.ring(Tick::End);
+    thread.join().unwrap();
+    let own = demo.path().display().to_string();
+    shell.with(|seen| {
+        for view in &seen.views {
+            assert!(view.around.demo && view.around.consent == view::Consent::Keep);
+            assert!(view.around.settings.file.starts_with(&own), "{:?}", view.around.settings);
+        }
+    });
 }
 
 #[test]
@@ -400,7 +536,7 @@ fn the_persons_own_command_hears_news_from_the_tray_that_keeps() {
     });
     rig.shell.until("its failure is on the page", |seen| {
         let notes = seen.views.last().map(|view| view.around.notes.join(" "));
-        notes.is_some_and(|notes| notes.contains("on_change: sh: failed"))
+        notes.is_some_and(|notes| notes.contains("on_change: the command failed"))
     });
     let told = fs::read_to_string(&heard).unwrap();
     assert!(told.lines().all(|line| line.contains("\"schema\":1")), "{told}");

@@ -64,6 +64,12 @@ pub(super) fn read(content: &[u8], key: Option<&Key>) -> Result<Found, Unread> {
     Ok(Found { records: records(&text)?, sealed: true })
 }
 
+/// The name of the key that the content is sealed under; `None` where it is not sealed, or no journal.
+pub(super) fn sealed_under(content: &[u8]) -> Option<String> {
+    let sealed: Sealed = serde_json::from_slice(content).ok()?;
+    (sealed.seal == SEAL).then_some(sealed.key)
+}
+
 fn records(text: &[u8]) -> Result<Vec<Record>, Unread> {
     let body: Body = serde_json::from_slice(text).map_err(|_| Unread::Broken)?;
     Ok(body.records.into_iter().map(Record::from).collect())

@@ -2,30 +2,38 @@
 
 use keyring_core::{Error, api::CredentialStoreApi};
 
-use super::{Forgotten, Keyring, KeyringAnswer, SERVICE, SystemKeyring, USER};
+use super::{Forgotten, Keyring, KeyringAnswer, Owner, SERVICE, SystemKeyring, USER};
 use crate::seal::Key;
 
 impl Keyring for SystemKeyring {
     fn fetch(&self) -> KeyringAnswer {
-        with_store(fetch_from).unwrap_or_else(|error| told(&error))
+        with_store(|store| fetch_from(store, &self.owner)).unwrap_or_else(|error| told(&error))
+    }
+
+    fn look(&self) -> KeyringAnswer {
+        let found = with_store(|store| found_in(store, &self.owner));
+        found.map_or_else(|error| told(&error), |(answer, _)| answer)
     }
 
     fn forget(&self) -> Forgotten {
-        with_store(forget_in).unwrap_or_else(|error| match told(&error) {
+        let user = self.owner.user();
+        with_store(|store| forget_in(store, &user)).unwrap_or_else(|error| match told(&error) {
             KeyringAnswer::Locked => Forgotten::Locked,
             KeyringAnswer::Absent(why) => Forgotten::Absent(why),
             KeyringAnswer::TimedOut => Forgotten::TimedOut,
             KeyringAnswer::Off => Forgotten::Off,
             // An error never says so.
-            KeyringAnswer::Present(_) | KeyringAnswer::Created(_) => Forgotten::NotThere,
+            KeyringAnswer::Present(_) | KeyringAnswer::Created(_) | KeyringAnswer::NotThere => {
+                Forgotten::NotThere
+            }
         })
     }
 }
 
-type Question<T> = fn(&dyn CredentialStoreApi) -> Result<T, Error>;
-
 #[cfg(target_os = "macos")]
-fn with_store<T>(question: Question<T>) -> Result<T, Error> {
+fn with_store<T>(
+    question: impl FnOnce(&dyn CredentialStoreApi) -> Result<T, Error>,
+) -> Result<T, Error> {
     use security_framework::os::macos::keychain::SecKeychain;
     // As long as this lives, what would bring up a dialog fails instead.
     let _quiet = SecKeychain::disable_user_interaction()
@@ -34,21 +42,34 @@ fn with_store<T>(question: Question<T>) -> Result<T, Error> {
 }
 
 #[cfg(windows)]
-fn with_store<T>(question: Question<T>) -> Result<T, Error> {
+fn with_store<T>(
+    question: impl FnOnce(&dyn CredentialStoreApi) -> Result<T, Error>,
+) -> Result<T, Error> {
     question(&*windows_native_keyring_store::Store::new()?)
 }
 
-fn forget_in(store: &dyn CredentialStoreApi) -> Result<Forgotten, Error> {
-    match store.build(SERVICE, USER, None)?.delete_credential() {
+fn forget_in(store: &dyn CredentialStoreApi, user: &str) -> Result<Forgotten, Error> {
+    match store.build(SERVICE, user, None)?.delete_credential() {
         Ok(()) => Ok(Forgotten::Gone),
         Err(Error::NoEntry) => Ok(Forgotten::NotThere),
         Err(other) => Err(other),
     }
 }
 
-fn fetch_from(store: &dyn CredentialStoreApi) -> Result<KeyringAnswer, Error> {
-    let entry = store.build(SERVICE, USER, None)?;
-    match entry.get_secret() {
+/// The key under this name, and whether it is the owner's own; changes nothing.
+fn found_in(store: &dyn CredentialStoreApi, owner: &Owner) -> Result<(KeyringAnswer, bool), Error> {
+    let own = read(store, &owner.user())?;
+    if own != KeyringAnswer::NotThere || owner.home.is_usual() {
+        return Ok((own, true));
+    }
+    // The one that an older version had for all homes, where this home's journal is sealed under it.
+    let old = read(store, USER)?;
+    let needed = old.key().is_some_and(|key| owner.needs(key));
+    Ok((if needed { old } else { KeyringAnswer::NotThere }, false))
+}
+
+fn read(store: &dyn CredentialStoreApi, user: &str) -> Result<KeyringAnswer, Error> {
+    match store.build(SERVICE, user, None)?.get_secret() {
         Ok(kept) => {
             let kept = zeroize::Zeroizing::new(kept);
             Ok(Key::from_bytes(&kept).map_or_else(
@@ -56,14 +77,27 @@ fn fetch_from(store: &dyn CredentialStoreApi) -> Result<KeyringAnswer, Error> {
                 KeyringAnswer::Present,
             ))
         }
-        Err(Error::NoEntry) => {
+        Err(Error::NoEntry) => Ok(KeyringAnswer::NotThere),
+        Err(other) => Err(other),
+    }
+}
+
+fn fetch_from(store: &dyn CredentialStoreApi, owner: &Owner) -> Result<KeyringAnswer, Error> {
+    let entry = store.build(SERVICE, &owner.user(), None)?;
+    match found_in(store, owner)? {
+        (KeyringAnswer::Present(key), false) => {
+            // Where it can't be copied it is found again as long as it is needed.
+            drop(entry.set_secret(key.expose()));
+            Ok(KeyringAnswer::Present(key))
+        }
+        (KeyringAnswer::NotThere, _) => {
             let Ok(key) = Key::generate() else {
                 return Ok(KeyringAnswer::Absent("no entropy for a new key".into()));
             };
             entry.set_secret(key.expose())?;
             Ok(KeyringAnswer::Created(key))
         }
-        Err(other) => Err(other),
+        (found, _) => Ok(found),
     }
 }
 

@@ -4,23 +4,29 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{MARKER, ServiceFault, Status, programs};
-use crate::paths::Env;
+use super::{HOME, MARKER, ServiceFault, Status, programs};
+use crate::{home::Home, paths::Env};
 
-/// The agent's label.
+/// The usual label of the agent.
 pub const LABEL: &str = "dev.lamplighter.keeper";
 
 const LAUNCHCTL: &str = "launchctl";
 
-/// `~/Library/LaunchAgents/dev.lamplighter.keeper.plist`.
-pub(super) fn file(env: &Env) -> Option<PathBuf> {
-    Some(env.home()?.join("Library/LaunchAgents").join(format!("{LABEL}.plist")))
+/// The label that no other home's agent has.
+pub(super) fn own_label(home: &Home) -> String {
+    format!("{LABEL}.{}", home.id())
+}
+
+/// `~/Library/LaunchAgents/LABEL.plist`.
+pub(super) fn file(env: &Env, label: &str) -> Option<PathBuf> {
+    Some(env.home()?.join("Library/LaunchAgents").join(format!("{label}.plist")))
 }
 
 /// The agent that runs `PROGRAM keep` with these variables: at each log in, and again after a fault.
 /// It has 60 seconds to end, because an answer on its way is read for up to 30; what it writes is for
-/// the user alone (63 is octal 077).
-pub fn render(program: &str, carried: &[(&str, String)]) -> String {
+/// the user alone (63 is octal 077). A comment names the home by its id: two hyphens of a path would end
+/// it.
+pub fn render(label: &str, program: &str, home: &Home, carried: &[(&str, String)]) -> String {
     let lines = carried.iter().map(|(name, value)| {
         [
             "    <key>",
@@ -37,11 +43,12 @@ pub fn render(program: &str, carried: &[(&str, String)]) -> String {
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <!-- {MARKER}; `lamplighter service remove` takes it away. -->
+<!-- {HOME}{} -->
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
 <plist version="1.0">
 <dict>
   <key>Label</key>
-  <string>{LABEL}</string>
+  <string>{label}</string>
   <key>ProgramArguments</key>
   <array>
     <string>{}</string>
@@ -68,6 +75,7 @@ pub fn render(program: &str, carried: &[(&str, String)]) -> String {
 </dict>
 </plist>
 "#,
+        home.id(),
         escaped(program)
     )
 }
@@ -78,11 +86,19 @@ fn escaped(text: &str) -> String {
 
 /// The program that an agent of ours runs.
 pub(super) fn program_in(text: &str) -> Option<PathBuf> {
-    let (_, rest) = text.split_once("<key>ProgramArguments</key>")?;
+    first_text_after(text, "ProgramArguments").map(PathBuf::from)
+}
+
+/// The value that an agent of ours gives a variable.
+pub(super) fn variable_in(text: &str, name: &str) -> Option<String> {
+    first_text_after(text, name)
+}
+
+fn first_text_after(text: &str, key: &str) -> Option<String> {
+    let (_, rest) = text.split_once(&format!("<key>{key}</key>"))?;
     let (_, rest) = rest.split_once("<string>")?;
-    let (program, _) = rest.split_once("</string>")?;
-    let program = program.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-    Some(program.into())
+    let (value, _) = rest.split_once("</string>")?;
+    Some(value.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
 }
 
 /// Whether the user's desktop session answers.
@@ -98,23 +114,23 @@ pub(super) fn reach(env: &Env) -> Result<(), ServiceFault> {
 }
 
 /// Starts it now and at each log in, anew if it runs.
-pub(super) fn start(env: &Env, file: &Path) -> Result<(), ServiceFault> {
-    stop(env)?;
+pub(super) fn start(env: &Env, label: &str, file: &Path) -> Result<(), ServiceFault> {
+    stop(env, label)?;
     let file = file.display().to_string();
     programs::run(env, LAUNCHCTL, &["bootstrap", &session(), &file]).map(drop)
 }
 
 /// Ends it; one that is not loaded is ended already.
-pub(super) fn stop(env: &Env) -> Result<(), ServiceFault> {
-    if programs::run(env, LAUNCHCTL, &["print", &agent()]).is_err() {
+pub(super) fn stop(env: &Env, label: &str) -> Result<(), ServiceFault> {
+    if programs::run(env, LAUNCHCTL, &["print", &agent(label)]).is_err() {
         return Ok(());
     }
-    programs::run(env, LAUNCHCTL, &["bootout", &agent()]).map(drop)
+    programs::run(env, LAUNCHCTL, &["bootout", &agent(label)]).map(drop)
 }
 
 /// Fills in what launchd knows.
-pub(super) fn ask(env: &Env, status: &mut Status) -> Result<(), ServiceFault> {
-    let shown = match programs::run(env, LAUNCHCTL, &["print", &agent()]) {
+pub(super) fn ask(env: &Env, label: &str, status: &mut Status) -> Result<(), ServiceFault> {
+    let shown = match programs::run(env, LAUNCHCTL, &["print", &agent(label)]) {
         Ok(shown) => shown,
         // Not loaded.
         Err(ServiceFault::Refused { .. }) => String::new(),
@@ -131,6 +147,6 @@ fn session() -> String {
     format!("gui/{}", programs::user())
 }
 
-fn agent() -> String {
-    format!("{}/{LABEL}", session())
+fn agent(label: &str) -> String {
+    format!("{}/{label}", session())
 }

@@ -2,7 +2,7 @@
 //! fail.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -35,6 +35,21 @@ pub(super) fn run(env: &Env, name: &'static str, args: &[&str]) -> Result<String
     let said = said.trim().replace('\n', "; ");
     let said = if said.is_empty() { output.status.to_string() } else { said };
     Err(ServiceFault::Refused { command: shown(), said })
+}
+
+/// Whether the file at `program` is another than the one that this process was started from.
+#[cfg(target_os = "linux")]
+pub(super) fn was_replaced(pid: u32, program: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let file = |place: &Path| std::fs::metadata(place).map(|found| (found.dev(), found.ino())).ok();
+    let started_from = file(&Path::new("/proc").join(pid.to_string()).join("exe"));
+    started_from.is_some_and(|from| file(program).is_some_and(|now| from != now))
+}
+
+/// launchd starts an agent anew at each installation.
+#[cfg(not(target_os = "linux"))]
+pub(super) const fn was_replaced(_pid: u32, _program: &Path) -> bool {
+    false
 }
 
 /// This user's number.

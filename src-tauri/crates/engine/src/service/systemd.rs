@@ -2,19 +2,24 @@
 
 use std::path::PathBuf;
 
-use super::{MARKER, ServiceFault, Status, programs};
-use crate::paths::Env;
+use super::{HOME, MARKER, ServiceFault, Status, programs};
+use crate::{home::Home, paths::Env};
 
-/// The unit's name.
+/// The usual name of the unit.
 pub const UNIT: &str = "lamplighter.service";
 
 const SYSTEMCTL: &str = "systemctl";
 
-/// `$XDG_CONFIG_HOME/systemd/user/lamplighter.service`, below `~/.config` where that is not set.
-pub(super) fn file(env: &Env) -> Option<PathBuf> {
+/// The name that no other home's unit has.
+pub(super) fn own_unit(home: &Home) -> String {
+    format!("lamplighter-{}.service", home.id())
+}
+
+/// `$XDG_CONFIG_HOME/systemd/user/UNIT`, below `~/.config` where that is not set.
+pub(super) fn file(env: &Env, unit: &str) -> Option<PathBuf> {
     let config = env.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let config = config.or_else(|| env.home().map(|home| home.join(".config")))?;
-    Some(config.join("systemd/user").join(UNIT))
+    Some(config.join("systemd/user").join(unit))
 }
 
 /// The unit that runs `PROGRAM keep` with these variables.
@@ -22,7 +27,7 @@ pub(super) fn file(env: &Env) -> Option<PathBuf> {
 /// Each setting is there for a reason that stands beside it. Left out is whatever needs namespaces
 /// (`ProtectSystem`, `PrivateTmp`), which a user's systemd cannot always make, and whatever would
 /// hinder the user's own `on_change` command (`MemoryDenyWriteExecute`, system call filters).
-pub fn render(program: &str, carried: &[(&str, String)]) -> String {
+pub fn render(program: &str, home: &Home, carried: &[(&str, String)]) -> String {
     let lines = carried.iter().map(|(name, value)| {
         [
             "Environment=",
@@ -36,6 +41,7 @@ pub fn render(program: &str, carried: &[(&str, String)]) -> String {
     format!(
         "\
 # {MARKER}; `lamplighter service remove` takes it away.
+# {HOME}{}
 [Unit]
 Description=Lamplighter keeps MCP servers signed in
 
@@ -61,6 +67,7 @@ UMask=0077
 [Install]
 WantedBy=default.target
 ",
+        home.mark(),
         quoted(program)
     )
 }
@@ -82,14 +89,26 @@ fn quoted(word: &str) -> String {
 /// The program that a unit of ours runs.
 pub(super) fn program_in(text: &str) -> Option<PathBuf> {
     let line = text.lines().find_map(|line| line.strip_prefix("ExecStart=\""))?;
-    let mut characters = line.chars();
-    let mut program = String::new();
+    unquoted(line).map(PathBuf::from)
+}
+
+/// The value that a unit of ours gives a variable.
+pub(super) fn variable_in(text: &str, name: &str) -> Option<String> {
+    text.lines().find_map(|line| {
+        let set = unquoted(line.strip_prefix("Environment=\"")?)?;
+        Some(set.strip_prefix(name)?.strip_prefix('=')?.to_owned())
+    })
+}
+
+/// The word that was [`quoted`], up to its closing quote.
+fn unquoted(rest: &str) -> Option<String> {
+    let mut characters = rest.chars();
+    let mut word = String::new();
     loop {
         match characters.next()? {
-            '"' => return Some(program.into()),
-            '\\' => program.push(characters.next()?),
-            '%' => program.push(characters.next()?),
-            other => program.push(other),
+            '"' => return Some(word),
+            '\\' | '%' => word.push(characters.next()?),
+            other => word.push(other),
         }
     }
 }
@@ -111,22 +130,23 @@ pub(super) fn reach(env: &Env) -> Result<(), ServiceFault> {
     }
 }
 
-/// Makes it known, starts it now and at each log in; `again`: its file is another than before.
-pub(super) fn start(env: &Env, again: bool) -> Result<(), ServiceFault> {
+/// Makes it known, starts it now and at each log in; `again`: its file or its program
+/// is another than before.
+pub(super) fn start(env: &Env, unit: &str, again: bool) -> Result<(), ServiceFault> {
     reload(env)?;
-    systemctl(env, &["enable", "--now", UNIT])?;
+    systemctl(env, &["enable", "--now", unit])?;
     if again {
-        systemctl(env, &["restart", UNIT])?;
+        systemctl(env, &["restart", unit])?;
     }
     Ok(())
 }
 
-pub(super) fn stop(env: &Env) -> Result<(), ServiceFault> {
-    systemctl(env, &["stop", UNIT]).map(drop)
+pub(super) fn stop(env: &Env, unit: &str) -> Result<(), ServiceFault> {
+    systemctl(env, &["stop", unit]).map(drop)
 }
 
-pub(super) fn disable(env: &Env) -> Result<(), ServiceFault> {
-    systemctl(env, &["disable", "--now", UNIT]).map(drop)
+pub(super) fn disable(env: &Env, unit: &str) -> Result<(), ServiceFault> {
+    systemctl(env, &["disable", "--now", unit]).map(drop)
 }
 
 pub(super) fn reload(env: &Env) -> Result<(), ServiceFault> {
@@ -134,8 +154,8 @@ pub(super) fn reload(env: &Env) -> Result<(), ServiceFault> {
 }
 
 /// Fills in what systemd knows.
-pub(super) fn ask(env: &Env, status: &mut Status) -> Result<(), ServiceFault> {
-    let shown = systemctl(env, &["show", UNIT, "--property=ActiveState,MainPID,UnitFileState"])?;
+pub(super) fn ask(env: &Env, unit: &str, status: &mut Status) -> Result<(), ServiceFault> {
+    let shown = systemctl(env, &["show", unit, "--property=ActiveState,MainPID,UnitFileState"])?;
     let of = |name: &str| {
         let lines = shown.lines().filter_map(|line| line.split_once('='));
         lines.filter(|(found, _)| *found == name).map(|(_, value)| value).next()

@@ -33,17 +33,26 @@ impl Desk {
         assert!(writer.wait().unwrap().success());
     }
 
+    /// The service of the user's own home.
     fn service(&self) -> Service {
-        Service::find(&Env::fixed([
-            ("HOME", self.home.path().to_str().unwrap()),
-            ("PATH", self.home.path().join("bin").to_str().unwrap()),
-            ("LAMPLIGHTER_HOME", "/lamp \"home\""),
-        ]))
-        .unwrap()
+        self.service_with(&[])
+    }
+
+    /// The service where these variables are set.
+    fn service_with(&self, variables: &[(&str, &str)]) -> Service {
+        let bin = self.home.path().join("bin");
+        let known = [("HOME", self.home.path().to_str().unwrap()), ("PATH", bin.to_str().unwrap())];
+        let env = Env::fixed(known.into_iter().chain(variables.iter().copied()));
+        Service::find(&env, &Paths::find(&env).unwrap().home).unwrap()
     }
 
     fn binary(&self) -> PathBuf {
         self.home.path().join("bin/lamplighter")
+    }
+
+    /// What was said since the last time, but for questions.
+    fn told(&self) -> Vec<String> {
+        self.said().into_iter().filter(|said| !said.contains(" show")).collect()
     }
 
     /// What was said since the last time.
@@ -55,9 +64,13 @@ impl Desk {
     }
 }
 
+fn some_home() -> Home {
+    Home::new(Path::new("/home/ada/.local/state/lamplighter"), true, false)
+}
+
 #[test]
 fn a_unit_names_the_program_and_gives_an_answer_time_to_come_home() {
-    let unit = systemd::render("/home/ada/a \"b\" 100%/lamplighter", &[]);
+    let unit = systemd::render("/home/ada/a \"b\" 100%/lamplighter", &some_home(), &[]);
     assert!(
         unit.contains("\nExecStart=\"/home/ada/a \\\"b\\\" 100%%/lamplighter\" keep\n"),
         "{unit}"
@@ -75,12 +88,14 @@ fn a_unit_names_the_program_and_gives_an_answer_time_to_come_home() {
 #[test]
 fn an_agent_names_the_program_and_the_variables_that_move_folders() {
     let carried = [("LAMPLIGHTER_HOME", String::from("/a & b"))];
-    let plist = launchd::render("/Users/ada/<bin>/lamplighter", &carried);
+    let plist =
+        launchd::render(launchd::LABEL, "/Users/ada/<bin>/lamplighter", &some_home(), &carried);
     for text in [
         "<string>/Users/ada/&lt;bin&gt;/lamplighter</string>\n    <string>keep</string>",
         "<key>LAMPLIGHTER_HOME</key>\n    <string>/a &amp; b</string>",
         "<key>ExitTimeOut</key>\n  <integer>60</integer>",
         MARKER,
+        &format!("<!-- Home: {} -->", some_home().id()),
     ] {
         assert!(plist.contains(text), "{text}: {plist}");
     }
@@ -89,7 +104,9 @@ fn an_agent_names_the_program_and_the_variables_that_move_folders() {
         Some(Path::new("/Users/ada/<bin>/lamplighter"))
     );
     let env = Env::fixed([("HOME", "/Users/ada"), ("USERPROFILE", "/Users/ada")]);
-    let file = launchd::file(&env).unwrap();
+    let home = launchd::variable_in(&plist, "LAMPLIGHTER_HOME");
+    assert_eq!(home.as_deref(), Some("/a & b"));
+    let file = launchd::file(&env, launchd::LABEL).unwrap();
     assert_eq!(file, Path::new("/Users/ada/Library/LaunchAgents/dev.lamplighter.keeper.plist"));
 }
 
@@ -118,17 +135,15 @@ fn installing_twice_is_installing_once() {
     let service = desk.service();
     assert_eq!(service.install(&desk.binary()), Ok(Change::Installed));
     let file = desk.home.path().join(".config/systemd/user/lamplighter.service");
+    let home = desk.home.path().canonicalize().unwrap().join(".local/state/lamplighter");
     let text = fs::read_to_string(&file).unwrap();
-    assert!(text.contains("Environment=\"LAMPLIGHTER_HOME=/lamp \\\"home\\\"\"\n"), "{text}");
-    let said = desk.said();
-    let expected = [
-        "systemctl --user show --property=Version --value",
-        "systemctl --user daemon-reload",
-        "systemctl --user enable --now lamplighter.service",
-    ];
+    assert!(text.contains(&format!("\n# Home: {}\n", home.display())), "{text}");
+    let said = desk.told();
+    let expected =
+        ["systemctl --user daemon-reload", "systemctl --user enable --now lamplighter.service"];
     assert_eq!(said, expected);
     assert_eq!(service.install(&desk.binary()), Ok(Change::Unchanged));
-    assert_eq!(desk.said(), expected);
+    assert_eq!(desk.told(), expected);
     desk.program("other", "");
     let other = desk.home.path().join("bin/other");
     assert_eq!(service.install(&other), Ok(Change::Replaced));
@@ -138,6 +153,69 @@ fn installing_twice_is_installing_once() {
         Some("systemctl --user restart lamplighter.service")
     );
     assert_eq!(service.installed(), Ok(Installed::Ours { program: Some(other) }));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn each_home_has_a_service_of_its_own() {
+    let desk = Desk::new();
+    let (usual, apart) = (desk.service(), [("LAMPLIGHTER_HOME", "/lamp \"home\"")]);
+    usual.install(&desk.binary()).unwrap();
+    let other = desk.service_with(&apart);
+    assert_eq!(other.installed(), Ok(Installed::No), "the other one is not its own");
+    assert_eq!(other.remove(), Ok(false));
+    assert_eq!(other.install(&desk.binary()), Ok(Change::Installed));
+    assert_ne!(other.file(), usual.file());
+    let text = fs::read_to_string(other.file()).unwrap();
+    assert!(text.contains("Environment=\"LAMPLIGHTER_HOME=/lamp \\\"home\\\"\"\n"), "{text}");
+    assert!(text.contains("\n# Home: /lamp \"home\"\n"), "{text}");
+    desk.said();
+    assert_eq!(desk.service_with(&apart).remove(), Ok(true));
+    let said = desk.said();
+    assert!(said.contains(&format!("systemctl --user disable --now {}", other.name())), "{said:?}");
+    assert!(matches!(desk.service().installed(), Ok(Installed::Ours { .. })));
+    // A home that other variables lead to, while the usual name is taken.
+    let moved = desk.service_with(&[("XDG_STATE_HOME", "/moved")]);
+    assert_eq!(moved.installed(), Ok(Installed::No));
+    assert_ne!(moved.file(), usual.file());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_unit_from_before_the_mark_belongs_to_the_home_that_its_variables_lead_to() {
+    let desk = Desk::new();
+    let apart = [("LAMPLIGHTER_HOME", "/lamp")];
+    let older = |carried: &[(&str, String)]| {
+        let unit = systemd::render(desk.binary().to_str().unwrap(), &some_home(), carried);
+        let without: Vec<&str> = unit.lines().filter(|line| !line.contains(HOME)).collect();
+        let place = desk.home.path().join(".config/systemd/user/lamplighter.service");
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(place, without.join("\n")).unwrap();
+    };
+    older(&[("LAMPLIGHTER_HOME", String::from("/lamp"))]);
+    assert_eq!(desk.service().installed(), Ok(Installed::No), "another's stands under that name");
+    assert!(matches!(desk.service_with(&apart).installed(), Ok(Installed::Ours { .. })));
+    older(&[]);
+    assert!(matches!(desk.service().installed(), Ok(Installed::Ours { .. })));
+    assert_eq!(desk.service_with(&apart).installed(), Ok(Installed::No));
+    assert_eq!(desk.service().install(&desk.binary()), Ok(Change::Replaced), "it is marked");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_service_that_runs_a_replaced_program_is_started_again() {
+    let desk = Desk::new();
+    let service = desk.service();
+    service.install(&desk.binary()).unwrap();
+    // The process that the manager names runs the tests' own program, not the one installed here.
+    let pid = std::process::id();
+    desk.program("systemctl", &format!("echo MainPID={pid}; echo ActiveState=active"));
+    desk.said();
+    assert_eq!(service.install(&desk.binary()), Ok(Change::Restarted));
+    let last = desk.said().pop();
+    assert_eq!(last.as_deref(), Some("systemctl --user restart lamplighter.service"));
+    let own = std::env::current_exe().unwrap();
+    assert!(!programs::was_replaced(pid, &own), "its own program is what it runs");
 }
 
 #[test]

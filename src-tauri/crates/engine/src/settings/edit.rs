@@ -1,14 +1,22 @@
-//! Changes single settings in the user's file; every other byte of it stays as it is.
+//! Changes single settings in the user's file; every other byte of it stays as it is, its comments, its
+//! mode and a link that leads to it included.
 //!
 //! A file that does not exist begins as the documented one. It must not write what would not be read
-//! back: the result is parsed before it takes the old one's place.
+//! back: the result is parsed before it takes the old one's place. A file that can't be read is not
+//! written.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
-use super::{Consent, Settings, SettingsFault};
-use crate::{files, paths::Env};
+use super::{Consent, Settings, SettingsFault, absolute};
+use crate::{files, home, paths::Env};
+
+/// How many links may lead to the file.
+const MOST_LINKS: usize = 40;
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,56 +35,118 @@ pub enum Change {
 
 /// Makes the change in the file at `place`, atomically.
 pub fn change(place: &Path, env: &Env, change: &Change) -> Result<(), SettingsFault> {
-    let fault =
-        |what: String| SettingsFault { place: place.into(), at: None, what, readable: true };
+    let fault = |what: String| SettingsFault { place: place.into(), at: None, what };
     let text = match fs::read_to_string(place) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Settings::example().into(),
         Err(error) => return Err(fault(format!("can't be read: {error}"))),
     };
-    let changed = changed(&text, change).map_err(&fault)?;
-    Settings::parse(&changed, place, env)?;
-    let unwritable = |error: io::Error| fault(format!("can't be written: {error}"));
-    if let Some(folder) = place.parent() {
-        fs::create_dir_all(folder).map_err(unwritable)?;
+    Settings::parse(&text, place, env)?;
+    let changed = changed(&text, env, change).map_err(&fault)?;
+    if changed == text && place.exists() {
+        return Ok(());
     }
-    files::replace(place, changed.as_bytes()).map_err(unwritable)
+    Settings::parse(&changed, place, env)?;
+    write(place, &changed).map_err(|error| fault(format!("can't be written: {error}")))
 }
 
 /// The documented file, put there if there is none, for a person to edit.
 pub fn make(place: &Path) -> io::Result<()> {
-    if place.exists() {
-        return Ok(());
-    }
-    if let Some(folder) = place.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    files::replace(place, Settings::example().as_bytes())
+    if place.exists() { Ok(()) } else { write(place, Settings::example()) }
 }
 
-fn changed(text: &str, change: &Change) -> Result<String, String> {
+/// Replaces the file that `place` leads to; an older one keeps its mode.
+fn write(place: &Path, text: &str) -> io::Result<()> {
+    let real = followed(place)?;
+    if let Some(folder) = real.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    files::replace_keeping_mode(&real, text.as_bytes())
+}
+
+/// Where the links at `place` lead, whether or not there is a file yet.
+fn followed(place: &Path) -> io::Result<PathBuf> {
+    let mut real = place.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&real) {
+            Ok(to) => real = real.parent().unwrap_or_else(|| Path::new("/")).join(to),
+            Err(_) => return Ok(real),
+        }
+    }
+    Err(io::Error::other("its links lead in a circle"))
+}
+
+fn changed(text: &str, env: &Env, change: &Change) -> Result<String, String> {
     let mut file: DocumentMut =
-        text.parse().map_err(|error: toml_edit::TomlError| error.message().to_owned())?;
+        text.parse().map_err(|_: toml_edit::TomlError| String::from("this is not TOML"))?;
     match change {
         Change::Consent(Consent::Keep) => set(&mut file, "consent", "keep"),
         Change::Consent(Consent::Watch) => set(&mut file, "consent", "watch"),
         Change::Notices(on) => set(&mut file, "notices", *on),
         Change::Probe(on) => set(&mut file, "probe", *on),
         Change::AddFolder(folder) => {
+            let path = absolute(folder, env).filter(|path| path.is_dir());
+            let path = path.ok_or_else(|| format!("there is no folder {folder}"))?;
             let folders = folders(&mut file)?;
-            if !folders.iter().any(|it| it.as_str() == Some(folder)) {
+            if positions(folders, &path, env).is_empty() {
                 folders.push(folder.as_str());
             }
         }
         Change::RemoveFolder(folder) => {
-            folders(&mut file)?.retain(|it| it.as_str() != Some(folder));
+            let path = absolute(folder, env).unwrap_or_else(|| folder.into());
+            let folders = folders(&mut file)?;
+            let there = positions(folders, &path, env);
+            if there.is_empty() {
+                return Err(format!("{folder} is not in the list of folders"));
+            }
+            for index in there.into_iter().rev() {
+                remove(folders, index);
+            }
         }
     }
-    Ok(file.to_string())
+    Ok(restored_line_ends(text, file.to_string()))
 }
 
+/// The editor writes line feeds alone; a file that ends its lines otherwise goes on doing so.
+fn restored_line_ends(before: &str, after: String) -> String {
+    let dos = before.contains("\r\n") && !before.replace("\r\n", "").contains('\n');
+    if dos { after.replace("\r\n", "\n").replace('\n', "\r\n") } else { after }
+}
+
+/// Sets a value and leaves what stands around the old one, a comment behind it included.
 fn set(file: &mut DocumentMut, key: &str, to: impl Into<toml_edit::Value>) {
-    file[key] = value(to);
+    let mut new = to.into();
+    if let Some(old) = file.get(key).and_then(Item::as_value) {
+        *new.decor_mut() = old.decor().clone();
+    }
+    file[key] = Item::Value(new);
+}
+
+/// Where in the list this folder stands, however it is written.
+fn positions(folders: &Array, path: &Path, env: &Env) -> Vec<usize> {
+    let is_it =
+        |written: &str| absolute(written, env).is_some_and(|written| home::is_same(&written, path));
+    let written = folders.iter().enumerate();
+    written.filter(|(_, it)| it.as_str().is_some_and(is_it)).map(|(index, _)| index).collect()
+}
+
+/// Takes one out of the list. Comments before it stay: they may be about another.
+fn remove(folders: &mut Array, index: usize) {
+    let text = |text: Option<&toml_edit::RawString>| {
+        text.and_then(toml_edit::RawString::as_str).unwrap_or_default().to_owned()
+    };
+    let removed = folders.remove(index);
+    let before = text(removed.decor().prefix()) + &text(removed.decor().suffix());
+    if !before.contains('#') {
+        return;
+    }
+    if let Some(next) = folders.get_mut(index) {
+        let own = text(next.decor().prefix());
+        next.decor_mut().set_prefix(before + &own);
+    } else {
+        let own = text(Some(folders.trailing()));
+        folders.set_trailing(before + &own);
+    }
 }
 
 /// The list of folders, made where there is none.
@@ -98,25 +168,118 @@ fn folders(file: &mut DocumentMut) -> Result<&mut Array, String> {
 mod tests {
     use super::*;
 
+    /// A folder with a file of settings, and folders to add.
+    struct Rig {
+        folder: tempfile::TempDir,
+        place: PathBuf,
+        env: Env,
+    }
+
+    impl Rig {
+        fn new(text: &str) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["team", "other"] {
+                fs::create_dir_all(folder.path().join(name).join(".claude")).unwrap();
+            }
+            let place = folder.path().join("settings.toml");
+            if !text.is_empty() {
+                fs::write(&place, text).unwrap();
+            }
+            let env = Env::fixed([("HOME", folder.path()), ("USERPROFILE", folder.path())]);
+            Self { folder, place, env }
+        }
+
+        fn change(&self, wish: &Change) -> Result<(), SettingsFault> {
+            change(&self.place, &self.env, wish)
+        }
+
+        fn below(&self, name: &str) -> String {
+            self.folder.path().join(name).display().to_string()
+        }
+
+        fn text(&self) -> String {
+            fs::read_to_string(&self.place).unwrap()
+        }
+
+        fn read(&self) -> Settings {
+            Settings::read(&self.place, &self.env).unwrap()
+        }
+    }
+
     #[test]
     fn a_change_leaves_every_other_byte_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join("settings.toml");
         let mine = "# mine\nprobe   = true # for now\n\n[network]\nproxy = \"none\"\n";
-        fs::write(&place, mine).unwrap();
-        let env = Env::fixed([("HOME", "/nowhere")]);
-        change(&place, &env, &Change::Consent(Consent::Keep)).unwrap();
-        change(&place, &env, &Change::Notices(false)).unwrap();
-        change(&place, &env, &Change::AddFolder("/srv/team/.claude".into())).unwrap();
-        let text = fs::read_to_string(&place).unwrap();
+        let rig = Rig::new(mine);
+        rig.change(&Change::Consent(Consent::Keep)).unwrap();
+        rig.change(&Change::Notices(false)).unwrap();
+        rig.change(&Change::AddFolder(rig.below("team/.claude"))).unwrap();
+        let text = rig.text();
         for line in mine.lines() {
             assert!(text.contains(line), "{line} is not in {text}");
         }
-        let read = Settings::read(&place, &env).unwrap();
+        let read = rig.read();
         assert_eq!((read.consent, read.notices), (Some(Consent::Keep), false));
-        assert_eq!(read.claude_code.folders, [Path::new("/srv/team/.claude")]);
-        change(&place, &env, &Change::RemoveFolder("/srv/team/.claude".into())).unwrap();
-        assert!(Settings::read(&place, &env).unwrap().claude_code.folders.is_empty());
+        assert_eq!(read.claude_code.folders, [Path::new(&rig.below("team/.claude"))]);
+        rig.change(&Change::RemoveFolder(rig.below("team/.claude"))).unwrap();
+        assert!(rig.read().claude_code.folders.is_empty());
+    }
+
+    #[test]
+    fn a_comment_behind_what_is_set_stays() {
+        let rig = Rig::new("notices = true # in the daytime\nprobe=true\n# end\n");
+        rig.change(&Change::Notices(false)).unwrap();
+        rig.change(&Change::Probe(false)).unwrap();
+        assert_eq!(rig.text(), "notices = false # in the daytime\nprobe=false\n# end\n");
+        let rig = Rig::new("notices = true # mine\r\n\r\n[network]\r\nproxy = \"none\"\r\n");
+        rig.change(&Change::Notices(false)).unwrap();
+        rig.change(&Change::Consent(Consent::Watch)).unwrap();
+        let expected = "notices = false # mine\r\nconsent = \"watch\"\r\n\r\n[network]\r\n\
+                        proxy = \"none\"\r\n";
+        assert_eq!(rig.text(), expected);
+    }
+
+    #[test]
+    fn a_folder_is_added_once_however_it_is_written_and_removed_when_asked() {
+        let rig = Rig::new("");
+        let whole = rig.below("team/.claude");
+        for written in ["~/team/.claude", &whole, &format!("{whole}/"), "~/team/../team/.claude"] {
+            rig.change(&Change::AddFolder(written.into())).unwrap();
+        }
+        assert_eq!(rig.read().claude_code.folders, [Path::new(&whole)]);
+        // The page shows it whole, the file has it as it was written.
+        rig.change(&Change::RemoveFolder(whole.clone())).unwrap();
+        assert!(rig.read().claude_code.folders.is_empty());
+        let fault = rig.change(&Change::RemoveFolder(whole)).unwrap_err();
+        assert!(fault.to_string().contains("not in the list"), "{fault}");
+    }
+
+    #[test]
+    fn a_folder_that_does_not_exist_is_refused_and_one_that_is_gone_can_be_removed() {
+        let rig = Rig::new("notices = true\n");
+        fs::write(rig.folder.path().join("file"), "").unwrap();
+        for folder in [rig.below("no/.claude"), rig.below("file"), ".claude".into()] {
+            let fault = rig.change(&Change::AddFolder(folder)).unwrap_err();
+            assert!(fault.to_string().contains("there is no folder"), "{fault}");
+        }
+        assert_eq!(rig.text(), "notices = true\n");
+        rig.change(&Change::AddFolder(rig.below("team/.claude"))).unwrap();
+        fs::remove_dir_all(rig.folder.path().join("team")).unwrap();
+        rig.change(&Change::RemoveFolder(rig.below("team/.claude"))).unwrap();
+        assert!(rig.read().claude_code.folders.is_empty());
+    }
+
+    #[test]
+    fn a_folder_goes_and_every_comment_stays() {
+        let rig = Rig::new(
+            "[stores.claude-code]\nfolders = [\n    # at work\n    \"~/team/.claude\", # on weekdays\n\
+             \n    # at home\n    \"~/other/.claude\", # else\n    # no more\n]\n",
+        );
+        rig.change(&Change::RemoveFolder("~/other/.claude".into())).unwrap();
+        rig.change(&Change::RemoveFolder("~/team/.claude".into())).unwrap();
+        assert!(rig.read().claude_code.folders.is_empty());
+        for comment in ["# at work", "# on weekdays", "# at home", "# else", "# no more"] {
+            assert!(rig.text().contains(comment), "{comment} is not in {}", rig.text());
+        }
     }
 
     #[test]
@@ -131,14 +294,35 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn a_link_and_a_mode_stay() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+        let rig = Rig::new("");
+        let dotfiles = rig.folder.path().join("dotfiles");
+        fs::create_dir(&dotfiles).unwrap();
+        let real = dotfiles.join("lamp.toml");
+        fs::write(&real, "notices = true\n").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("dotfiles/lamp.toml", &rig.place).unwrap();
+        rig.change(&Change::Notices(false)).unwrap();
+        assert!(fs::symlink_metadata(&rig.place).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&real).unwrap(), "notices = false\n");
+        assert_eq!(fs::metadata(&real).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(&dotfiles).unwrap().count(), 1);
+        // One that leads to nothing yet gets what it leads to.
+        fs::remove_file(&real).unwrap();
+        make(&rig.place).unwrap();
+        assert!(fs::symlink_metadata(&rig.place).unwrap().is_symlink() && real.exists());
+        assert_eq!(fs::metadata(&real).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
     fn a_file_that_does_not_parse_is_not_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join("settings.toml");
-        fs::write(&place, "probe = [").unwrap();
-        let env = Env::fixed([("HOME", "/nowhere")]);
-        assert!(change(&place, &env, &Change::Probe(true)).is_err());
-        assert_eq!(fs::read_to_string(&place).unwrap(), "probe = [");
-        fs::write(&place, "folders = 1\n[stores]\nclaude-code = 7\n").unwrap();
-        assert!(change(&place, &env, &Change::AddFolder("/a".into())).is_err());
+        for text in ["probe = [", "folders = 1\n[stores]\nclaude-code = 7\n"] {
+            let rig = Rig::new(text);
+            rig.change(&Change::Probe(true)).unwrap_err();
+            rig.change(&Change::AddFolder(rig.below("team/.claude"))).unwrap_err();
+            assert_eq!(rig.text(), text);
+        }
     }
 }

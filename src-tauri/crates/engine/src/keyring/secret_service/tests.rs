@@ -10,7 +10,8 @@ use std::{
 
 use super::*;
 use crate::{
-    keyring::{Later, ask, forget},
+    home::Home,
+    keyring::{Later, ask, forget, look},
     paths::Env,
 };
 
@@ -115,17 +116,66 @@ impl Bus {
 
     /// What a keeper asks again with.
     fn later(&self) -> Later {
-        let env = Env::fixed([(BUS, self.address.clone())]);
-        Later::new(Arc::new(move || ask(SystemKeyring::new(&env), LONG)))
+        let keyring = self.of(usual());
+        Later::new(Arc::new(move || ask(keyring.clone(), LONG)))
+    }
+
+    /// This home's view of it.
+    fn of(&self, owner: Owner) -> SystemKeyring {
+        SystemKeyring::new(&Env::fixed([(BUS, &self.address)]), owner)
     }
 
     fn ask(&self) -> KeyringAnswer {
-        ask(SystemKeyring::new(&Env::fixed([(BUS, &self.address)])), LONG)
+        ask(self.of(usual()), LONG)
     }
 
     fn forget(&self) -> Forgotten {
-        forget(SystemKeyring::new(&Env::fixed([(BUS, &self.address)])), LONG)
+        forget(self.of(usual()), LONG)
     }
+
+    /// The key that a version from before homes made, for all of them.
+    fn older_key(&self) -> Key {
+        let key = Key::generate().unwrap();
+        block_on(async {
+            let own = Builder::address(self.address.as_str()).build().await.unwrap();
+            let all: OwnedObjectPath = service(&own, "ReadAlias", &("default",)).await.unwrap();
+            let session = session(&own).await.unwrap();
+            let attributes = HashMap::from([("service", SERVICE), ("username", USER)]);
+            let properties = HashMap::from([
+                ("org.freedesktop.Secret.Item.Label", Variant::from("Lamplighter")),
+                ("org.freedesktop.Secret.Item.Attributes", Variant::from(attributes)),
+            ]);
+            let parameters: &[u8] = &[];
+            let secret = (&session, parameters, &key.expose()[..], "application/octet-stream");
+            let _: (OwnedObjectPath, OwnedObjectPath) =
+                collected(&own, &all, "CreateItem", &(properties, secret, false)).await.unwrap();
+        });
+        key
+    }
+
+    /// How many entries of ours there are, and the homes that they name.
+    fn homes(&self) -> Vec<Option<String>> {
+        block_on(async {
+            let own = Builder::address(self.address.as_str()).build().await.unwrap();
+            let all: OwnedObjectPath = service(&own, "ReadAlias", &("default",)).await.unwrap();
+            let items = ours(&own, &all).await.unwrap().into_iter();
+            let mut homes: Vec<_> = items.map(|item| item.attributes.get(HOME).cloned()).collect();
+            homes.sort();
+            homes
+        })
+    }
+}
+
+/// The home of a person who has set no variable.
+fn usual() -> Owner {
+    let home = Home::new(Path::new("/home/ada/.local/state/lamplighter"), true, false);
+    Owner { home, sealed_under: None }
+}
+
+/// A home that a variable sets apart; its journal is sealed under this key.
+fn apart(folder: &str, sealed_under: Option<&Key>) -> Owner {
+    let home = Home::new(Path::new(folder), false, true);
+    Owner { home, sealed_under: sealed_under.map(Key::name) }
 }
 
 impl Drop for Bus {
@@ -169,6 +219,81 @@ fn a_real_keyring_keeps_the_key_and_a_locked_one_is_told_without_a_dialog() {
     // Not a time-out: nothing waits for a person.
     assert_eq!(bus.ask(), KeyringAnswer::Locked);
     assert_eq!(bus.forget(), Forgotten::Locked);
+}
+
+#[test]
+fn each_home_has_a_key_of_its_own_and_takes_no_other_with_it() {
+    let Some(mut bus) = Bus::start() else { return };
+    if !bus.keyring(Unlock::ByPassword) {
+        return;
+    }
+    let homes = [usual(), apart("/try", None), apart("/other", None)];
+    let keys: Vec<Key> = homes
+        .iter()
+        .map(|owner| {
+            assert_eq!(look(bus.of(owner.clone()), LONG), KeyringAnswer::NotThere);
+            let KeyringAnswer::Created(key) = ask(bus.of(owner.clone()), LONG) else {
+                panic!("it found another home's key")
+            };
+            key
+        })
+        .collect();
+    assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
+    assert_eq!(forget(bus.of(homes[1].clone()), LONG), Forgotten::Gone);
+    assert_eq!(forget(bus.of(homes[1].clone()), LONG), Forgotten::NotThere);
+    for kept in [0, 2] {
+        let present = KeyringAnswer::Present(keys[kept].clone());
+        assert_eq!(look(bus.of(homes[kept].clone()), LONG), present);
+    }
+    assert_eq!(look(bus.of(homes[1].clone()), LONG), KeyringAnswer::NotThere);
+}
+
+#[test]
+fn looking_makes_and_changes_nothing() {
+    let Some(mut bus) = Bus::start() else { return };
+    if !bus.keyring(Unlock::ByPassword) {
+        return;
+    }
+    assert_eq!(look(bus.of(usual()), LONG), KeyringAnswer::NotThere);
+    assert_eq!(bus.homes(), Vec::<Option<String>>::new());
+    let key = bus.older_key();
+    for owner in [usual(), apart("/try", Some(&key))] {
+        assert_eq!(look(bus.of(owner), LONG), KeyringAnswer::Present(key.clone()));
+    }
+    assert_eq!(look(bus.of(apart("/try", None)), LONG), KeyringAnswer::NotThere);
+    assert_eq!(bus.homes(), [None]);
+}
+
+#[test]
+fn the_usual_home_takes_the_older_key_over_and_a_sealed_journal_elsewhere_keeps_its_key() {
+    let Some(mut bus) = Bus::start() else { return };
+    if !bus.keyring(Unlock::ByPassword) {
+        return;
+    }
+    let key = bus.older_key();
+    let present = KeyringAnswer::Present(key.clone());
+    assert_eq!(bus.ask(), present);
+    assert_eq!(bus.homes(), [Some(usual().home.mark())], "marked, not copied");
+    assert_eq!(bus.ask(), present);
+    // Another home's journal was sealed under it when one key was for all.
+    let sealed = apart("/try", Some(&key));
+    assert_eq!(ask(bus.of(sealed.clone()), LONG), present);
+    assert_eq!(bus.forget(), Forgotten::Gone);
+    assert_eq!(ask(bus.of(sealed.clone()), LONG), present, "its copy is its own");
+    assert_eq!(forget(bus.of(sealed), LONG), Forgotten::Gone);
+    assert_eq!(bus.homes(), Vec::<Option<String>>::new());
+}
+
+#[test]
+fn an_older_key_goes_with_the_usual_home_alone() {
+    let Some(mut bus) = Bus::start() else { return };
+    if !bus.keyring(Unlock::ByPassword) {
+        return;
+    }
+    bus.older_key();
+    assert_eq!(forget(bus.of(apart("/try", None)), LONG), Forgotten::NotThere);
+    assert_eq!(bus.homes(), [None]);
+    assert_eq!(bus.forget(), Forgotten::Gone);
 }
 
 #[test]
@@ -224,7 +349,7 @@ fn a_bus_without_a_keyring_is_no_keyring() {
 #[test]
 fn without_a_session_bus_nothing_is_asked() {
     for env in [Env::fixed::<&str, &str>([]), Env::fixed([(BUS, "autolaunch:")])] {
-        let answer = ask(SystemKeyring::new(&env), LONG);
+        let answer = ask(SystemKeyring::new(&env, usual()), LONG);
         assert!(matches!(&answer, KeyringAnswer::Absent(why) if why.contains(BUS)), "{answer:?}");
     }
 }
@@ -233,7 +358,7 @@ fn without_a_session_bus_nothing_is_asked() {
 fn a_bus_that_is_gone_is_no_keyring() {
     let folder = tempfile::tempdir().unwrap();
     let address = format!("unix:path={}", folder.path().join("bus").display());
-    let answer = ask(SystemKeyring::new(&Env::fixed([(BUS, &address)])), LONG);
+    let answer = ask(SystemKeyring::new(&Env::fixed([(BUS, &address)]), usual()), LONG);
     assert_eq!(answer, KeyringAnswer::Absent("the session bus can't be reached".into()));
 }
 
@@ -243,6 +368,6 @@ fn a_bus_that_never_answers_runs_out_of_time() {
     let path = folder.path().join("bus");
     let _silent = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let env = Env::fixed([(BUS, format!("unix:path={}", path.display()))]);
-    let answer = ask(SystemKeyring::new(&env), Duration::from_millis(100));
+    let answer = ask(SystemKeyring::new(&env, usual()), Duration::from_millis(100));
     assert_eq!(answer, KeyringAnswer::TimedOut);
 }

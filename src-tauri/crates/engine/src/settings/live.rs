@@ -1,0 +1,182 @@
+//! The settings file while somebody keeps: heard when it changes, and never trusted when it can't be
+//! read.
+//!
+//! Settings that can't be read change nothing: the last good ones stay in effect, and where there were
+//! none nothing is kept. It must not guess, move or replace the file. Each fault is told once, until
+//! the file is mended.
+//!
+//! Read next: [`watch`](crate::watch), which tells of changes.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{Settings, SettingsFault};
+use crate::{
+    clock::SystemClock,
+    http::{Client, Limits, SystemNames},
+    paths::Env,
+    watch::Watch,
+};
+
+/// How often the file is looked at where no change of it can be heard.
+const LOOK: Duration = Duration::from_secs(37);
+
+/// What the file came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It is another than before, and good.
+    Settings(Box<Settings>),
+    /// It can't be read, which was not told yet.
+    Fault(SettingsFault),
+    /// It could not be read before, and is as the last good one was.
+    Mended,
+}
+
+/// The file, looked at whenever it changes.
+pub struct LiveSettings {
+    place: PathBuf,
+    env: Env,
+    good: Option<Settings>,
+    fault: Option<SettingsFault>,
+    /// What is watched, and the watch over it.
+    watch: Option<(Vec<PathBuf>, Watch)>,
+}
+
+impl LiveSettings {
+    /// The file at `place`; nothing is read yet. `good`: what is in effect.
+    pub fn new(place: &Path, env: &Env, good: Option<Settings>) -> Self {
+        Self { place: place.into(), env: env.clone(), good, fault: None, watch: None }
+    }
+
+    /// Why the file can't be read now; `None` where it can.
+    pub const fn fault(&self) -> Option<&SettingsFault> {
+        self.fault.as_ref()
+    }
+
+    /// The last good settings.
+    pub const fn good(&self) -> Option<&Settings> {
+        self.good.as_ref()
+    }
+
+    /// Reads the file now; `None` where nothing is new.
+    pub fn look(&mut self) -> Option<Change> {
+        match Settings::read(&self.place, &self.env).and_then(|read| self.usable(read)) {
+            Ok(settings) => {
+                let was_faulty = self.fault.take().is_some();
+                if self.good.as_ref() == Some(&settings) {
+                    return was_faulty.then_some(Change::Mended);
+                }
+                self.good = Some(settings.clone());
+                Some(Change::Settings(Box::new(settings)))
+            }
+            Err(fault) if self.fault.as_ref() == Some(&fault) => None,
+            Err(fault) => {
+                self.fault = Some(fault.clone());
+                Some(Change::Fault(fault))
+            }
+        }
+    }
+
+    /// What is set about the network has to work before it takes the place of what works now.
+    fn usable(&self, settings: Settings) -> Result<Settings, SettingsFault> {
+        if self.good.as_ref().is_some_and(|good| good.network == settings.network) {
+            return Ok(settings);
+        }
+        let clock = Arc::new(SystemClock::new());
+        let names = Arc::new(SystemNames);
+        match Client::new(&settings.network, &self.env, names, clock, Limits::default()) {
+            Ok(_) => Ok(settings),
+            Err(fault) => {
+                let what = format!("[network]: {fault}");
+                Err(SettingsFault { place: self.place.clone(), at: None, what })
+            }
+        }
+    }
+
+    /// Waits until the file came to something new. Must be called within a tokio runtime; may be
+    /// dropped and called again at any time.
+    pub async fn changed(&mut self) -> Change {
+        loop {
+            self.watch_what_is_there();
+            // What changed before the watch began is seen by this look.
+            if let Some(change) = self.look() {
+                return change;
+            }
+            let Some((_, watch)) = &mut self.watch else { continue };
+            tokio::select! {
+                _ = watch.changed.recv() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// Watches the file, and where it is a link also what that leads to.
+    fn watch_what_is_there(&mut self) {
+        let mut files = vec![self.place.clone()];
+        if let Ok(real) = self.place.canonicalize()
+            && real != self.place
+        {
+            files.push(real);
+        }
+        if self.watch.as_ref().is_none_or(|(watched, _)| *watched != files) {
+            self.watch = Some((files.clone(), Watch::over_files(files)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn settings(change: Change) -> Settings {
+        let Change::Settings(settings) = change else { panic!("{change:?}") };
+        *settings
+    }
+
+    #[tokio::test]
+    async fn a_fault_is_told_once_and_what_was_set_before_stays_until_it_is_mended() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("settings.toml");
+        let env = Env::fixed([("HOME", folder.path())]);
+        fs::write(&place, "probe = false\n").unwrap();
+        let mut live = LiveSettings::new(&place, &env, None);
+        let first = settings(live.changed().await);
+        assert!(!first.probe);
+        fs::write(&place, "probe = false\nnotices = maybe\n").unwrap();
+        let Change::Fault(fault) = live.changed().await else { panic!("it was not told") };
+        assert_eq!(fault.at.map(|(line, _)| line), Some(2));
+        assert_eq!(live.look(), None, "told once");
+        assert_eq!(live.good(), Some(&first));
+        fs::write(&place, "probe = false\n# mended\n").unwrap();
+        assert_eq!(live.changed().await, Change::Mended);
+        assert_eq!(live.fault(), None);
+        fs::remove_file(&place).unwrap();
+        assert_eq!(settings(live.changed().await), Settings::default());
+    }
+
+    #[tokio::test]
+    #[cfg(unix)]
+    async fn a_change_behind_a_link_is_heard_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let dotfiles = folder.path().join("dotfiles");
+        fs::create_dir(&dotfiles).unwrap();
+        let (place, real) = (folder.path().join("settings.toml"), dotfiles.join("lamp.toml"));
+        fs::write(&real, "").unwrap();
+        std::os::unix::fs::symlink(&real, &place).unwrap();
+        let env = Env::fixed([("HOME", folder.path())]);
+        let mut live = LiveSettings::new(&place, &env, Some(Settings::default()));
+        let mut changed = std::pin::pin!(live.changed());
+        tokio::select! {
+            biased;
+            change = &mut changed => panic!("{change:?}"),
+            () = std::future::ready(()) => {}
+        }
+        fs::write(&real, "probe = false\n").unwrap();
+        assert!(!settings(changed.await).probe);
+    }
+}
