@@ -18,12 +18,16 @@ mod tray;
 
 use std::process::ExitCode;
 
+use lamplighter_engine::output;
+
 fn main() -> ExitCode {
-    match start::run() {
+    let code = match start::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             start::complain(&format!("lamplighter-tray: {why:#}"));
             ExitCode::FAILURE
         }
-    }
+    };
+    output::err().flush(Some(output::BRIEFLY));
+    code
 }

@@ -3,15 +3,13 @@
 //! A display must be there before GTK is asked for one, since it ends the process without a word that
 //! helps. Read next: `shell`.
 
-use std::{
-    io::Write,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, bail};
 use lamplighter_core::secret::Secret;
 use lamplighter_engine::{
     desk::{self, Bell, Desk, Tick},
+    output,
     paths::Env,
     stop,
 };
@@ -50,7 +48,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
     }
     let filter = tracing_subscriber::EnvFilter::try_from_env("LAMPLIGHTER_LOG");
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(QUIET));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A terminal that stands still or is gone holds up nothing here.
+    let _haste = output::err().never_wait();
+    // Its own complaint about a log that can't be written would panic.
+    let log = tracing_subscriber::fmt().log_internal_errors(false).with_writer(|| output::Log);
+    log.with_env_filter(filter).init();
     if !has_display() {
         bail!("there is no display here; `lamplighter keep` does the same without one");
     }
@@ -249,6 +251,5 @@ fn has_display() -> bool {
 
 /// A line for whoever started it at a terminal.
 pub(crate) fn complain(line: &str) {
-    // Without a terminal there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{line}");
+    output::err().line(line);
 }

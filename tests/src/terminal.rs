@@ -31,20 +31,13 @@ impl Terminal {
     /// Starts this command on a terminal of its own.
     pub fn start(mut command: Command) -> Self {
         let name = command.get_program().to_owned();
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
-        let ours = openpt(flags).expect("a terminal");
-        // Wide enough for a sign-in page's address on one line.
-        let size = Winsize { ws_row: 50, ws_col: 4000, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&ours, size).expect("a size");
-        grantpt(&ours).expect("a terminal of ours");
-        unlockpt(&ours).expect("an open terminal");
-        let theirs = File::from(ioctl_tiocgptpeer(&ours, flags).expect("its other end"));
+        let (ours, theirs) = ends();
         let another = || theirs.try_clone().expect("one more handle");
         command.stdin(another()).stdout(another()).stderr(another());
         let child = command.spawn().unwrap_or_else(|error| crate::home::not_started(&name, &error));
         // Otherwise the end of the program would not be the end of what is shown.
         drop((command, theirs));
-        let keys = File::from(ours);
+        let keys = ours;
         let mut screen = keys.try_clone().expect("one more handle");
         let shown = Arc::new(Mutex::new(String::new()));
         let seen = Arc::clone(&shown);
@@ -107,6 +100,20 @@ impl Terminal {
             shown = now;
         }
     }
+}
+
+/// A terminal's two ends: the one that a person sits at, and the one that a program has. It is gone for
+/// the program when the first is dropped.
+pub fn ends() -> (File, File) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let ours = openpt(flags).expect("a terminal");
+    // Wide enough for a sign-in page's address on one line.
+    let size = Winsize { ws_row: 50, ws_col: 4000, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&ours, size).expect("a size");
+    grantpt(&ours).expect("a terminal of ours");
+    unlockpt(&ours).expect("an open terminal");
+    let theirs = File::from(ioctl_tiocgptpeer(&ours, flags).expect("its other end"));
+    (File::from(ours), theirs)
 }
 
 impl Drop for Terminal {

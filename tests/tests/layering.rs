@@ -32,6 +32,55 @@ const NOT_IN_CORE: &[&str] = &[
     "async fn",
 ];
 
+/// What panics when nobody reads, or would let it back in. `print!` and `eprint!` end alike.
+const NOT_IN_PROGRAMS: &[&str] =
+    &["println!", "print!(", "dbg!", "print_stdout", "print_stderr", "with_writer(std::io"];
+
+/// Where it stands for something else: core's example must not compile.
+const EXCUSED: &[&str] = &["core/src/secret.rs"];
+
+/// The sources of every program that a person or CI runs.
+fn programs() -> Vec<std::path::PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+    let crates = fs::read_dir(root.join("src-tauri/crates")).expect("crates");
+    let crates = crates.map(|entry| entry.expect("an entry").path().join("src"));
+    let mut folders: Vec<_> = crates.collect();
+    folders.extend([root.join("src-tauri/src"), root.join("xtask/src")]);
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            match path.extension().and_then(|end| end.to_str()) {
+                _ if path.is_dir() => folders.push(path),
+                Some("rs") => files.push(path),
+                Some(_) | None => {}
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn no_program_prints_in_a_way_that_panics_when_nobody_reads() {
+    let files = programs();
+    assert!(files.len() > 100, "{files:?}");
+    for file in files {
+        let name = file.display().to_string();
+        let is_for_tests = name.contains("/tests/") || name.ends_with("tests.rs");
+        if is_for_tests
+            || name.ends_with("testing.rs")
+            || EXCUSED.iter().any(|end| name.ends_with(end))
+        {
+            continue;
+        }
+        let text = fs::read_to_string(&file).expect("a source file");
+        for (number, line) in text.lines().enumerate() {
+            let found = NOT_IN_PROGRAMS.iter().find(|word| line.contains(**word));
+            assert!(found.is_none(), "{name}:{}: {line}", number + 1);
+        }
+    }
+}
+
 fn metadata() -> serde_json::Value {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])

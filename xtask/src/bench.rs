@@ -48,7 +48,7 @@ pub(crate) fn run(names: &[String]) -> Result<bool> {
     }
     for (name, bench) in BENCHES {
         if names.is_empty() || names.iter().any(|wanted| wanted == name) {
-            println!("\n== {name}");
+            outln!("\n== {name}");
             bench()?;
         }
     }
@@ -75,7 +75,7 @@ fn status() -> Result<()> {
     let label =
         format!("claude {} mcp list, the same home (it also tries each server)", peers::NEWEST);
     if !peer.exists() {
-        println!("{label}: not installed; `cargo xtask test claude-code` does it");
+        outln!("{label}: not installed; `cargo xtask test claude-code` does it");
         return Ok(());
     }
     match Namespace::find() {
@@ -87,7 +87,7 @@ fn status() -> Result<()> {
             })?;
             figures(&label, took);
         }
-        Err(why) => println!("{label}: {why}"),
+        Err(why) => outln!("{label}: {why}"),
     }
     Ok(())
 }
@@ -155,7 +155,7 @@ fn measure(command: &mut Command) -> Result<Duration> {
     let took = started.elapsed();
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        println!("note: {shown}: {}: {text}", output.status);
+        outln!("note: {shown}: {}: {text}", output.status);
     }
     Ok(took)
 }
@@ -171,9 +171,9 @@ fn figures(label: &str, mut took: Vec<Duration>) {
     let ms = |at: usize| took.get(at).map_or(0.0, |it| it.as_secs_f64() * 1000.0);
     let last = took.len().saturating_sub(1);
     if took.len() == 1 {
-        return println!("{label}: {:.2} ms", ms(0));
+        return outln!("{label}: {:.2} ms", ms(0));
     }
-    println!(
+    outln!(
         "{label}: min {:.2} ms, median {:.2} ms, max {:.2} ms ({} runs)",
         ms(0),
         ms(took.len() / 2),

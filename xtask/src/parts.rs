@@ -136,6 +136,7 @@ pub(crate) const PARTS: &[Part] = &[
     waiting("weather", "bad networks, disks and clocks", &[], What::Binary("weather")),
     waiting("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),
     waiting("keep", "the keeper in the foreground", &[], What::Binary("keep")),
+    waiting("output", "readers, terminals and disks that go away", &[], What::Binary("output")),
     waiting("reconnect", "signing in, in the browser", &[], What::Binary("reconnect")),
     waiting("sign-out", "signing out, and what is asked before", &[], What::Binary("sign_out")),
     waiting("providers", "providers that go their own way", &[], What::Binary("providers")),
@@ -191,7 +192,7 @@ impl Shared {
 
     /// Builds and installs what these need, so that two of them never do at once.
     pub(crate) fn prepare(&self, parts: &[&Part]) -> Result<()> {
-        println!("\n== what the others need");
+        outln!("\n== what the others need");
         self.programs()?;
         cargo::must(&mut cargo(&["test", "--workspace", "--tests", "--no-run"]))?;
         for part in parts {
@@ -287,7 +288,7 @@ pub(crate) fn bench_tray() -> Result<()> {
     match isolated("window", TRAY, &[], 1, &shared, Some(&tray), only)? {
         Outcome::Passed => Ok(()),
         Outcome::Skipped(why) => {
-            println!("skipped: {why}");
+            outln!("skipped: {why}");
             Ok(())
         }
         Outcome::Failed => anyhow::bail!("the tray could not be measured"),
@@ -335,7 +336,7 @@ fn page(tools: &[&Tool], shared: &Shared) -> Result<bool> {
             shared.install,
             "missing: the packages of {folder}; npm ci --prefix {folder}"
         );
-        println!("Installing the packages of {folder}");
+        outln!("Installing the packages of {folder}");
         cargo::must(&mut cargo::program(
             "npm",
             &["ci", "--no-fund", "--no-audit", "--prefix", folder],

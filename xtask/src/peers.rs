@@ -149,13 +149,13 @@ pub(crate) fn ensure(peers: &[Peer], install: bool) -> Result<()> {
     for (index, peer) in peers.iter().enumerate() {
         let step = format!("[{}/{}] {}", index + 1, peers.len(), peer.name);
         if peer.is_there() {
-            println!("{step}: there already");
+            outln!("{step}: there already");
             continue;
         }
-        println!("{step}: installing into {}", peer.place().display());
+        outln!("{step}: installing into {}", peer.place().display());
         let started = Instant::now();
         peer.install()?;
-        println!("{step}: installed in {:.1} s", started.elapsed().as_secs_f64());
+        outln!("{step}: installed in {:.1} s", started.elapsed().as_secs_f64());
     }
     Ok(())
 }

@@ -21,12 +21,12 @@ pub(crate) fn run(install: bool) -> Result<bool> {
         return cargo::succeeds(&mut cargo::program(&programs.lamplighter, &["status"]));
     }
     if let Found::Nothing = found {
-        println!("No MCP sign-in was found on this machine, so here is the demo.");
+        outln!("No MCP sign-in was found on this machine, so here is the demo.");
     }
     match desktop(install) {
         Ok(()) => tray(&found),
         Err(why) => {
-            println!("{why}; the same without a window:");
+            outln!("{why}; the same without a window:");
             headless(&programs, &found)
         }
     }
@@ -68,14 +68,14 @@ fn desktop(install: bool) -> Result<(), String> {
 }
 
 fn tray(found: &Found) -> Result<bool> {
-    println!("Building the tray; the first time this takes some minutes.");
+    outln!("Building the tray; the first time this takes some minutes.");
     let built = cargo::build(&["build", "--workspace", "--bin", "lamplighter-tray"])?;
     let program = cargo::pick(&built, "lamplighter-tray")?;
     let args: &[&str] = if let Found::Nothing = found { &["--demo"] } else { &[] };
     if cfg!(target_os = "macos") {
         return bundle::open(&program, args);
     }
-    println!("Lamplighter's icon is in your panel; Quit in its menu, or Ctrl-C here, ends it.");
+    outln!("Lamplighter's icon is in your panel; Quit in its menu, or Ctrl-C here, ends it.");
     cargo::succeeds(&mut cargo::program(&program, args))
 }
 
@@ -83,6 +83,6 @@ fn headless(programs: &Programs, found: &Found) -> Result<bool> {
     if let Found::Nothing = found {
         return demo::show(programs);
     }
-    println!("Keeping the sign-ins of this machine; Ctrl-C ends it.");
+    outln!("Keeping the sign-ins of this machine; Ctrl-C ends it.");
     cargo::succeeds(&mut cargo::program(&programs.lamplighter, &["keep"]))
 }

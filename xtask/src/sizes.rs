@@ -51,9 +51,9 @@ type Crates = [(&'static str, Vec<SourceFile>)];
 
 fn lines(all: &Crates) {
     let of = |files: &[SourceFile]| files.iter().map(|file| file.lines.len()).sum::<usize>();
-    println!("production lines: {}", all.iter().map(|(_, files)| of(files)).sum::<usize>());
+    outln!("production lines: {}", all.iter().map(|(_, files)| of(files)).sum::<usize>());
     for (name, files) in all {
-        println!("  {:>6}  {name}, {} files", of(files), files.len());
+        outln!("  {:>6}  {name}, {} files", of(files), files.len());
     }
 }
 
@@ -61,9 +61,9 @@ fn long_files(all: &Crates) {
     let files = all.iter().flat_map(|(_, files)| files);
     let mut long: Vec<_> = files.filter(|file| file.lines.len() > LONG_FILE).collect();
     long.sort_by_key(|file| std::cmp::Reverse(file.lines.len()));
-    println!("files over {LONG_FILE} lines: {}", long.len());
+    outln!("files over {LONG_FILE} lines: {}", long.len());
     for file in long {
-        println!("  {:>6}  {}", file.lines.len(), file.path.display());
+        outln!("  {:>6}  {}", file.lines.len(), file.path.display());
     }
 }
 
@@ -81,10 +81,10 @@ fn long_functions(all: &Crates) {
     lengths.sort_unstable();
     long.sort_by_key(|(_, function)| std::cmp::Reverse(function.lines));
     let at = |share: usize| lengths.get(lengths.len() * share / 100).copied().unwrap_or(0);
-    println!("functions: {}, median {} lines, 90 % under {}", lengths.len(), at(50), at(90) + 1);
-    println!("functions over {LONG_FUNCTION} lines that are not tables: {}", long.len());
+    outln!("functions: {}, median {} lines, 90 % under {}", lengths.len(), at(50), at(90) + 1);
+    outln!("functions over {LONG_FUNCTION} lines that are not tables: {}", long.len());
     for (file, Function { name, lines, line, .. }) in long {
-        println!("  {lines:>6}  {name} ({}:{line})", file.path.display());
+        outln!("  {lines:>6}  {name} ({}:{line})", file.path.display());
     }
 }
 
@@ -96,7 +96,7 @@ fn methods(all: &Crates) {
         count += here;
         files += usize::from(here > 0);
     }
-    println!("methods on {COORDINATOR}: {count}, in {files} files");
+    outln!("methods on {COORDINATOR}: {count}, in {files} files");
 }
 
 /// Types of one crate that share a name.
@@ -116,8 +116,8 @@ fn shared_names(all: &Crates) {
                 .map(|(defined, places)| format!("{name}: {defined} ({})", places.join(", "))),
         );
     }
-    println!("type names with two meanings in one crate: {}", shared.len());
+    outln!("type names with two meanings in one crate: {}", shared.len());
     for line in shared {
-        println!("  {line}");
+        outln!("  {line}");
     }
 }

@@ -236,7 +236,7 @@ pub(crate) fn warn_of_a_full_disk(least: u64) {
         && free < least * 1_000_000
     {
         let (whole, tenth) = (free / 1_000_000, free / 100_000 % 10);
-        eprintln!(
+        errln!(
             "xtask: only {whole}.{tenth} GB are free on the disk of {}; a run may need {least} GB, \
              and what fails then looks like something else",
             place.display()
@@ -269,7 +269,7 @@ pub(crate) fn ensure(tools: &[&Tool], install: bool) -> Result<()> {
     let Some(prefix) = apt(&commands) else {
         bail!("missing system packages: {commands}\n{advice}");
     };
-    println!("Installing system packages: {commands}");
+    outln!("Installing system packages: {commands}");
     apt_get(prefix, &["update"], &[])?;
     let packages: Vec<&str> = missing.iter().map(|tool| tool.debian).collect();
     apt_get(prefix, &["install", "-y", "--no-install-recommends"], &packages)?;
@@ -308,9 +308,10 @@ fn apt(packages: &str) -> Option<&'static [&'static str]> {
 }
 
 fn says_yes(packages: &str) -> bool {
-    print!("Install {packages} with sudo? [Y/n] ");
+    let question = format!("Install {packages} with sudo? [Y/n] ");
     let mut answer = String::new();
-    let read = stdout().flush().and_then(|()| stdin().read_line(&mut answer));
+    let asked = stdout().write_all(question.as_bytes()).and_then(|()| stdout().flush());
+    let read = asked.and_then(|()| stdin().read_line(&mut answer));
     read.is_ok_and(|count| count > 0)
         && ["", "y", "yes"].contains(&answer.trim().to_lowercase().as_str())
 }

@@ -38,7 +38,7 @@ struct Row {
 /// Says which parts there are.
 pub(crate) fn list(names: &[String]) -> Result<bool> {
     for part in chosen(names)? {
-        println!("{:<12} {}", part.name, part.about);
+        outln!("{:<12} {}", part.name, part.about);
     }
     Ok(true)
 }
@@ -71,9 +71,9 @@ pub(crate) fn run(names: &[String], ways: Ways) -> Result<bool> {
     }
     rows.extend(aside.into_iter().flat_map(Aside::rest));
     rows.sort_by_key(|row| PARTS.iter().position(|part| part.name == row.name));
-    println!();
+    outln!("");
     for row in &rows {
-        println!("{:<12} {:>7.1} s  {}", row.name, row.seconds, word(&row.outcome));
+        outln!("{:<12} {:>7.1} s  {}", row.name, row.seconds, word(&row.outcome));
     }
     let failed = rows.iter().filter(|row| matches!(row.outcome, Outcome::Failed)).count();
     let skipped = rows.iter().filter(|row| matches!(row.outcome, Outcome::Skipped(_))).count();
@@ -81,20 +81,20 @@ pub(crate) fn run(names: &[String], ways: Ways) -> Result<bool> {
     if failed > 0 {
         system::warn_of_a_full_disk(1);
     }
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    outln!("{passed} passed, {failed} failed, {skipped} skipped");
     Ok(failed == 0)
 }
 
 /// Runs one part with its output shown.
 fn here(part: &Part, shared: &Shared) -> Row {
-    println!("\n== {}: {}", part.name, part.about);
+    outln!("\n== {}: {}", part.name, part.about);
     let started = Instant::now();
     let outcome = part.run(shared).unwrap_or_else(|error| {
-        eprintln!("xtask: {error:#}");
+        errln!("xtask: {error:#}");
         Outcome::Failed
     });
     let row = Row { name: part.name, outcome, seconds: started.elapsed().as_secs_f64() };
-    println!("{}", last_line(&row));
+    outln!("{}", last_line(&row));
     row
 }
 
@@ -135,7 +135,7 @@ impl Aside {
 }
 
 fn shown((row, said): (Row, String)) -> Row {
-    print!("{said}");
+    outln!("{}", said.trim_end());
     row
 }
 

@@ -100,7 +100,7 @@ pub(super) fn program() -> Result<()> {
 
 fn preface(span: Span) -> Result<()> {
     let life = span.life;
-    println!(
+    outln!(
         "`lamplighter keep` as released, its sign-ins at one `lamplighter-rehearsal` on loopback.\n\
          An access token lives {life} s, so the keeper renews each after about {} s. No keyring is \
          asked:\nthe journal is not sealed. One renewal proves the store, then the store's record \
@@ -111,7 +111,7 @@ fn preface(span: Span) -> Result<()> {
         life / 2,
         life / 2,
     );
-    println!("Processors: {}. Load average now: {}.", processors(), load()?);
+    outln!("Processors: {}. Load average now: {}.", processors(), load()?);
     let home = Home::new()?;
     let label = format!("write + fsync + rename of {DURABLE_BYTES} bytes, the same disk");
     figures(&label, times(RUNS, || durable_write(home.path()))?);
@@ -142,7 +142,7 @@ fn measure(programs: &Programs, sign_ins: u32, span: Span) -> Result<Column> {
     let peak = keeper.peak_memory()?;
     let load = load()?;
     let ending = keeper.end()?;
-    println!("{sign_ins} sign-ins: measured");
+    outln!("{sign_ins} sign-ins: measured");
     Ok(Column { sign_ins, first, before, after, answers, end, peak, load, ending })
 }
 

@@ -20,9 +20,9 @@ pub(crate) fn print(name: &str, files: &[SourceFile]) {
             found.push(format!("  {place}: {}", group.join(" ↔ ")));
         }
     }
-    println!("circles between modules of {name}: {}", found.len());
+    outln!("circles between modules of {name}: {}", found.len());
     for line in found {
-        println!("{line}");
+        outln!("{line}");
     }
 }
 

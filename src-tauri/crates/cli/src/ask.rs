@@ -15,14 +15,14 @@ use lamplighter_core::{
     keeper::{Action, Event, Keeper, Mode},
     snapshot::Snapshot,
 };
-use lamplighter_engine::{document::Document, driver::Rest, open::Place, stop};
+use lamplighter_engine::{document::Document, driver::Rest, open::Place, output, stop};
 
 use crate::{
     EXIT_OTHER,
     events::{choose, print_json, print_line},
     reader,
     remote::{self, Remote},
-    words,
+    words, work,
 };
 
 /// How long another Lamplighter is waited for.
@@ -42,14 +42,13 @@ pub(crate) fn run(
     if let Some(remote) = remote::join(&place)? {
         return beside(remote, ask, names, json);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let failed = Arc::new(AtomicU8::new(EXIT_FINE));
     let for_events = Arc::clone(&failed);
     let listener = Box::new(move |event: &Event, _: &Keeper| {
         for_events.fetch_max(code_of_event(event), Ordering::Relaxed);
         if json { print_json(event) } else { print_line(event) }
     });
-    runtime.block_on(async {
+    let (asked, rest, snapshot) = work::run(async {
         let mut driver =
             place.open(Mode::OnRequest, "a lamplighter command", ENGINE_PATIENCE, listener)?;
         driver.look().await;
@@ -61,11 +60,13 @@ pub(crate) fn run(
             driver.act(ask(id.clone()));
         }
         let rest = driver.settle(stop::asked(), PATIENCE).await;
-        let snapshot = driver.snapshot();
-        finish(&snapshot, &asked, json)?;
-        let code = worse(failed.load(Ordering::Relaxed), code_of(&snapshot, &asked));
-        Ok(if rest == Rest::Stopped && code == EXIT_FINE { EXIT_OTHER } else { code })
-    })
+        Ok((asked, rest, driver.snapshot()))
+    })?;
+    finish(&snapshot, &asked, json)?;
+    let code = worse(failed.load(Ordering::Relaxed), code_of(&snapshot, &asked));
+    // A reader that has ended has seen what it wanted to see.
+    let cut_short = rest == Rest::Stopped && !output::out().has_ended();
+    Ok(if cut_short && code == EXIT_FINE { EXIT_OTHER } else { code })
 }
 
 /// The same by the keeper that runs: one wish after the other, each waited for.
@@ -136,25 +137,25 @@ pub(crate) fn finish(
 ) -> anyhow::Result<()> {
     let reader = reader();
     if json {
-        println!("{}", serde_json::to_string(&Document::of(snapshot, &reader))?);
+        output::out().json(&serde_json::to_value(Document::of(snapshot, &reader))?);
         return Ok(());
     }
     if asked.is_empty() {
         for line in words::picture(snapshot, &reader) {
-            println!("{line}");
+            outln!("{line}");
         }
         return Ok(());
     }
     for row in snapshot.rows.iter().filter(|row| asked.contains(&row.id)) {
-        println!("{} {}  {}", words::lamp(row.shape), row.id, reader.phrase(&row.phrase));
+        outln!("{} {}  {}", words::lamp(row.shape), row.id, reader.phrase(&row.phrase));
         if let Some(reason) = &row.reason {
-            println!("  {reason}");
+            outln!("  {reason}");
         }
     }
     // Gone with its entry: no configuration names it.
     let here = |id: &&GrantId| snapshot.rows.iter().any(|row| row.id == **id);
     for id in asked.iter().filter(|id| !here(id)) {
-        println!("{} {id}  Not signed in", words::lamp(Shape::Hollow));
+        outln!("{} {id}  Not signed in", words::lamp(Shape::Hollow));
     }
     Ok(())
 }

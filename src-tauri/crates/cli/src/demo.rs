@@ -7,7 +7,7 @@
 use std::{
     collections::VecDeque,
     fs,
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -20,16 +20,12 @@ use lamplighter_core::{
     snapshot::Snapshot,
     time::Wall,
 };
-use lamplighter_engine::{
-    open::{OpenFault, Place},
-    state::State,
-    stop,
-};
+use lamplighter_engine::{open::Place, output, state::State, stop};
 use lamplighter_rehearsal::Demo;
 
 use crate::{
     events::{line, print_json},
-    reader, words,
+    reader, words, work,
 };
 
 const BANNER: &str = "\
@@ -56,15 +52,14 @@ pub(crate) fn run(seconds: Option<u64>, json: bool) -> anyhow::Result<u8> {
     write_store(&town, home.path())?;
     let place = place(home.path())?;
     if !json {
-        println!("{BANNER}");
+        outln!("{BANNER}");
     }
     let screen = Arc::new(Mutex::new(Screen::new(live, json)));
     let for_listener = Arc::clone(&screen);
     let listener = Box::new(move |event: &Event, keeper: &Keeper| {
         lock(&for_listener).heard(event, keeper.snapshot());
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    work::run(async {
         let patience = Duration::from_secs(10);
         let mut driver = place.open(Mode::Keep, "lamplighter demo", patience, listener)?;
         driver.look().await;
@@ -81,10 +76,10 @@ pub(crate) fn run(seconds: Option<u64>, json: bool) -> anyhow::Result<u8> {
             () = happen(&town) => {}
         }
         lock(&screen).last_words(&driver.snapshot());
-        Ok::<_, OpenFault>(())
+        Ok(())
     })?;
     if !json {
-        println!("The demo is over; its servers and its home are gone.");
+        outln!("The demo is over; its servers and its home are gone.");
     }
     Ok(0)
 }
@@ -161,7 +156,7 @@ impl Screen {
     fn show(&mut self, snapshot: Snapshot) {
         if !self.live && !self.json {
             for line in words::picture(&snapshot, &reader()) {
-                println!("{line}");
+                outln!("{line}");
             }
         }
         self.snapshot = Some(snapshot);
@@ -178,7 +173,7 @@ impl Screen {
         let Some(words) = line(event, &reader) else { return };
         let line = format!("{} {words}", reader.time(reader.now));
         if !self.live {
-            println!("{line}");
+            outln!("{line}");
             return;
         }
         self.events.push_back(line);
@@ -201,10 +196,9 @@ impl Screen {
             drawn => format!("\x1b[{drawn}A\x1b[J"),
         };
         let text = format!("\x1b[?7l{up}{}\n\x1b[?7h", lines.join("\n"));
-        self.drawn = lines.len();
-        let mut out = std::io::stdout().lock();
-        // A terminal that is gone ends the demo by its signal, not by this.
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        if output::out().offer(&text) {
+            self.drawn = lines.len();
+        }
     }
 
     /// How it all stands at the end.
@@ -213,7 +207,7 @@ impl Screen {
             return;
         }
         for line in words::picture(snapshot, &reader()) {
-            println!("{line}");
+            outln!("{line}");
         }
     }
 }

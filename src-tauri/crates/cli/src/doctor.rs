@@ -12,7 +12,7 @@ pub(crate) fn run(place: &Place, args: &args::Doctor) -> anyhow::Result<u8> {
     let findings = examine(place);
     if args.json {
         let document = serde_json::json!({ "schema": 1, "findings": findings });
-        println!("{}", serde_json::to_string_pretty(&document)?);
+        outln!("{}", serde_json::to_string_pretty(&document)?);
     } else {
         for finding in &findings {
             print(finding);
@@ -28,8 +28,8 @@ fn print(finding: &Finding) {
         Grade::Wrong => "!",
     };
     let code = finding.code.map(|code| format!(" [{code}]")).unwrap_or_default();
-    println!("{mark} {}: {}{code}", finding.about, finding.found);
+    outln!("{mark} {}: {}{code}", finding.about, finding.found);
     if let Some(advice) = &finding.advice {
-        println!("    → {advice}");
+        outln!("    → {advice}");
     }
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
 use lamplighter_core::{facts::Renewer, ids::GrantId, keeper::Event, snapshot::Snapshot};
-use lamplighter_engine::reader::{Reader, rfc3339};
+use lamplighter_engine::{
+    output,
+    reader::{Reader, rfc3339},
+};
 
 use crate::reader;
 
@@ -43,7 +46,7 @@ pub(crate) fn choose(snapshot: &Snapshot, names: &[String]) -> anyhow::Result<BT
 /// Progress goes to standard error, so that standard output stays the picture.
 pub(crate) fn print_line(event: &Event) {
     if let Some(line) = line(event, &reader()) {
-        eprintln!("{line}");
+        errln!("{line}");
     }
 }
 
@@ -106,6 +109,6 @@ pub(crate) fn print_json(event: &Event) {
                 members.insert(name.into(), text.into());
             }
         }
-        println!("{}", serde_json::Value::Object(members));
+        output::out().json(&serde_json::Value::Object(members));
     }
 }

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::{
     events::{line, print_json},
-    reader, remote, words,
+    print, reader, remote, words, work,
 };
 
 /// How long a command that is just ending is waited for.
@@ -35,8 +35,7 @@ type Stop<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
 pub(crate) fn run(env: Env, json: bool) -> anyhow::Result<u8> {
     let paths = Paths::find(&env).map_err(OpenFault::from)?;
     paths.check(&env).map_err(OpenFault::from)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    work::run(async {
         let mut live = LiveSettings::new(&paths.settings, &env, None);
         let mut stop = std::pin::pin!(stop::asked());
         let first = tokio::select! {
@@ -104,7 +103,7 @@ async fn keep(
     }
     if !json && !begun_anew {
         for line in words::picture(&driver.snapshot(), &reader()) {
-            println!("{line}");
+            outln!("{line}");
         }
     }
     let mut next = None;
@@ -160,15 +159,18 @@ const fn is_about_a_sign_in(event: &Event) -> bool {
 }
 
 fn complain(what: &str) {
-    eprintln!("lamplighter: {what}");
+    errln!("lamplighter: {what}");
 }
 
-/// Prints every event of the keeper that runs, until it ends.
+/// Prints every event of the keeper that runs, until it ends or nobody reads any more.
 pub(crate) fn events(place: &Place, json: bool) -> anyhow::Result<u8> {
     let Some(remote) = remote::join(place)? else {
         anyhow::bail!("no keeper runs; start one with `lamplighter keep`");
     };
-    remote.events(|event| tell(event, json))?;
+    remote.events(|event| {
+        tell(event, json);
+        print::is_read()
+    })?;
     Ok(0)
 }
 
@@ -177,6 +179,6 @@ fn tell(event: &Event, json: bool) {
     if json {
         print_json(event);
     } else if let Some(line) = line(event, &reader) {
-        println!("{} {line}", reader.time(reader.now));
+        outln!("{} {line}", reader.time(reader.now));
     }
 }

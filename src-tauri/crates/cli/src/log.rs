@@ -20,9 +20,9 @@ pub(crate) fn run(place: &Place, args: &args::Log) -> anyhow::Result<u8> {
         if args.json {
             let mut value = serde_json::to_value(&line)?;
             value["at"] = rfc3339(line.at).into();
-            println!("{value}");
+            outln!("{value}");
         } else {
-            println!("{}", told(&line, &reader));
+            outln!("{}", told(&line, &reader));
         }
     }
     Ok(0)

@@ -3,7 +3,8 @@
 //! A shell: it turns words into actions and snapshots into lines. It must not decide anything, and
 //! prints no secret, because none can reach it.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
+#[macro_use]
+mod print;
 
 mod args;
 mod ask;
@@ -24,6 +25,7 @@ mod status;
 mod trust;
 mod uninstall;
 mod words;
+mod work;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,7 @@ use clap::Parser;
 use lamplighter_core::keeper::Action;
 use lamplighter_engine::{
     open::{OpenFault, Place},
+    output,
     paths::{Env, PathsFault},
     reader::Reader,
 };
@@ -43,15 +46,17 @@ const EXIT_OTHER: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return ExitCode::from(print::usage(&told)),
+    };
     start_log(cli.verbose);
-    match run(cli.command) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            eprintln!("lamplighter: {error:#}");
-            ExitCode::from(exit_of(&error))
-        }
-    }
+    let keeps = matches!(cli.command, Command::Keep(_) | Command::Demo(_));
+    let code = run(cli.command).unwrap_or_else(|error| {
+        errln!("lamplighter: {error:#}");
+        exit_of(&error)
+    });
+    ExitCode::from(print::end(code, keeps))
 }
 
 /// A home that can't be one is wrong usage, like a wrong word.
@@ -86,7 +91,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Doctor(args) => doctor::run(&place()?, &args),
         Command::Service(args) => service::run(&place()?, &args.command),
         Command::Uninstall(args) => uninstall::run(place()?, &args),
-        Command::Completions(args) => shell::completions(args.shell),
+        Command::Completions(args) => Ok(shell::completions(args.shell)),
         Command::Man(args) => shell::man(args.out.as_deref()),
     }
 }
@@ -105,7 +110,9 @@ fn start_log(verbose: u8) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))
-        .with_writer(std::io::stderr)
+        .with_writer(|| output::Log)
+        // It would say so on standard error itself, and panic there.
+        .log_internal_errors(false)
         .with_target(false)
         .init();
 }

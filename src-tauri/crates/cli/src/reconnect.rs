@@ -21,13 +21,15 @@ use lamplighter_core::{
     snapshot::Snapshot,
     time::Millis,
 };
-use lamplighter_engine::{browser, open::Place, redirect::Knock, socket::Invited, stop};
+use lamplighter_engine::{browser, open::Place, output, redirect::Knock, socket::Invited, stop};
 use serde_json::json;
 
 use crate::{
     args,
     events::choose,
+    print,
     remote::{self, Remote},
+    work,
 };
 
 /// How long another Lamplighter is waited for.
@@ -66,8 +68,7 @@ pub(crate) fn sign_in(
     }
     let for_events = Arc::clone(&teller);
     let listener = Box::new(move |event: &Event, _: &Keeper| lock(&for_events).heard(event));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    work::run(async {
         let what = "a lamplighter sign-in";
         let mut driver = place.open(Mode::OnRequest, what, ENGINE_PATIENCE, listener)?;
         driver.look().await;
@@ -109,7 +110,15 @@ fn beside(
         }
     });
     let action = Action::Reconnect(wish);
-    remote.sign_in(action, |event| lock(teller).heard(event), |i| lock(teller).invited(i))?;
+    let heard = |event: &Event| {
+        lock(teller).heard(event);
+        print::is_read()
+    };
+    let invited = |invited: &Invited| {
+        lock(teller).invited(invited);
+        print::is_read()
+    };
+    remote.sign_in(action, heard, invited)?;
     Ok(lock(teller).code())
 }
 
@@ -119,7 +128,7 @@ pub(crate) fn callback(place: &Place, url: &str) -> anyhow::Result<u8> {
         bail!("this sign-in is no longer waiting; start again");
     };
     let (title, good) = remote.callback(query_of(url))?;
-    println!("{title}");
+    outln!("{title}");
     Ok(if good { EXIT_FINE } else { EXIT_PERSON })
 }
 
@@ -220,31 +229,25 @@ impl Teller {
         self.page = Page::Shown;
         if self.json {
             let (url, redirect_uri) = (&invited.url, &invited.redirect_uri);
-            println!(
-                "{}",
-                json!({"event": "authorize", "grant": invited.grant, "url": url,
-                       "redirect_uri": redirect_uri, "client_name": invited.client_name})
-            );
+            output::out().json(&json!({"event": "authorize", "grant": invited.grant, "url": url,
+                       "redirect_uri": redirect_uri, "client_name": invited.client_name}));
             return;
         }
-        println!("The page at {} will show the name: {}", invited.host, invited.client_name);
+        outln!("The page at {} will show the name: {}", invited.host, invited.client_name);
         self.browser = self.browser && open(&invited.url);
         if !self.browser {
-            println!("Open this page in your browser:\n\n  {}\n", invited.url);
+            outln!("Open this page in your browser:\n\n  {}\n", invited.url);
             if let Some(line) = tunnel(&invited.redirect_uri) {
-                println!("If that browser is on another machine, first run there:\n\n  {line}\n");
+                outln!("If that browser is on another machine, first run there:\n\n  {line}\n");
             }
             if self.takes_pasted() {
-                println!("Or paste here what its address line shows at the end.");
+                outln!("Or paste here what its address line shows at the end.");
             }
         }
-        println!(
-            "Waiting for your browser, {} s at most; Ctrl-C leaves all as it is.",
-            self.timeout
-        );
+        outln!("Waiting for your browser, {} s at most; Ctrl-C leaves all as it is.", self.timeout);
         if self.browser && invited.other_way && self.is_on_a_terminal() {
             self.page = Page::ShownWithAnotherWay;
-            println!("Page shows an error? Press Enter for another way.");
+            outln!("Page shows an error? Press Enter for another way.");
         }
     }
 
@@ -253,49 +256,48 @@ impl Teller {
             Event::SigningIn { grant, step } => {
                 // A script's first line is the page's address.
                 if self.json && self.page != Page::NotYet {
-                    println!("{}", json!({"event": "signing_in", "grant": grant, "step": step}));
+                    output::out()
+                        .json(&json!({"event": "signing_in", "grant": grant, "step": step}));
                 } else if !self.json {
-                    eprintln!("{grant}: {step}…");
+                    errln!("{grant}: {step}…");
                 }
             }
             Event::SignedIn { grant, tools, refused, account, other_account } => {
                 self.worked = Some(!refused);
                 let server = grant.as_str().rsplit('/').next().unwrap_or_default();
                 if self.json {
-                    println!(
-                        "{}",
-                        json!({"event": "signed_in", "grant": grant, "tools": tools,
+                    output::out().json(
+                        &json!({"event": "signed_in", "grant": grant, "tools": tools,
                                "refused": refused, "account": account,
-                               "other_account": other_account, "then": self.unknown})
+                               "other_account": other_account, "then": self.unknown}),
                     );
                     return;
                 }
                 let account = account.as_ref().map(|a| format!(" as {a}")).unwrap_or_default();
                 let tools = tools.map(|tools| format!(", {tools} tools")).unwrap_or_default();
                 if *refused {
-                    println!("Signed in{account}, but {server} refuses the new token");
+                    outln!("Signed in{account}, but {server} refuses the new token");
                 } else {
-                    println!("Signed in{account}{tools}");
+                    outln!("Signed in{account}{tools}");
                 }
                 if *other_account {
-                    println!("This is another account than before.");
+                    outln!("This is another account than before.");
                 }
                 match &self.unknown {
                     Some(command) => {
-                        println!("Claude Code does not know this server yet: {command}");
+                        outln!("Claude Code does not know this server yet: {command}");
                     }
-                    None => println!("Open Claude Code sessions: /mcp reconnect {server}"),
+                    None => outln!("Open Claude Code sessions: /mcp reconnect {server}"),
                 }
             }
             Event::SignInFailed { grant, code, why } => {
                 self.worked = Some(false);
                 if self.json {
-                    println!(
-                        "{}",
-                        json!({"event": "failed", "grant": grant, "code": code, "message": why})
+                    output::out().json(
+                        &json!({"event": "failed", "grant": grant, "code": code, "message": why}),
                     );
                 } else {
-                    println!("Not signed in: {why}");
+                    outln!("Not signed in: {why}");
                 }
             }
             Event::Waiting { .. }
@@ -320,7 +322,7 @@ fn open(url: &str) -> bool {
     match browser::open(&Secret::new(url)) {
         Ok(()) => true,
         Err(fault) => {
-            eprintln!("lamplighter: {fault}");
+            errln!("lamplighter: {fault}");
             false
         }
     }

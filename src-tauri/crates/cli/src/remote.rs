@@ -60,22 +60,26 @@ impl Remote {
         }
     }
 
-    /// The same for a sign-in, whose page's address comes to nobody else.
+    /// The same for a sign-in, whose page's address comes to nobody else. Where one of them says no, the
+    /// connection ends, and with it a sign-in that is still waiting.
     pub(crate) fn sign_in(
         &mut self,
         action: Action,
-        mut each: impl FnMut(&Event),
-        mut invited: impl FnMut(&Invited),
+        mut each: impl FnMut(&Event) -> bool,
+        mut invited: impl FnMut(&Invited) -> bool,
     ) -> anyhow::Result<()> {
         self.0.ask(&Request::Act(action))?;
         loop {
-            match self.0.hear()? {
+            let goes_on = match self.0.hear()? {
                 Reply::Event(event) => each(&event),
                 Reply::Invited(page) => invited(&page),
                 Reply::Settled => return Ok(()),
                 Reply::Snapshot(_) | Reply::Page { .. } | Reply::OpenPage | Reply::PageAsked(_) => {
                     bail!("the keeper answered another question")
                 }
+            };
+            if !goes_on {
+                return Ok(());
             }
         }
     }
@@ -105,12 +109,13 @@ impl Remote {
         }
     }
 
-    /// Every event from now on, until the keeper ends.
-    pub(crate) fn events(mut self, mut each: impl FnMut(&Event)) -> anyhow::Result<()> {
+    /// Every event from now on, until the keeper ends or `each` says no.
+    pub(crate) fn events(mut self, mut each: impl FnMut(&Event) -> bool) -> anyhow::Result<()> {
         self.0.ask(&Request::Events)?;
         loop {
             match self.0.hear() {
-                Ok(Reply::Event(event)) => each(&event),
+                Ok(Reply::Event(event)) if !each(&event) => return Ok(()),
+                Ok(Reply::Event(_)) => {}
                 Ok(
                     Reply::Settled
                     | Reply::Snapshot(_)
@@ -125,14 +130,15 @@ impl Remote {
         }
     }
 
-    /// The whole truth now, and again after every event, until the keeper ends.
-    pub(crate) fn watch(mut self, mut each: impl FnMut(&Snapshot)) -> anyhow::Result<()> {
+    /// The whole truth now, and again after every event, until the keeper ends or `each` says no.
+    pub(crate) fn watch(mut self, mut each: impl FnMut(&Snapshot) -> bool) -> anyhow::Result<()> {
         self.0.ask(&Request::Events)?;
         self.0.ask(&Request::Snapshot)?;
         loop {
             match self.0.hear() {
                 Ok(Reply::Event(_)) => self.0.ask(&Request::Snapshot)?,
-                Ok(Reply::Snapshot(snapshot)) => each(&snapshot),
+                Ok(Reply::Snapshot(snapshot)) if !each(&snapshot) => return Ok(()),
+                Ok(Reply::Snapshot(_)) => {}
                 Ok(
                     Reply::Settled
                     | Reply::Invited(_)

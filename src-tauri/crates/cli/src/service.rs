@@ -29,10 +29,10 @@ fn install(place: &Place, service: &Service, json: bool) -> anyhow::Result<u8> {
     if json {
         let mut document = document(service, &status);
         document["changed"] = (change != Change::Unchanged).into();
-        println!("{}", serde_json::to_string_pretty(&document)?);
+        outln!("{}", serde_json::to_string_pretty(&document)?);
         return Ok(0);
     }
-    println!(
+    outln!(
         "{}",
         match change {
             Change::Installed => "Installed: servers are kept signed in from now on",
@@ -42,14 +42,14 @@ fn install(place: &Place, service: &Service, json: bool) -> anyhow::Result<u8> {
             Change::Unchanged => "It was installed already, and runs",
         }
     );
-    println!("  {}", service.file().display());
-    println!("  {} keep", program.display());
+    outln!("  {}", service.file().display());
+    outln!("  {} keep", program.display());
     if let Some(LockFault::Held { .. }) = &holder {
         let holder = holder.map(|held| held.to_string()).unwrap_or_default();
-        println!("  {holder}; the service takes over within 30 seconds of its end");
+        outln!("  {holder}; the service takes over within 30 seconds of its end");
     }
     if let Some(advice) = linger_advice(&status) {
-        println!("  {advice}");
+        outln!("  {advice}");
     }
     Ok(0)
 }
@@ -58,12 +58,12 @@ fn remove(service: &Service, json: bool) -> anyhow::Result<u8> {
     let removed = service.remove()?;
     if json {
         let file = service.file().display().to_string();
-        println!("{}", serde_json::json!({ "schema": 1, "removed": removed, "file": file }));
+        outln!("{}", serde_json::json!({ "schema": 1, "removed": removed, "file": file }));
     } else if removed {
-        println!("Removed: nothing is renewed any more unless you ask");
-        println!("  {}", service.file().display());
+        outln!("Removed: nothing is renewed any more unless you ask");
+        outln!("  {}", service.file().display());
     } else {
-        println!("There was no service to remove");
+        outln!("There was no service to remove");
     }
     Ok(0)
 }
@@ -71,7 +71,7 @@ fn remove(service: &Service, json: bool) -> anyhow::Result<u8> {
 fn status(service: &Service, json: bool) -> anyhow::Result<u8> {
     let status = service.status()?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&document(service, &status))?);
+        outln!("{}", serde_json::to_string_pretty(&document(service, &status))?);
     } else {
         tell(service, &status);
     }
@@ -82,22 +82,22 @@ fn tell(service: &Service, status: &Status) {
     let file = status.file.display();
     match &status.installed {
         Installed::No => {
-            println!("Not installed; `lamplighter service install` does it");
+            outln!("Not installed; `lamplighter service install` does it");
             return;
         }
-        Installed::Foreign => println!("{file} was not written by Lamplighter"),
+        Installed::Foreign => outln!("{file} was not written by Lamplighter"),
         Installed::OtherHome { home } => {
-            println!("{file} is the service of another home of Lamplighter's ({home})");
+            outln!("{file} is the service of another home of Lamplighter's ({home})");
         }
         Installed::Ours { program } => {
-            println!("Installed for {}: {file}", service.manager().name());
+            outln!("Installed for {}: {file}", service.manager().name());
             if let Some(program) = program {
                 let gone = if program.exists() { "" } else { ", which is not there any more" };
-                println!("  runs {}{gone}", program.display());
+                outln!("  runs {}{gone}", program.display());
             }
         }
     }
-    println!(
+    outln!(
         "  {}",
         match (status.running, status.pid) {
             (Some(true), Some(pid)) => format!("running, process {pid}"),
@@ -112,10 +112,10 @@ fn tell(service: &Service, status: &Status) {
         }
     );
     if let Some(why) = &status.unknown {
-        println!("  {why}");
+        outln!("  {why}");
     }
     if let Some(advice) = linger_advice(status) {
-        println!("  {advice}");
+        outln!("  {advice}");
     }
 }
 

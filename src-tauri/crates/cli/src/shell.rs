@@ -1,26 +1,31 @@
 //! `lamplighter completions` and `lamplighter man`: made from the same description as the help.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
 use anyhow::Context;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use lamplighter_engine::output;
 
 use crate::args::Cli;
 
 /// Prints the completion script of this shell.
-pub(crate) fn completions(shell: Shell) -> anyhow::Result<u8> {
+pub(crate) fn completions(shell: Shell) -> u8 {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "lamplighter", &mut script);
-    print(&script)
+    output::out().bytes(&script);
+    0
 }
 
 /// Prints the manual page of the command; with a folder, writes one page a command into it.
 pub(crate) fn man(out: Option<&Path>) -> anyhow::Result<u8> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
-    let Some(out) = out else { return print(page(&command)?.1.as_bytes()) };
+    let Some(out) = out else {
+        output::out().text(&page(&command)?.1);
+        return Ok(0);
+    };
     let failed = || format!("writing manual pages to {}", out.display());
     std::fs::create_dir_all(out).with_context(failed)?;
     let mut commands = vec![&command];
@@ -41,12 +46,4 @@ fn page(command: &Command) -> anyhow::Result<(String, String)> {
     // What follows the options in the help is examples, first of all.
     let text = String::from_utf8(page)?.replace(".SH EXTRA", ".SH EXAMPLES");
     Ok((man.get_filename(), text))
-}
-
-/// A reader that has seen enough is no failure.
-fn print(bytes: &[u8]) -> anyhow::Result<u8> {
-    match std::io::stdout().lock().write_all(bytes) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        Ok(()) | Err(_) => Ok(0),
-    }
 }

@@ -21,12 +21,12 @@ pub(crate) fn run(place: Place, args: &args::SignOut) -> anyhow::Result<u8> {
     let signed_in = row.filter(|row| row.health != Health::NotSignedIn);
     if let Some(row) = signed_in.filter(|_| !args.yes) {
         if args.json || !question::is_possible() {
-            eprintln!("lamplighter: nothing was changed: without a terminal to ask on, say --yes");
+            errln!("lamplighter: nothing was changed: without a terminal to ask on, say --yes");
             return Ok(EXIT_USAGE);
         }
         explain(row, &snapshot, !args.no_revoke);
         if !question::agreed("Sign out?")? {
-            eprintln!("Nothing was changed");
+            errln!("Nothing was changed");
             return Ok(EXIT_OTHER);
         }
     }
@@ -38,12 +38,12 @@ pub(crate) fn run(place: Place, args: &args::SignOut) -> anyhow::Result<u8> {
 fn explain(row: &Row, snapshot: &Snapshot, revoke: bool) {
     let store = snapshot.stores.iter().find(|store| store.id == row.store);
     let place = store.map_or("its store", |store| store.place.as_str());
-    eprintln!("{} is signed in to {}.", row.id, row.url);
-    eprintln!("Its entry will be removed from {place}, where {} keeps it.", row.client);
+    errln!("{} is signed in to {}.", row.id, row.url);
+    errln!("Its entry will be removed from {place}, where {} keeps it.", row.client);
     if revoke {
         let server = row.issuer.as_deref().unwrap_or("its sign-in server");
-        eprintln!("Then {server} is asked to end the sign-in, where it has a way to.");
+        errln!("Then {server} is asked to end the sign-in, where it has a way to.");
     } else {
-        eprintln!("The sign-in itself is not ended: it stays valid at its server.");
+        errln!("The sign-in itself is not ended: it stays valid at its server.");
     }
 }

@@ -2,7 +2,7 @@
 
 use lamplighter_engine::{document::Document, open::Place};
 
-use crate::{args, reader, remote, words};
+use crate::{args, print, reader, remote, words};
 
 /// Prints the picture; the exit code is the worst row's.
 pub(crate) fn run(place: &Place, args: &args::Status) -> anyhow::Result<u8> {
@@ -12,21 +12,22 @@ pub(crate) fn run(place: &Place, args: &args::Status) -> anyhow::Result<u8> {
     let snapshot = place.watch()?;
     let reader = reader();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&Document::of(&snapshot, &reader))?);
+        outln!("{}", serde_json::to_string_pretty(&Document::of(&snapshot, &reader))?);
     } else if args.line {
         let line = snapshot.line();
         if !line.is_empty() {
-            println!("{line}");
+            outln!("{line}");
         }
     } else {
         for line in words::picture(&snapshot, &reader) {
-            println!("{line}");
+            outln!("{line}");
         }
     }
     Ok(snapshot.exit)
 }
 
-/// Prints the picture again each time it changes, for as long as a keeper runs.
+/// Prints the picture again each time it changes, for as long as a keeper runs and
+/// somebody reads.
 fn follow(place: &Place) -> anyhow::Result<u8> {
     let Some(remote) = remote::join(place)? else {
         anyhow::bail!("nothing to watch: no keeper runs; start one with `lamplighter keep`");
@@ -38,12 +39,13 @@ fn follow(place: &Place) -> anyhow::Result<u8> {
         let picture = words::picture(snapshot, &reader);
         exit = snapshot.exit;
         if picture != last {
-            println!("{}", reader.time(reader.now));
+            outln!("{}", reader.time(reader.now));
             for line in &picture {
-                println!("{line}");
+                outln!("{line}");
             }
             last = picture;
         }
+        print::is_read()
     })?;
     Ok(exit)
 }

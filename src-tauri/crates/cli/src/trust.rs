@@ -16,7 +16,7 @@ use crate::{
     EXIT_OTHER, EXIT_USAGE, args,
     ask::{self, ENGINE_PATIENCE, PATIENCE},
     events::{choose, print_json, print_line},
-    question, remote,
+    question, remote, work,
 };
 
 /// Shows what would be trusted, asks, and trusts.
@@ -31,21 +31,18 @@ pub(crate) fn run(place: Place, args: &args::Trust) -> anyhow::Result<u8> {
             return Ok(EXIT_FINE);
         }
         Some(Found::Nothing) | None => {
-            eprintln!("lamplighter: nothing was changed: where it signs in could not be seen");
+            errln!("lamplighter: nothing was changed: where it signs in could not be seen");
             return Ok(EXIT_WAITING);
         }
     };
     if !args.yes {
         if args.json || !question::is_possible() {
-            eprintln!("lamplighter: nothing was changed: without a terminal to ask on, say --yes");
+            errln!("lamplighter: nothing was changed: without a terminal to ask on, say --yes");
             return Ok(EXIT_USAGE);
         }
-        eprintln!(
-            "Its refresh token goes to {} from now on, instead of {}.",
-            moved.now, moved.known
-        );
+        errln!("Its refresh token goes to {} from now on, instead of {}.", moved.now, moved.known);
         if !question::agreed(&format!("Trust {}?", moved.now))? {
-            eprintln!("Nothing was changed");
+            errln!("Nothing was changed");
             return Ok(EXIT_OTHER);
         }
     }
@@ -113,8 +110,7 @@ fn look(place: Place, names: &[String], json: bool) -> anyhow::Result<(Snapshot,
             *for_events.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
         }
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let snapshot = runtime.block_on(async {
+    let snapshot = work::run(async {
         let what = "a lamplighter command";
         let mut driver = place.open(Mode::OnRequest, what, ENGINE_PATIENCE, listener)?;
         driver.look().await;

@@ -1,9 +1,6 @@
 //! `lamplighter uninstall`: brings home what is on its way, then removes all that is ours.
 
-use std::{
-    io::{BufRead, IsTerminal, Write},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use lamplighter_core::{
     health::EXIT_STORE,
@@ -20,6 +17,8 @@ use lamplighter_engine::{
 use crate::{
     EXIT_OTHER, EXIT_USAGE, args,
     events::{print_json, print_line},
+    question,
+    work::Running,
 };
 
 /// Removes, after asking.
@@ -31,38 +30,32 @@ pub(crate) fn run(place: Place, args: &args::Uninstall) -> anyhow::Result<u8> {
         anyhow::bail!("{holder}; end it first, nothing was removed");
     }
     if !args.yes {
-        let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        if args.json || !terminal {
-            eprintln!("lamplighter: nothing was removed: without a terminal to ask on, say --yes");
+        if args.json || !question::is_possible() {
+            errln!("lamplighter: nothing was removed: without a terminal to ask on, say --yes");
             return Ok(EXIT_USAGE);
         }
         if !agreed(&belongings)? {
-            eprintln!("Nothing was removed");
+            errln!("Nothing was removed");
             return Ok(EXIT_OTHER);
         }
     }
     leave(place, args.json)
 }
 
-fn agreed(belongings: &Belongings) -> anyhow::Result<bool> {
-    let mut err = std::io::stderr().lock();
-    writeln!(err, "This is removed:")?;
+fn agreed(belongings: &Belongings) -> std::io::Result<bool> {
+    errln!("This is removed:");
     if let Some(service) = &belongings.service {
-        writeln!(err, "  {} (the service is ended first)", service.file().display())?;
+        errln!("  {} (the service is ended first)", service.file().display());
     }
     for file in &belongings.files {
-        writeln!(err, "  {}", file.display())?;
+        errln!("  {}", file.display());
     }
     for file in &belongings.shared {
-        writeln!(err, "  the line of {} that hands links to the tray", file.display())?;
+        errln!("  the line of {} that hands links to the tray", file.display());
     }
-    writeln!(err, "  Lamplighter's key in your keyring, where there is one")?;
-    writeln!(err, "Clients keep their sign-ins and renew them by themselves again.")?;
-    write!(err, "Go on? [y/N] ")?;
-    err.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+    errln!("  Lamplighter's key in your keyring, where there is one");
+    errln!("Clients keep their sign-ins and renew them by themselves again.");
+    question::agreed("Go on?")
 }
 
 fn leave(place: Place, json: bool) -> anyhow::Result<u8> {
@@ -71,10 +64,13 @@ fn leave(place: Place, json: bool) -> anyhow::Result<u8> {
             if json { print_json(event) } else { print_line(event) }
         },
     );
-    let (removal, forgotten) = match leave::entirely(place, stop::asked, listener, tell) {
+    let running = Running::begin();
+    let left = leave::entirely(place, stop::asked, listener, tell);
+    drop(running);
+    let (removal, forgotten) = match left {
         Ok(left) => left,
         Err(fault) => {
-            eprintln!("lamplighter: nothing was removed: {fault}");
+            errln!("lamplighter: nothing was removed: {fault}");
             return Ok(exit_of(&fault));
         }
     };
@@ -86,14 +82,14 @@ fn leave(place: Place, json: bool) -> anyhow::Result<u8> {
 /// Standard error, also for scripts: a minute without a word is long.
 fn tell(step: Step) {
     let left = match step {
-        Step::EndingService => return eprintln!("Ending the service…"),
+        Step::EndingService => return errln!("Ending the service…"),
         Step::BringingHome(left) => left,
     };
     if left.unsaved > 0 {
-        eprintln!("Saving the new tokens of {} sign-in(s) first…", left.unsaved);
+        errln!("Saving the new tokens of {} sign-in(s) first…", left.unsaved);
     }
     if left.watched > 0 {
-        eprintln!(
+        errln!(
             "{} sign-in(s) were renewed just now; waiting up to a minute, until their client is known \
              to live with the new tokens…",
             left.watched
@@ -132,22 +128,22 @@ fn report(removal: &Removal, forgotten: &Forgotten, json: bool) -> anyhow::Resul
             "kept": removal.kept.iter().map(kept).collect::<Vec<_>>(),
             "keyring": key,
         });
-        println!("{}", serde_json::to_string(&document)?);
+        outln!("{}", serde_json::to_string(&document)?);
         return Ok(());
     }
     for place in &removal.removed {
-        println!("removed {}", place.display());
+        outln!("removed {}", place.display());
     }
     match forgotten {
-        Forgotten::Gone => println!("removed the key in your keyring"),
-        Forgotten::Locked => println!(
+        Forgotten::Gone => outln!("removed the key in your keyring"),
+        Forgotten::Locked => outln!(
             "left    the key in your keyring, which is locked: entry `dev.lamplighter`, of no use now"
         ),
         Forgotten::NotThere | Forgotten::Absent(_) | Forgotten::TimedOut | Forgotten::Off => {}
     }
     for kept in &removal.kept {
-        println!("left    {}: {}", kept.place.display(), kept.why);
+        outln!("left    {}: {}", kept.place.display(), kept.why);
     }
-    println!("Clients keep their sign-ins. To remove the command too: cargo uninstall lamplighter");
+    outln!("Clients keep their sign-ins. To remove the command too: cargo uninstall lamplighter");
     Ok(())
 }

@@ -23,6 +23,7 @@ pub mod link;
 pub mod lock;
 pub mod on_change;
 pub mod open;
+pub mod output;
 pub mod paths;
 pub mod presence;
 pub mod probe;

@@ -1,12 +1,26 @@
-//! When this process is asked to end by its system: Ctrl-C, a service manager, a terminal that is
-//! closed.
+//! When this process is asked to end: by Ctrl-C, a service manager, a terminal that is closed, or
+//! because nobody reads any more what it prints.
 //!
 //! Whoever is asked brings home what is on its way first: it must never be the end itself. Read next:
 //! [`driver`](crate::driver).
 
-/// Resolves when this process is asked to end. On Unix heard from the call on, not from the first poll:
-/// a request between the two would end nothing. Called inside a runtime.
+use crate::output;
+
+/// Resolves when this process is asked to end, or the reader of its standard output has ended. Signals
+/// are heard as in [`signalled`].
 pub fn asked() -> impl Future<Output = ()> + Send {
+    let signalled = signalled();
+    async move {
+        tokio::select! {
+            () = signalled => {}
+            () = output::out().reader_ended() => {}
+        }
+    }
+}
+
+/// Resolves when this process is asked to end by its system. On Unix heard from the call on, not from
+/// the first poll: a request between the two would end nothing. Called inside a runtime.
+pub fn signalled() -> impl Future<Output = ()> + Send {
     #[cfg(unix)]
     let mut heard = Heard::listen();
     async move {

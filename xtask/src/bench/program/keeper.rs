@@ -187,8 +187,8 @@ impl Keeper {
         let said = fs::read_to_string(&self.log)?;
         let lines: Vec<&str> = said.lines().collect();
         if !status.success() || !lines.is_empty() {
-            println!("note: the keeper ended with {status} and said {} lines:", lines.len());
-            lines.iter().take(3).for_each(|line| println!("note:   {line}"));
+            outln!("note: the keeper ended with {status} and said {} lines:", lines.len());
+            lines.iter().take(3).for_each(|line| outln!("note:   {line}"));
         }
         Ok(took)
     }

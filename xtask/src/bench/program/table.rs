@@ -17,12 +17,12 @@ const WIDTH: usize = 12;
 pub(super) fn print(columns: &[Column], span: Span) {
     let rows = rows(span);
     let longest = rows.iter().map(|row| row.0.chars().count()).max().unwrap_or_default();
-    println!();
+    outln!("");
     for (label, figure) in rows {
         let figures = columns.iter().map(|column| format!("{:>WIDTH$}", figure(column)));
-        println!("{label:<longest$}{}", figures.collect::<String>());
+        outln!("{label:<longest$}{}", figures.collect::<String>());
     }
-    println!(
+    outln!(
         "\nstate.json, journal and store: replacements seen by inotify, each with the size it had \
          right then;\nhistory: its growth. Write calls: wchar of /proc/PID/io, which has pipes and \
          some HTTP in it too.\nDisk: its write_bytes, in whole pages, without what the file system \
@@ -31,7 +31,7 @@ pub(super) fn print(columns: &[Column], span: Span) {
     );
     for column in columns.iter().filter(|column| column.end.bytes.incomplete) {
         let sign_ins = column.sign_ins;
-        println!("note: inotify dropped events with {sign_ins} sign-ins: bytes are too low");
+        outln!("note: inotify dropped events with {sign_ins} sign-ins: bytes are too low");
     }
 }
 
