@@ -111,6 +111,8 @@ pub struct Driver {
     network: Option<bool>,
     /// When a move from network to network was last told to core.
     moved_at: Option<Instant>,
+    /// Tells time that passed unseen, before anything is made of it.
+    drift: Drift,
     /// A sign-in was asked for in this run.
     signs_in: bool,
     asked: Option<Door>,
@@ -143,6 +145,7 @@ impl Driver {
         let (answer, answers) = mpsc::unbounded_channel();
         let (wish, wishes) = mpsc::unbounded_channel();
         let journal = Arc::new(Mutex::new(limbs.journal));
+        let drift = Drift::since(limbs.clock.now());
         let world = World::new(limbs.stores, limbs.http, limbs.probe, journal, answer.clone());
         Self {
             keeper,
@@ -158,6 +161,7 @@ impl Driver {
             keyring: limbs.keyring,
             network: None,
             moved_at: None,
+            drift,
             signs_in: false,
             asked: None,
             within: mpsc::unbounded_channel(),
@@ -271,7 +275,6 @@ impl Driver {
     pub async fn keep(&mut self, stop: impl Future<Output = ()> + Send) {
         let mut stop = std::pin::pin!(stop);
         let mut watch = Watch::over(&self.world.stores());
-        let mut drift = Drift::since(self.clock.now());
         let mut alarms = Alarms::listen(&self.env);
         let mut leave: Option<Leave> = None;
         let mut stopping = false;
@@ -300,11 +303,10 @@ impl Driver {
                     }
                     News::Awake => {
                         leave = None;
-                        drift = Drift::since(self.clock.now());
+                        self.drift = Drift::since(self.clock.now());
                         self.woke(WokeWhy::Resumed);
                     }
-                    // The clocks are compared below in any case.
-                    News::ClockSet => {}
+                    News::ClockSet => self.notice_time(),
                     News::Routes => self.routes_changed(),
                 },
                 key = key_of(&mut self.keyring), if !self.keeper.holds_unsaved() => {
@@ -322,9 +324,6 @@ impl Driver {
             if !self.keeper.is_in_the_air() {
                 // All is home: the machine may sleep.
                 leave = None;
-            }
-            if let Some(why) = drift.passed(self.clock.now()) {
-                self.woke(why);
             }
             self.ask_for_a_route();
         }
@@ -540,8 +539,17 @@ impl Driver {
         Duration::from_millis(now.until(wake).0).min(LONGEST_SLEEP)
     }
 
-    /// One input in, every effect out.
+    /// Whether time passed that nobody counted: a sleep that only a timer noticed, or a clock that was set.
+    fn notice_time(&mut self) {
+        if let Some(why) = self.drift.passed(self.clock.now()) {
+            self.woke(why);
+        }
+    }
+
+    /// One input in, every effect out. Time that passed unseen is told first: what a timer starts after a
+    /// sleep must already know of it.
     fn handle(&mut self, input: Input) {
+        self.notice_time();
         self.keeper.handle(input, self.clock.now());
         while let Some(effect) = self.keeper.poll_effect() {
             match effect {

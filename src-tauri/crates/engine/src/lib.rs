@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod document;
 pub mod driver;
 mod files;
+mod gzip;
 pub mod history;
 pub mod home;
 pub mod http;

@@ -143,6 +143,9 @@ impl World {
     /// The machine resumed a moment ago: for a minute a lock is not called stale at first sight.
     pub(super) fn just_woke(&mut self) {
         self.waking_until = Some(Instant::now() + WAKING);
+        for place in self.places.values() {
+            place.store.just_woke(WAKING);
+        }
     }
 
     /// Every store.

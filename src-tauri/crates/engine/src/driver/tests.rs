@@ -5,11 +5,11 @@ use std::{fs, path::Path, sync::mpsc as std_mpsc};
 use lamplighter_core::{
     facts::Renewer,
     health::Health,
-    ids::{RecordId, Target, TokenMark},
+    ids::{EntryKey, RecordId, Target, TokenMark},
     journal::{Record, Stage},
     keeper::Mode,
     secret::Secret,
-    store::NewTokens,
+    store::{Change, NewTokens, StoreFault, TokenPair, Written},
     time::Wall,
 };
 
@@ -43,6 +43,14 @@ fn home() -> (tempfile::TempDir, Place) {
 
 /// What an earlier run received for rt-0 and could not save, sealed under this key.
 fn leave_an_answer_in_the_journal(place: &Place, key: &Key) {
+    leave_an_answer(place, Some(key.clone()));
+}
+
+fn leave_an_answer_in_the_journal_unsealed(place: &Place) {
+    leave_an_answer(place, None);
+}
+
+fn leave_an_answer(place: &Place, key: Option<Key>) {
     place.paths.make().unwrap();
     let now = Wall(1_700_000_000_000);
     let state = State::open(&place.paths.state_file(), now).unwrap().state;
@@ -62,7 +70,7 @@ fn leave_an_answer_in_the_journal(place: &Place, key: &Key) {
         stage: Stage::Answered(tokens),
         enrolment: None,
     };
-    let (mut journal, _, _) = Journal::open(&place.paths.journal_file(), Some(key.clone()), now);
+    let (mut journal, _, _) = Journal::open(&place.paths.journal_file(), key, now);
     journal.keep(record).unwrap();
 }
 
@@ -161,4 +169,79 @@ async fn a_store_that_hangs_holds_nobody_up() {
     };
     let kept = tokio::time::timeout(Duration::from_secs(60), driver.keep(stop)).await;
     assert_eq!(kept, Ok(()), "the loop waited for a store");
+}
+
+/// A store that says how its refresh lock was asked for, and is always busy.
+struct Busy {
+    store: Arc<dyn Store>,
+    asked: std_mpsc::Sender<bool>,
+    graces: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Store for Busy {
+    fn info(&self) -> lamplighter_core::store::StoreInfo {
+        self.store.info()
+    }
+    fn look(&self) -> Result<lamplighter_core::store::StoreView, StoreFault> {
+        self.store.look()
+    }
+    fn lock(
+        &self,
+        _: &EntryKey,
+        _: Duration,
+        after_wake: bool,
+    ) -> Result<Box<dyn crate::stores::RefreshLock>, StoreFault> {
+        self.asked.send(after_wake).unwrap();
+        Err(StoreFault::Busy { lock: "its lock".into() })
+    }
+    fn write(&self, change: &Change) -> Result<Written, StoreFault> {
+        self.store.write(change)
+    }
+    fn remove(&self, key: &EntryKey, expect: &TokenPair) -> Result<Written, StoreFault> {
+        self.store.remove(key, expect)
+    }
+    fn withdraw(&self, server_name: &str, at: Wall) -> Result<bool, StoreFault> {
+        self.store.withdraw(server_name, at)
+    }
+    fn headers(&self, key: &EntryKey) -> Option<BTreeMap<String, String>> {
+        self.store.headers(key)
+    }
+    fn spot(&self, name: &str, url: &str) -> Result<crate::stores::Spot, StoreFault> {
+        self.store.spot(name, url)
+    }
+    fn just_woke(&self, grace: Duration) {
+        self.graces.lock().unwrap().push(grace);
+    }
+    fn watched(&self) -> Vec<PathBuf> {
+        self.store.watched()
+    }
+}
+
+#[tokio::test]
+async fn after_a_sleep_that_only_a_timer_noticed_locks_are_given_time_before_one_is_taken() {
+    let (_home, mut place) = home();
+    leave_an_answer_in_the_journal_unsealed(&place);
+    let (asked, hears) = std_mpsc::channel();
+    let graces = Arc::new(Mutex::new(Vec::new()));
+    let store = place.stores.remove(0);
+    place.stores.push(Arc::new(Busy { store, asked, graces: Arc::clone(&graces) }));
+    let mut driver = place
+        .open(Mode::Keep, "test", Duration::ZERO, Box::new(|_: &Event, _: &Keeper| {}))
+        .unwrap();
+    let clock = Arc::new(crate::clock::FakeClock::at(driver.clock.now()));
+    driver.clock = clock.clone();
+    driver.look().await;
+    let (ticket, outcome) = driver.answers.recv().await.unwrap();
+    assert!(!hears.recv().unwrap(), "nobody slept");
+    driver.handle(Input::Done(ticket, outcome));
+    clock.advance(lamplighter_core::time::Millis::hours(1));
+    driver.handle(Input::Tick);
+    driver.handle(Input::Tick);
+    while driver.answers.try_recv().is_err() {
+        clock.advance(lamplighter_core::time::Millis(100));
+        driver.handle(Input::Tick);
+        tokio::task::yield_now().await;
+    }
+    assert!(hears.recv().unwrap(), "the refresh lock is given time");
+    assert_eq!(graces.lock().unwrap().len(), 1, "and so is the store's own");
 }

@@ -1,7 +1,8 @@
 //! The real client: reqwest over rustls, told to do as little by itself as it can.
 //!
 //! No pool: a connection that died while the machine slept would look like an answer lost after the
-//! token had left. No redirects of its own, no retries, no cookies, no compression.
+//! token had left. No redirects of its own, no retries, no cookies, no compression; what is packed all the
+//! same is unpacked.
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 
@@ -22,7 +23,7 @@ use super::{
     address::{Guard, Reach, TooNear},
     network::{built, tls},
 };
-use crate::{clock::Clock, paths::Env};
+use crate::{clock::Clock, gzip::unpacked, paths::Env};
 
 const USER_AGENT: &str = concat!("Lamplighter/", env!("CARGO_PKG_VERSION"));
 
@@ -228,7 +229,10 @@ impl Client {
         };
         loop {
             match response.chunk().await {
-                Ok(None) => return Ok(answer),
+                Ok(None) => {
+                    answer.body = unpacked(answer.body);
+                    return Ok(answer);
+                }
                 Ok(Some(chunk)) if answer.body.len() + chunk.len() > MAX_ANSWER => {
                     return Err(Fault::TooLarge);
                 }

@@ -398,3 +398,14 @@ fn a_seal_that_can_not_be_written_leaves_the_journal_as_it_lies_until_it_can() {
     assert_eq!(plain.unlock(key(1), NOW), (vec![], JournalState::Sealed));
     assert_eq!(Journal::peek(&home.place(), Some(key(1))), (1, JournalState::Sealed));
 }
+
+#[test]
+fn a_packed_answer_that_an_earlier_version_could_not_read_is_unpacked() {
+    let home = tempfile::tempdir().unwrap();
+    let place = home.path().join("journal");
+    let (mut journal, _, _) = Journal::open(&place, None, NOW);
+    let packed = crate::gzip::packed(b"{}");
+    journal.keep(record("1", Stage::Raw(Zeroizing::new(packed)))).unwrap();
+    let (_, records, _) = Journal::open(&place, None, NOW);
+    assert_eq!(records[0].stage, Stage::Raw(Zeroizing::new(b"{}".to_vec())));
+}

@@ -20,7 +20,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::{Closed, Found, Unread};
-use crate::seal::{Key, SealFault};
+use crate::{
+    gzip::unpacked,
+    seal::{Key, SealFault},
+};
 
 const FORM: u32 = 1;
 const SEAL: &str = "xchacha20poly1305";
@@ -203,7 +206,8 @@ impl<'de> Deserialize<'de> for WireBytes {
         let text = Zeroizing::new(String::deserialize(deserializer)?);
         let bytes = BASE64_STANDARD.decode(&*text);
         bytes
-            .map(|bytes| Self(Zeroizing::new(bytes)))
+            // An earlier version kept as it came what it could not read.
+            .map(|bytes| Self(unpacked(Zeroizing::new(bytes))))
             .map_err(|_| serde::de::Error::custom("base64"))
     }
 }

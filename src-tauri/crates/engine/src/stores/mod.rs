@@ -70,6 +70,10 @@ pub trait Store: Send + Sync {
     /// has it, else as it would after a plain `mcp add`. Absent where nobody uses the client here.
     fn spot(&self, name: &str, url: &str) -> Result<Spot, StoreFault>;
 
+    /// The machine resumed a moment ago: for this long its write lock, too, is not called stale before its
+    /// holder had time to touch it.
+    fn just_woke(&self, grace: Duration);
+
     /// The files and folders whose change means that a look is due.
     fn watched(&self) -> Vec<PathBuf>;
 }

@@ -399,3 +399,17 @@ fn retry_after_is_read_as_seconds_or_as_a_date() {
     check("soon", None, None);
     check("-5", None, None);
 }
+
+#[tokio::test]
+async fn an_answer_that_was_packed_unasked_comes_back_unpacked() {
+    let packed = crate::gzip::packed(br#"{"access_token":"at-1"}"#);
+    for announced in ["Content-Encoding: gzip\r\n", ""] {
+        let answered =
+            format!("HTTP/1.1 200 OK\r\n{announced}Content-Length: {}\r\n\r\n", packed.len());
+        let (origin, heard) = server(vec![[answered.into_bytes(), packed.clone()].concat()]).await;
+        let answer = client(Book::default()).fetch(&post(&origin)).await.unwrap();
+        assert_eq!(answer.body.as_slice(), br#"{"access_token":"at-1"}"#);
+        let asked = heard.await.unwrap().concat().to_lowercase();
+        assert!(!asked.contains("accept-encoding"), "{asked}");
+    }
+}

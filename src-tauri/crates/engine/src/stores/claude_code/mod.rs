@@ -25,7 +25,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use lamplighter_core::{
@@ -100,12 +101,20 @@ pub struct ClaudeCode {
     env: Env,
     managed: PathBuf,
     keychain: Option<Keychain>,
+    /// Until when other programs are given time to touch their locks.
+    waking_until: Mutex<Option<Instant>>,
 }
 
 impl ClaudeCode {
     /// The store in this folder. `env` expands variables in configured URLs and finds the program.
     pub fn new(folder: Folder, env: Env) -> Self {
-        let store = Self { folder, env, managed: servers::managed_file(), keychain: None };
+        let store = Self {
+            folder,
+            env,
+            managed: servers::managed_file(),
+            keychain: None,
+            waking_until: Mutex::default(),
+        };
         store.with_form(Form::usual())
     }
 
@@ -341,6 +350,11 @@ impl Store for ClaudeCode {
             what: format!("what {name} is there depends on what only the client knows"),
         };
         Ok(Spot { key: key.ok_or_else(unknown)?, configured: known.is_some() })
+    }
+
+    fn just_woke(&self, grace: Duration) {
+        let mut until = self.waking_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *until = Some(Instant::now() + grace);
     }
 
     fn watched(&self) -> Vec<PathBuf> {

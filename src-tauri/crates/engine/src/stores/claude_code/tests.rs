@@ -127,3 +127,29 @@ fn bench_store_write() {
         println!("{count} entries: median {:?}, longest {:?}", times[20], times[40]);
     }
 }
+
+#[test]
+fn after_a_resume_a_write_lock_that_its_holder_has_not_touched_yet_is_not_taken_over() {
+    let (_home, store) = store_of(1);
+    let lock = store.folder.write_lock();
+    fs::create_dir(&lock).unwrap();
+    let slept =
+        filetime::FileTime::from_unix_time(filetime::FileTime::now().unix_seconds() - 600, 0);
+    filetime::set_file_mtime(&lock, slept).unwrap();
+    store.just_woke(Duration::from_secs(60));
+    let entry = store.look().unwrap().entries.swap_remove(0);
+    let removed = std::thread::scope(|scope| {
+        let removing = scope.spawn(|| store.remove(&entry.key, &entry.pair));
+        // Its holder wakes a little later than we do; a lock that was taken over is not its own.
+        for _ in 0..10 {
+            std::thread::park_timeout(Duration::from_millis(50));
+            if !lock.exists() {
+                break;
+            }
+        }
+        let _ = filetime::set_file_mtime(&lock, filetime::FileTime::now());
+        removing.join().unwrap()
+    });
+    assert!(matches!(removed, Err(StoreFault::Busy { .. })), "{removed:?}");
+    assert!(lock.exists());
+}

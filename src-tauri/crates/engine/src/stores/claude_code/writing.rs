@@ -7,6 +7,7 @@
 
 use std::{
     fs,
+    sync::PoisonError,
     time::{Duration, Instant},
 };
 
@@ -173,10 +174,17 @@ impl ClaudeCode {
         Ok(self.blob()? == new)
     }
 
+    /// Whether the machine resumed a moment ago.
+    fn is_waking(&self) -> bool {
+        let until = self.waking_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
     /// The store's write lock. `None`: not even its folder is there any more.
     fn write_lock(&self) -> Result<Option<DirLock>, StoreFault> {
         self.make_lock_folder(false)?;
-        match DirLock::take(&self.folder.write_lock(), WRITE_LOCK) {
+        let manner = Manner { after_wake: self.is_waking(), ..WRITE_LOCK };
+        match DirLock::take(&self.folder.write_lock(), manner) {
             Ok(lock) => Ok(Some(lock)),
             Err(fault @ StoreFault::Io { .. }) => match fs::metadata(&self.folder.secure) {
                 Ok(_) => Err(fault),
