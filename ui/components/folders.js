@@ -40,6 +40,8 @@ export function folderAdder() {
   const root = h("div", { class: "folders" }, offers, form);
   /** @param {View} view */
   const show = (view) => {
+    // A folder of the person's is nothing for the demo.
+    hide(root, view.demo);
     hide(offers, view.offered.length === 0);
     reconcile(offered, view.offered, (folder) => folder, makeOffer, () => {});
   };

@@ -1,6 +1,7 @@
 // What can be set on the page: the answer of the first run, a few switches, folders, the way out.
 //
 // A switch shows what the shell says is set; what a person chose counts when the next view says so.
+// In the demo nothing is there that would reach out of it.
 // Removing Lamplighter asks once more, the safe answer first.
 
 import { actButton, attribute, button, h, hide, optional, prose, send, text, unique } from "../dom.js";
@@ -27,19 +28,23 @@ export function settings() {
   const demo = actButton(say.demo, () => ({ act: "demo" }));
   const end = wayOut();
 
+  const keeping = section(say.keeping, h("div", { role: "radiogroup", "aria-label": say.keeping }, keep.root, watch.root));
+  const others = section(say.folders, added, folders.root);
+  const written = section(
+    say.file,
+    h("div", { class: "line" }, file, h("p", { class: "aside" }, say.fileWords)),
+    h("div", { class: "line buttons" }, actButton(say.openFile, () => ({ act: "open_settings_file" }))),
+  );
+  const ownOnly = [keeping, login.root, notices.root, probe.root, others, written, end.remove];
   const root = h(
     "section",
     { class: "settings" },
     h("h2", { class: "unseen" }, say.title),
-    section(say.keeping, h("div", { role: "radiogroup", "aria-label": say.keeping }, keep.root, watch.root)),
+    keeping,
     section(say.general, login.root, notices.root, probe.root, pin.root),
     section(say.clients, stores),
-    section(say.folders, added, folders.root),
-    section(
-      say.file,
-      h("div", { class: "line" }, file, h("p", { class: "aside" }, say.fileWords)),
-      h("div", { class: "line buttons" }, actButton(say.openFile, () => ({ act: "open_settings_file" }))),
-    ),
+    others,
+    written,
     section(say.end, h("div", { class: "line buttons" }, demo, end.quit, end.remove), end.sure),
   );
 
@@ -57,6 +62,12 @@ export function settings() {
     folders.show(view);
     text(file, view.settings.file);
     hide(demo, view.demo);
+    if (view.demo) {
+      end.leave();
+    }
+    for (const part of ownOnly) {
+      hide(part, view.demo);
+    }
   };
   return { root, show, leave: end.leave };
 }

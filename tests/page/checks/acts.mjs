@@ -129,6 +129,22 @@ export async function checks({ check, window }) {
     assert.equal(await page.$eval(`${row} .sure`, (part) => part.hidden), true, "there is nothing left to ask");
   });
 
+  await check("in the demo nothing can be set or removed that is the person's", async () => {
+    await window.open("demo");
+    await window.turn("settings");
+    const offered = async () =>
+      page.$$eval(".settings :is(button, input)", (parts) =>
+        parts.filter((part) => part.checkVisibility()).map((part) => part.textContent || part.labels?.[0]?.textContent),
+      );
+    assert.deepEqual(await offered(), ["Keep this window open", "Show file", "Quit"]);
+    await window.push((view) => Object.assign(view, { rows: [], offered: ["~/.claude-work"] }));
+    await window.turn("servers");
+    assert.equal(await page.$eval(".nothing .folders", (part) => part.checkVisibility()), false);
+    await window.push((view) => (view.demo = false));
+    await window.turn("settings");
+    assert.equal((await offered()).includes("Remove Lamplighter…"), true);
+  });
+
   await check("a switch that can't be set says why and can't be pressed", async () => {
     await window.open("watching");
     await window.push((view) => (view.turn_to_settings = true));

@@ -84,7 +84,7 @@ pub fn menu(snapshot: &Snapshot, around: Around, time: impl Fn(Wall) -> String) 
         items.push(line("Leave the demo", Some(Act::LeaveDemo)));
     }
     items.push(Item::Separator);
-    if let Some(on) = around.start_at_login {
+    if let Some(on) = around.start_at_login.filter(|_| !around.demo) {
         let act = Act::StartAtLogin { on: !on };
         items.push(Item::Tick { label: "Start at login".into(), on, act });
     }
@@ -196,6 +196,27 @@ mod tests {
         let around = Around { consent, demo: false, start_at_login: Some(false) };
         let menu = menu(snapshot, around, |at| format!("@{}", at.0));
         lines(&menu, 0).into_iter().map(|line| line + "\n").collect()
+    }
+
+    #[test]
+    fn in_the_demo_the_menu_has_nothing_that_reaches_out_of_it() {
+        fn acts(items: &[Item], all: &mut Vec<Act>) {
+            for item in items {
+                match item {
+                    Item::Line { act, .. } => all.extend(act.clone()),
+                    Item::Tick { act, .. } => all.push(act.clone()),
+                    Item::Sub { items, .. } => acts(items, all),
+                    Item::Separator => {}
+                }
+            }
+        }
+        let snapshot = snapshot([row("slack", Health::SignInRequired, None)]);
+        let around =
+            Around { consent: view::Consent::Unasked, demo: true, start_at_login: Some(false) };
+        let mut offered = Vec::new();
+        acts(&menu(&snapshot, around, |at| format!("@{}", at.0)), &mut offered);
+        assert!(offered.contains(&Act::LeaveDemo) && offered.contains(&Act::Quit));
+        assert!(offered.iter().all(Act::is_for_the_demo), "{offered:?}");
     }
 
     #[test]
