@@ -76,8 +76,13 @@ mod tests {
     }
 
     fn view(seq: u64) -> View {
-        let snapshot =
-            Snapshot { rows: Vec::new(), stores: Vec::new(), notices: Vec::new(), exit: 0 };
+        let snapshot = Snapshot {
+            rows: Vec::new(),
+            stores: Vec::new(),
+            notices: Vec::new(),
+            exit: 0,
+            unfinished: Vec::new(),
+        };
         let settings = Settings {
             file: String::new(),
             start_at_login: None,

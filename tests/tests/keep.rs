@@ -3,12 +3,19 @@
 
 #![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
-use lamplighter_rehearsal::{Fault, Mint, Rehearsal, Rotation};
+use lamplighter_rehearsal::{Fault, Mint, Minted, Rehearsal, Rotation};
 use lamplighter_tests::{
+    cost::Cost,
     home::Home,
     keeper::Keeper,
+    program::command,
     stage::Stage,
     store::{self, CREDENTIALS},
 };
@@ -257,5 +264,126 @@ fn with_settings_that_cannot_be_read_at_the_start_nothing_is_renewed_until_they_
         }
     }
     assert!(stage.holds_live_pair("rig"));
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn an_access_token_that_the_server_takes_no_more_is_renewed_and_nobody_is_asked() {
+    let builder = Rehearsal::builder().life_seconds(43_200).rotation(Rotation::Strict);
+    let mut stage = Stage::new(builder);
+    stage.sign_in("rig", 43_200);
+    // The server restarted: every access token is worth nothing, every refresh token is as good as ever.
+    stage.control.kill_access_tokens();
+    store::write_verdict(&stage.home, "rig");
+    let keeper = Keeper::start(&stage.home);
+    keeper.until("it is renewed", |keeper| keeper.events("renewed").len() == 1);
+    keeper.until("the renewed one is proven", |keeper| {
+        keeper.events("checked").last().is_some_and(|event| event["accepted"] == true)
+    });
+    keeper.until("the verdict is withdrawn", |_| store::verdicts(&stage.home).is_empty());
+    assert!(stage.holds_live_pair("rig"));
+    assert_eq!(stage.server("rig")["health"], "healthy");
+    // Once more, while it keeps: who asks waits for the renewal.
+    stage.control.kill_access_tokens();
+    let ran = stage.run(&["check", "rig"]).succeeded();
+    assert!(ran.err.contains("the server refuses its token"), "{}", ran.err);
+    assert!(ran.err.contains("claude-code/rig: renewed"), "{}", ran.err);
+    assert!(stage.holds_live_pair("rig"));
+    assert!(keeper.events("notice").is_empty(), "{:?}", keeper.said());
+    assert_eq!(keeper.terminate(), Some(0));
+    // Without a keeper the command does it itself.
+    stage.control.kill_access_tokens();
+    let ran = stage.run(&["check", "rig"]).succeeded();
+    assert!(ran.err.contains("claude-code/rig: renewed"), "{}", ran.err);
+    assert!(stage.holds_live_pair("rig"));
+    assert_eq!(stage.refreshes().len(), 3);
+    stage.nothing_was_broken();
+}
+
+/// Another config folder of Claude Code's with the stage's sign-in in it, whose new tokens a run that knew
+/// the folder received and could not save before it was killed.
+fn received_for_another_folder(stage: &Stage, minted: &Minted) -> PathBuf {
+    let work = stage.home.path().join("work");
+    fs::create_dir(&work).expect("a folder");
+    fs::rename(stage.home.claude(CREDENTIALS), work.join(CREDENTIALS)).expect("moved");
+    // Its write lock is held, so the answer gets as far as the journal and no further.
+    let lock = work.join(".storage-write.lock");
+    fs::create_dir(&lock).expect("a lock");
+    let mut renewing = command(&stage.home, &["renew"]);
+    renewing.env("CLAUDE_CONFIG_DIR", &work).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut renewing = renewing.spawn().expect("started");
+    let newest = || stage.control.newest_pair_of(&minted.refresh_token);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let received = || {
+        newest().1 != minted.refresh_token
+            && fs::read_to_string(journal(stage)).is_ok_and(|text| text.contains(&newest().0))
+    };
+    while !received() {
+        assert!(Instant::now() < deadline, "waited in vain until the answer is in the journal");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    renewing.kill().expect("killed");
+    renewing.wait().expect("gone");
+    fs::remove_dir(&lock).expect("let go");
+    work
+}
+
+fn journal(stage: &Stage) -> PathBuf {
+    stage.home.path().with_file_name("state").join("lamplighter/journal")
+}
+
+/// Whether that folder's store holds these tokens.
+fn holds(folder: &Path, pair: &(String, String)) -> bool {
+    fs::read_to_string(folder.join(CREDENTIALS))
+        .is_ok_and(|text| text.contains(&pair.0) && text.contains(&pair.1))
+}
+
+#[test]
+fn what_the_journal_holds_for_a_folder_that_the_keeper_was_not_told_of_is_finished_there() {
+    let builder = Rehearsal::builder().life_seconds(43_200).rotation(Rotation::Strict);
+    let (stage, minted) = Stage::with_rig(builder);
+    let work = received_for_another_folder(&stage, &minted);
+    let newest = stage.control.newest_pair_of(&minted.refresh_token);
+    let keeper = Keeper::start(&stage.home);
+    keeper.until("the tokens are where they belong", |_| holds(&work, &newest));
+    let before = Cost::of(keeper.id());
+    keeper.until("they were looked at for the last time", |_| !journal(&stage).exists());
+    let wakes = Cost::of(keeper.id()).wakes_since(&before);
+    assert!(wakes < 3_000, "{wakes} wake-ups in about a minute");
+    assert_eq!(stage.status()["servers"], serde_json::json!([]), "the folder was not taken in");
+    assert_eq!(keeper.terminate(), Some(0));
+    assert!(holds(&work, &newest));
+    assert_eq!(stage.refreshes().len(), 1, "and nothing was renewed there");
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn what_nothing_can_finish_is_shown_with_what_to_do_and_every_command_ends() {
+    let builder = Rehearsal::builder().life_seconds(43_200).rotation(Rotation::Strict);
+    let (stage, minted) = Stage::with_rig(builder);
+    let work = received_for_another_folder(&stage, &minted);
+    let newest = stage.control.newest_pair_of(&minted.refresh_token);
+    let away = work.with_file_name("away");
+    fs::rename(&work, &away).expect("moved");
+    let ran = stage.run(&["renew"]);
+    assert!(ran.took < Duration::from_secs(30), "{:?}", ran.took);
+    assert_eq!(ran.code, Some(12), "{}{}", ran.out, ran.err);
+    let status = stage.status();
+    let unfinished = &status["unfinished"][0];
+    assert_eq!(unfinished["sign_ins"], 1, "{status}");
+    assert!(unfinished["place"].as_str().is_some_and(|place| place.ends_with("work")), "{status}");
+    let told = stage.run(&["status"]);
+    assert_eq!(told.code, Some(12));
+    assert!(told.out.contains("the new tokens of one sign-in can't be saved"), "{}", told.out);
+    assert!(told.out.contains("bring it back"), "{}", told.out);
+    let doctor = stage.run(&["doctor", "--json"]);
+    assert!(doctor.out.contains("journal_unfinished"), "{}", doctor.out);
+    let ran = stage.run(&["uninstall", "--yes"]);
+    assert_eq!(ran.code, Some(12), "{}{}", ran.out, ran.err);
+    assert!(journal(&stage).exists(), "nothing is given up");
+    fs::rename(&away, &work).expect("back");
+    stage.run(&["uninstall", "--yes"]).succeeded();
+    assert!(holds(&work, &newest));
+    assert!(!journal(&stage).exists());
     stage.nothing_was_broken();
 }

@@ -26,6 +26,26 @@ pub struct Snapshot {
     pub notices: Vec<Notice>,
     /// The exit code of the worst row.
     pub exit: u8,
+    /// What the journal holds for stores that cannot be reached.
+    #[serde(default)]
+    pub unfinished: Vec<Unfinished>,
+}
+
+/// Something in the journal for a store that cannot be reached from here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// The store.
+    pub store: StoreId,
+    /// The client program.
+    pub client: String,
+    /// Where the store lies.
+    pub place: String,
+    /// The new tokens of how many sign-ins no store holds yet.
+    pub sign_ins: usize,
+    /// Why it cannot be reached, in words.
+    pub why: String,
+    /// What a person can do, in words.
+    pub advice: String,
 }
 
 /// One server in one store.

@@ -220,6 +220,7 @@ impl<S: Shell> Desk<S> {
                 rows: Vec::new(),
                 stores: Vec::new(),
                 notices: Vec::new(),
+                unfinished: Vec::new(),
                 exit: 0,
             },
             menu: None,

@@ -102,6 +102,16 @@ pub fn examine(place: &Place) -> Vec<Finding> {
     let answer = keyring::find_journal_key(&place.settings, &place.env, &place.paths);
     findings.push(keyring_finding(&answer));
     findings.push(journal(place, &answer));
+    findings.extend(place.unfinished().into_iter().map(|unfinished| {
+        let found = format!(
+            "{} keeps what came for {} in {}, which can't be opened ({})",
+            place.paths.journal_file().display(),
+            unfinished.client,
+            unfinished.place,
+            unfinished.why
+        );
+        Finding::wrong(("journal", "journal_unfinished"), found, unfinished.advice).of_store()
+    }));
     findings.push(facts(place));
     findings.push(clock(place));
     findings.extend(network(place));

@@ -3,7 +3,7 @@
 use lamplighter_core::{
     facts::Renewer,
     health::{Button, Health},
-    snapshot::{Row, Snapshot},
+    snapshot::{Row, Snapshot, Unfinished},
     time::Wall,
 };
 use serde::Serialize;
@@ -16,6 +16,18 @@ pub struct Document {
     schema: u32,
     generated_at: Option<String>,
     servers: Vec<Server>,
+    unfinished: Vec<Left>,
+}
+
+/// Something in the journal for a store that cannot be reached.
+#[derive(Debug, Serialize)]
+pub struct Left {
+    store: String,
+    client: String,
+    place: String,
+    sign_ins: usize,
+    why: String,
+    advice: String,
 }
 
 /// One server in it.
@@ -49,6 +61,20 @@ impl Document {
             schema: 1,
             generated_at: rfc3339(reader.now),
             servers: snapshot.rows.iter().map(|row| Server::of(row, reader)).collect(),
+            unfinished: snapshot.unfinished.iter().map(Left::of).collect(),
+        }
+    }
+}
+
+impl Left {
+    fn of(unfinished: &Unfinished) -> Self {
+        Self {
+            store: unfinished.store.to_string(),
+            client: unfinished.client.clone(),
+            place: unfinished.place.clone(),
+            sign_ins: unfinished.sign_ins,
+            why: unfinished.why.clone(),
+            advice: unfinished.advice.clone(),
         }
     }
 }

@@ -45,7 +45,7 @@ use crate::{
     seal::Key,
     socket::{Asked, Door, Guest, INSIDE, Inside, Invited, Reply, Request, Said},
     state::State,
-    stores::Store,
+    stores::{Store, elsewhere},
     wake::{Alarms, Drift, Leave, News, has_route},
     watch::Watch,
 };
@@ -73,6 +73,8 @@ pub struct Limbs {
     pub stores: Vec<Arc<dyn Store>>,
     /// What is written down around each refresh.
     pub journal: Journal,
+    /// Its file.
+    pub journal_file: PathBuf,
     /// Our own facts.
     pub state: State,
     /// What happened, for people; `None` where it can't be kept.
@@ -105,6 +107,7 @@ pub struct Driver {
     /// Answers that the loop gives itself.
     answer: mpsc::UnboundedSender<(Ticket, Outcome)>,
     socket: PathBuf,
+    journal_file: PathBuf,
     env: Env,
     keyring: Option<Later>,
     /// Whether there was a way out when it was last asked; `None` before that.
@@ -157,6 +160,7 @@ impl Driver {
             desk: Desk::new(),
             answer,
             socket: limbs.socket,
+            journal_file: limbs.journal_file,
             env: limbs.env,
             keyring: limbs.keyring,
             network: None,
@@ -357,6 +361,15 @@ impl Driver {
             }
         }
         self.keyring = None;
+        let known = self.world.stores().iter().map(|store| store.info().id).collect();
+        let waiting = self.world.waiting();
+        let opened =
+            elsewhere::open(waiting, &known, &self.env, &self.journal_file, &mut self.keeper);
+        for store in opened {
+            let id = store.info().id;
+            self.world.take_in(store);
+            self.sights.changed(id, &self.world);
+        }
         self.handle(Input::JournalOpened(records));
     }
 

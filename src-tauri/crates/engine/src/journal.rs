@@ -10,6 +10,7 @@
 mod wire;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     fs::{self, OpenOptions},
     io::{self, Write},
@@ -17,7 +18,7 @@ use std::{
 };
 
 use lamplighter_core::{
-    ids::RecordId,
+    ids::{RecordId, StoreId},
     journal::{JournalFault, Record, Stage},
     time::Wall,
 };
@@ -26,6 +27,7 @@ use zeroize::Zeroizing;
 use crate::{
     files,
     seal::{Key, SealFault},
+    stores::{Location, Waiting, elsewhere},
 };
 
 /// Room for several answers: one of a few kilobytes is already a large one.
@@ -95,6 +97,8 @@ pub struct Journal {
     place: PathBuf,
     key: Option<Key>,
     records: Vec<Record>,
+    /// Where the stores lie that records speak of.
+    locations: BTreeMap<StoreId, Location>,
     closed: Option<Closed>,
 }
 
@@ -107,10 +111,16 @@ impl Journal {
         // What a crash left unfinished was never promised to anyone, and may be in plain.
         let _ = files::remove(&files::unfinished(place));
         let sealed = key.is_some();
-        let mut journal = Self { place: place.into(), key, records: Vec::new(), closed: None };
+        let mut journal = Self {
+            place: place.into(),
+            key,
+            records: Vec::new(),
+            locations: BTreeMap::new(),
+            closed: None,
+        };
         let state = match read(place, journal.key.as_ref()) {
-            Ok(Found { records, sealed: was_sealed }) => {
-                journal.records = records;
+            Ok(Found { records, locations, sealed: was_sealed }) => {
+                (journal.records, journal.locations) = (records, locations);
                 let as_it_should = was_sealed == sealed || journal.records.is_empty();
                 if as_it_should || journal.write().is_ok() {
                     if sealed { JournalState::Sealed } else { JournalState::Unsealed }
@@ -138,7 +148,8 @@ impl Journal {
     /// could not be written this time.
     pub fn unlock(&mut self, key: Key, now: Wall) -> (Vec<Record>, JournalState) {
         if self.closed.is_some() {
-            let (opened, records, state) = Self::open(&self.place, Some(key), now);
+            let (mut opened, records, state) = Self::open(&self.place, Some(key), now);
+            opened.learn(std::mem::take(&mut self.locations));
             *self = opened;
             return (records, state);
         }
@@ -157,6 +168,23 @@ impl Journal {
     /// there is none, or it is not sealed.
     pub fn sealed_under(place: &Path) -> Option<String> {
         wire::sealed_under(&fs::read(place).ok()?)
+    }
+
+    /// Takes in where stores lie that this process looks after: it is written down with every record that
+    /// speaks of one, so that any process can finish it.
+    pub fn learn(&mut self, locations: impl IntoIterator<Item = (StoreId, Location)>) {
+        self.locations.extend(locations);
+    }
+
+    /// The stores that its records speak of.
+    pub fn waiting(&self) -> Vec<Waiting> {
+        elsewhere::waiting(&self.records, &self.locations)
+    }
+
+    /// The same of the journal at `place`, changing nothing and asking for no key; nothing where it can't
+    /// be told.
+    pub fn waiting_at(place: &Path) -> Vec<Waiting> {
+        fs::read(place).map_or_else(|_| Vec::new(), |content| wire::waiting(&content))
     }
 
     /// How many records lie at `place` and how they lie there, changing nothing.
@@ -246,7 +274,7 @@ impl Journal {
 
     fn content(&self) -> Result<Zeroizing<Vec<u8>>, JournalFault> {
         let entropy = |SealFault| self.fault("can't be sealed: no entropy".into());
-        wire::write(&self.records, self.key.as_ref()).map_err(entropy)
+        wire::write(&self.records, &self.waiting(), self.key.as_ref()).map_err(entropy)
     }
 
     fn reserve(&self) -> PathBuf {
@@ -304,6 +332,7 @@ enum Room {
 
 struct Found {
     records: Vec<Record>,
+    locations: BTreeMap<StoreId, Location>,
     sealed: bool,
 }
 
@@ -316,7 +345,11 @@ fn read(place: &Path, key: Option<&Key>) -> Result<Found, Unread> {
     let content = match fs::read(place) {
         Ok(content) => Zeroizing::new(content),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Found { records: Vec::new(), sealed: key.is_some() });
+            return Ok(Found {
+                records: Vec::new(),
+                locations: BTreeMap::new(),
+                sealed: key.is_some(),
+            });
         }
         Err(error) => {
             return Err(Unread::Closed(Closed::Denied(format!("can't be read: {error}"))));

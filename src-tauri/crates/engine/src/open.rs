@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use lamplighter_core::{
     ids::MarkKey,
     keeper::{Input, Keeper, Mode, Opening, SignInMeans},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, Unfinished},
     store::StoreInfo,
 };
 
@@ -29,6 +29,7 @@ use crate::{
     stores::{
         Store,
         claude_code::{ClaudeCode, Folder},
+        elsewhere,
     },
 };
 
@@ -125,6 +126,9 @@ impl Place {
         };
         let clock = SystemClock::new();
         let mut keeper = Keeper::new(opening, clock.now());
+        for unfinished in self.unfinished() {
+            keeper.cannot_visit(unfinished);
+        }
         for store in &self.stores {
             let look = Input::StoreSeen { store: store.info().id, seen: store.look() };
             keeper.handle(look, clock.now());
@@ -159,8 +163,11 @@ impl Place {
             tracing::warn!(to = %aside.display(), "facts could not be read and were set aside");
         }
         let answer = keyring::journal_key(&self.settings, &self.env, &self.paths);
-        let (journal, records, found) =
+        let (mut journal, records, found) =
             Journal::open(&self.paths.journal_file(), answer.key().cloned(), clock.now().wall);
+        let waiting = journal.waiting();
+        let lies = |store: &Arc<dyn Store>| Some((store.info().id, store.location()?));
+        journal.learn(self.stores.iter().filter_map(lies));
         let keyring =
             (answer.key().is_none() && self.settings.keyring == KeyringUse::Auto).then(|| {
                 let (settings, env) = (self.settings.clone(), self.env.clone());
@@ -206,13 +213,18 @@ impl Place {
         } else {
             Arc::new(NoProbe)
         };
-        let keeper = Keeper::new(opening, clock.now());
+        let mut keeper = Keeper::new(opening, clock.now());
+        let mut stores = self.stores;
+        let known = stores.iter().map(|store| store.info().id).collect();
+        let journal_file = self.paths.journal_file();
+        stores.extend(elsewhere::open(waiting, &known, &self.env, &journal_file, &mut keeper));
         let limbs = Limbs {
             clock,
             http: client,
             probe,
-            stores: self.stores,
+            stores,
             journal,
+            journal_file,
             state: opened.state,
             history,
             socket: self.paths.socket_file(),
@@ -221,6 +233,13 @@ impl Place {
             lock,
         };
         Ok(Driver::new(keeper, limbs, listener))
+    }
+
+    /// What the journal holds for stores that can't be opened from here.
+    pub fn unfinished(&self) -> Vec<Unfinished> {
+        let journal = self.paths.journal_file();
+        let known = self.stores.iter().map(|store| store.info().id).collect();
+        elsewhere::unfinished_among(Journal::waiting_at(&journal), &known, &self.env, &journal)
     }
 
     fn infos(&self) -> Vec<StoreInfo> {

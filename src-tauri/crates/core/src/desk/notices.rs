@@ -407,7 +407,7 @@ pub(super) mod tests {
     pub(in crate::desk) fn snapshot(rows: impl IntoIterator<Item = Row>) -> Snapshot {
         let rows: Vec<Row> = rows.into_iter().collect();
         let exit = rows.iter().map(|row| row.exit).fold(0, crate::health::worse);
-        Snapshot { rows, stores: Vec::new(), notices: Vec::new(), exit }
+        Snapshot { rows, stores: Vec::new(), notices: Vec::new(), exit, unfinished: Vec::new() }
     }
 
     pub(in crate::desk) fn row(name: &str, health: Health, ends: Option<Wall>) -> Row {

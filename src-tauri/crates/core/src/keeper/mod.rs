@@ -46,6 +46,7 @@ mod tests;
 mod touch;
 mod verdict;
 mod view;
+mod visiting;
 
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -68,6 +69,7 @@ use crate::{
     facts::{GrantFacts, StoreFacts},
     ids::{FlightId, GrantId, MarkKey, RecordId, SignInId, StoreId, Target, Ticket},
     profile::Profiles,
+    snapshot::Unfinished,
     store::{StoreFault, StoreInfo, StoreView},
     time::{Boot, Millis, Now},
 };
@@ -128,6 +130,10 @@ enum Pending {
 #[cfg_attr(test, derive(Clone))]
 pub struct Keeper {
     infos: BTreeMap<StoreId, StoreInfo>,
+    /// Stores that are visited to finish what the journal holds for them.
+    visited: BTreeSet<StoreId>,
+    /// Stores that the journal holds something for and that cannot be visited.
+    unreachable: BTreeMap<StoreId, Unfinished>,
     profiles: Profiles,
     mark_key: MarkKey,
     seed: u64,
@@ -175,6 +181,8 @@ impl Keeper {
         let mut keeper = Self {
             unseen: Some(opening.stores.iter().map(|info| info.id.clone()).collect()),
             infos: opening.stores.into_iter().map(|info| (info.id.clone(), info)).collect(),
+            visited: BTreeSet::new(),
+            unreachable: BTreeMap::new(),
             profiles: opening.profiles,
             mark_key: opening.mark_key,
             seed: opening.seed,
@@ -326,7 +334,8 @@ impl Keeper {
                 }
             }
             Action::RenewDue => {
-                let all: Vec<_> = self.grants.iter().map(|(target, _)| target.clone()).collect();
+                let all = self.grants.iter().map(|(target, _)| target.clone());
+                let all: Vec<_> = all.filter(|target| !self.is_visited(&target.store)).collect();
                 for target in all {
                     self.ask(&target, grant::Asked::IfDue);
                 }

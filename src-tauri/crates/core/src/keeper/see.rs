@@ -19,6 +19,7 @@ impl Keeper {
     pub(super) fn see(&mut self, store: &StoreId, mut seen: Result<StoreView, StoreFault>) {
         match &mut seen {
             Ok(view) => {
+                self.narrow(store, view);
                 let entries = core::mem::take(&mut view.entries);
                 self.see_entries(store, entries);
             }

@@ -23,6 +23,9 @@ const LOOK_AGAIN: Millis = Millis::minutes(1);
 impl Keeper {
     /// Where a grant stands, with who else is at work.
     pub(super) fn standing(&self, target: &Target, grant: &Grant) -> Standing {
+        if self.is_visited(&target.store) {
+            return Standing::Paused;
+        }
         let standing = grant.standing(self.facts_of(target), self.now);
         if standing != Standing::Renewable || grant.has_ended(self.now) {
             return standing;

@@ -20,6 +20,7 @@ mod reviewing;
 mod signing;
 mod signing_out;
 mod thorough;
+mod visiting;
 mod waking;
 
 use proptest::prelude::*;

@@ -29,7 +29,8 @@ pub(super) const NEAR_END: Millis = Millis::hours(1);
 impl Keeper {
     /// The whole truth for every view.
     pub fn snapshot(&self) -> Snapshot {
-        let grants = self.grants.iter().map(|(target, grant)| self.row(target, grant));
+        let grants = self.grants.iter().filter(|(target, _)| self.is_row_shown(target));
+        let grants = grants.map(|(target, grant)| self.row(target, grant));
         let servers =
             self.stores.iter().filter_map(|(store, seen)| Some((store, seen.as_ref().ok()?)));
         let configured = servers
@@ -38,9 +39,11 @@ impl Keeper {
         rows.sort_by(|a, b| (b.shape, &a.id).cmp(&(a.shape, &b.id)));
         rows.sort_by_key(|row| row.shape != health::Shape::Alert);
         let exit = rows.iter().map(|row| row.exit).fold(self.stores_exit(), health::worse);
+        let exit = health::worse(exit, self.unfinished_exit());
         Snapshot {
             exit,
             stores: self.infos.keys().filter_map(|store| self.store_row(store)).collect(),
+            unfinished: self.unfinished(),
             notices: self.notices_by_cause(),
             rows,
         }
@@ -64,7 +67,7 @@ impl Keeper {
             let unreadable = seen.as_ref().err().is_some_and(|fault| {
                 !matches!(fault, StoreFault::Absent { .. } | StoreFault::Unsupported { .. })
             });
-            unreadable && self.grants.in_store(store).next().is_none()
+            unreadable && self.is_shown(store) && self.grants.in_store(store).next().is_none()
         });
         if broken { health::EXIT_STORE } else { EXIT_FINE }
     }
@@ -169,7 +172,7 @@ impl Keeper {
     }
 
     fn store_row(&self, store: &StoreId) -> Option<StoreRow> {
-        let info = self.infos.get(store)?;
+        let info = self.infos.get(store).filter(|_| self.is_shown(store))?;
         let seen = self.stores.get(store);
         let view = seen.and_then(|seen| seen.as_ref().ok());
         // Where nobody ever signed in there is no store, and nothing wrong with that.

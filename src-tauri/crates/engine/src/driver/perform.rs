@@ -28,7 +28,7 @@ use crate::{
     journal::{Journal, JournalState},
     probe::Probe,
     seal::Key,
-    stores::{RefreshLock, Store},
+    stores::{RefreshLock, Store, Waiting},
 };
 
 /// How long a client's refresh lock is waited for before core is told that it is busy.
@@ -146,6 +146,17 @@ impl World {
         for place in self.places.values() {
             place.store.just_woke(WAKING);
         }
+    }
+
+    /// The stores that the journal speaks of.
+    pub(super) fn waiting(&self) -> Vec<Waiting> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).waiting()
+    }
+
+    /// A store that is visited from now on.
+    pub(super) fn take_in(&mut self, store: Arc<dyn Store>) {
+        let place = Place { store: Arc::clone(&store), turn: Arc::new(Mutex::new(())) };
+        Arc::make_mut(&mut self.places).insert(store.info().id, place);
     }
 
     /// Every store.

@@ -185,6 +185,9 @@ impl Store for Busy {
     fn look(&self) -> Result<lamplighter_core::store::StoreView, StoreFault> {
         self.store.look()
     }
+    fn location(&self) -> Option<crate::stores::Location> {
+        self.store.location()
+    }
     fn lock(
         &self,
         _: &EntryKey,

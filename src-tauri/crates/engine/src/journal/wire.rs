@@ -1,12 +1,13 @@
 //! The journal's form on disk.
 //!
-//! In plain: `{"journal":1,"records":[…]}`. Sealed: `{"journal":1,"sealed":"xchacha20poly1305",
-//! "key":…,"nonce":…,"box":…}`, where `key` is the key's name and `box` holds the plain form. A
-//! change of meaning needs a new number.
+//! In plain: `{"journal":1,"stores":[…],"records":[…]}`. Sealed: `{"journal":1,"sealed":"xchacha20poly1305",
+//! "key":…,"nonce":…,"box":…,"stores":[…]}`, where `key` is the key's name and `box` holds the plain form.
+//! `stores` says where the stores of the records lie; outside the seal it is for who only reads. A change
+//! of meaning needs a new number.
 //!
 //! What serde says about a text that does not parse may repeat it, so none of it leaves this module.
 
-use std::io;
+use std::{collections::BTreeMap, io};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use lamplighter_core::{
@@ -23,6 +24,7 @@ use super::{Closed, Found, Unread};
 use crate::{
     gzip::unpacked,
     seal::{Key, SealFault},
+    stores::{Location, Waiting},
 };
 
 const FORM: u32 = 1;
@@ -31,9 +33,14 @@ const SEAL: &str = "xchacha20poly1305";
 /// The content of the file.
 pub(super) fn write(
     records: &[Record],
+    stores: &[Waiting],
     key: Option<&Key>,
 ) -> Result<Zeroizing<Vec<u8>>, SealFault> {
-    let body = Body { journal: FORM, records: records.iter().map(WireRecord::from).collect() };
+    let body = Body {
+        journal: FORM,
+        stores: stores.to_vec(),
+        records: records.iter().map(WireRecord::from).collect(),
+    };
     let mut text = to_json(&body)?;
     let Some(key) = key else { return Ok(text) };
     let nonce = key.seal(&mut text)?;
@@ -43,6 +50,7 @@ pub(super) fn write(
         key: key.name(),
         nonce: hex(&nonce),
         content: BASE64_STANDARD.encode(&*text),
+        stores: stores.to_vec(),
     })
 }
 
@@ -53,7 +61,8 @@ pub(super) fn read(content: &[u8], key: Option<&Key>) -> Result<Found, Unread> {
         return Err(Unread::Closed(Closed::Newer));
     }
     if head.sealed.is_none() {
-        return Ok(Found { records: records(content)?, sealed: false });
+        let (records, locations) = body(content)?;
+        return Ok(Found { records, locations, sealed: false });
     }
     let sealed: Sealed = serde_json::from_slice(content).map_err(|_| Unread::Broken)?;
     let key = key.ok_or(Unread::Closed(Closed::NoKey))?;
@@ -64,7 +73,9 @@ pub(super) fn read(content: &[u8], key: Option<&Key>) -> Result<Found, Unread> {
     let mut text =
         Zeroizing::new(BASE64_STANDARD.decode(&sealed.content).map_err(|_| Unread::Broken)?);
     key.open(nonce.ok_or(Unread::Broken)?, &mut text).map_err(|SealFault| Unread::Broken)?;
-    Ok(Found { records: records(&text)?, sealed: true })
+    // What stands outside the seal is for who only reads: nothing is opened by it.
+    let (records, locations) = body(&text)?;
+    Ok(Found { records, locations, sealed: true })
 }
 
 /// The name of the key that the content is sealed under; `None` where it is not sealed, or no journal.
@@ -73,9 +84,24 @@ pub(super) fn sealed_under(content: &[u8]) -> Option<String> {
     (sealed.seal == SEAL).then_some(sealed.key)
 }
 
-fn records(text: &[u8]) -> Result<Vec<Record>, Unread> {
+/// The records, and where their stores lie.
+type Read = (Vec<Record>, BTreeMap<StoreId, Location>);
+
+fn body(text: &[u8]) -> Result<Read, Unread> {
     let body: Body = serde_json::from_slice(text).map_err(|_| Unread::Broken)?;
-    Ok(body.records.into_iter().map(Record::from).collect())
+    let records = body.records.into_iter().map(Record::from).collect();
+    let located = body.stores.into_iter().filter_map(|of| Some((of.store, of.location?)));
+    Ok((records, located.collect()))
+}
+
+/// The stores that a journal speaks of, sealed or not; nothing where it can't be read.
+pub(super) fn waiting(content: &[u8]) -> Vec<Waiting> {
+    #[derive(Default, Deserialize)]
+    struct Stores {
+        #[serde(default)]
+        stores: Vec<Waiting>,
+    }
+    serde_json::from_slice::<Stores>(content).unwrap_or_default().stores
 }
 
 /// JSON in memory that is measured first: a vector that grows leaves copies of secrets behind.
@@ -117,11 +143,16 @@ struct Sealed {
     nonce: String,
     #[serde(rename = "box")]
     content: String,
+    /// The stores that the records speak of, for who has no key. No secret is in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    stores: Vec<Waiting>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Body {
     journal: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    stores: Vec<Waiting>,
     records: Vec<WireRecord>,
 }
 

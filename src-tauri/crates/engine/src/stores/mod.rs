@@ -7,6 +7,7 @@
 pub(crate) mod atomic;
 pub mod claude_code;
 mod dirlock;
+pub(crate) mod elsewhere;
 mod splice;
 
 use std::{
@@ -22,6 +23,8 @@ use lamplighter_core::{
     time::Wall,
 };
 
+pub use elsewhere::{Location, Waiting};
+
 /// A client's store.
 ///
 /// Contract, held by `tests/tests/contract.rs` for every implementation: absent is
@@ -32,6 +35,10 @@ use lamplighter_core::{
 pub trait Store: Send + Sync {
     /// What is fixed about it.
     fn info(&self) -> StoreInfo;
+
+    /// Where it lies, for the journal: another process that does not look after it opens it there. `None`
+    /// where that cannot be written down.
+    fn location(&self) -> Option<Location>;
 
     /// Reads store, configuration and verdicts. Takes no lock, writes nothing.
     fn look(&self) -> Result<StoreView, StoreFault>;

@@ -12,7 +12,7 @@ use lamplighter_core::ids::{StoreId, hex};
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 
-use crate::paths::Env;
+use crate::{paths::Env, stores::Location};
 
 /// The folders of one Claude Code installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +68,28 @@ impl Folder {
             service: service(Some(&config), false),
             config,
         }
+    }
+
+    /// The folder that a store of this name has, for who knows no more of it. `None` where the name says
+    /// nothing of it.
+    pub(crate) fn named_as(id: &StoreId, env: &Env) -> Option<Self> {
+        let home = env.home()?;
+        let Some(shown) = id.as_str().strip_prefix("claude-code@") else {
+            return Self::usual(&Env::fixed([("HOME", &home)])).filter(|usual| usual.id == *id);
+        };
+        let config = shown.strip_prefix("~/").map_or_else(|| shown.into(), |rest| home.join(rest));
+        Some(Self::other(&config, &home)).filter(|folder| folder.id == *id)
+    }
+
+    /// Where it lies, as text; `None` where a path is none.
+    pub(crate) fn location(&self) -> Option<Location> {
+        let text = |path: &Path| path.to_str().map(String::from);
+        Some(Location::ClaudeCode {
+            config: text(&self.config)?,
+            secure: text(&self.secure)?,
+            servers: text(&self.servers)?,
+            service: self.service.clone(),
+        })
     }
 
     /// Other folders that hold a store: offered, never taken unasked.

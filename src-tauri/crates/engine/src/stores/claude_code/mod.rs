@@ -41,7 +41,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    RefreshLock, Spot, Store, absent_or,
+    Location, RefreshLock, Spot, Store, absent_or,
     dirlock::{DirLock, Manner},
     splice::{NotJson, Object},
 };
@@ -254,6 +254,10 @@ impl Store for ClaudeCode {
             place: self.keychain.as_ref().map_or_else(|| self.folder.shown(), Keychain::shown),
             client_margin: CLIENT_MARGIN,
         }
+    }
+
+    fn location(&self) -> Option<Location> {
+        self.folder.location()
     }
 
     fn look(&self) -> Result<StoreView, StoreFault> {

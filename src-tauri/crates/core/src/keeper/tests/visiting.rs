@@ -1,0 +1,122 @@
+//! Stores that are visited to finish what the journal holds for them.
+
+use super::*;
+use crate::journal::Stage;
+
+const WORK: &str = "claude-code@~/work";
+
+fn work() -> StoreInfo {
+    StoreInfo {
+        id: WORK.into(),
+        client: "Claude Code".into(),
+        place: "~/work".into(),
+        client_margin: Millis::minutes(5),
+    }
+}
+
+/// A keeper whose journal holds what another process received for that store and did not save.
+fn with_a_record(mode: Mode) -> (World, Keeper) {
+    let mut world = World::new();
+    let mut earlier = world.clone();
+    earlier.write_faults = VecDeque::from(vec![StoreFault::DiskFull { place: "x".into() }; 9]);
+    earlier.start();
+    let mut record = earlier.journal.values().next().unwrap().clone();
+    assert!(matches!(record.stage, Stage::Answered(_)));
+    record.replaced[0].0.store = WORK.into();
+    world.journal.insert(record.id.clone(), record);
+    world.known_spent.clone_from(&earlier.known_spent);
+    world.server = earlier.server.clone();
+    world.mode = mode;
+    // A sign-in that was not part of it, and is due.
+    world.server.live.insert("rt-other".into());
+    world.put(entry("other", "at-other", "rt-other", world.now.wall.0 + 60_000));
+    world.verdicts =
+        vec![AuthVerdict { server_name: "other".into(), at: world.now.wall, left_alone: false }];
+    let keeper = world.keeper();
+    (world, keeper)
+}
+
+/// The world's one store stands for the visited one.
+fn seen(world: &World) -> Input {
+    Input::StoreSeen { store: WORK.into(), seen: Ok(world.view()) }
+}
+
+#[test]
+fn a_visited_store_gets_what_the_journal_holds_for_it_and_nothing_else_is_done_there() {
+    for mode in [Mode::Keep, Mode::OnRequest] {
+        let (mut world, mut keeper) = with_a_record(mode);
+        let presented = world.server.presented.len();
+        keeper.visit(work());
+        keeper.handle(
+            Input::StoreSeen { store: STORE.into(), seen: Ok(StoreView::default()) },
+            world.now,
+        );
+        keeper.handle(seen(&world), world.now);
+        world.settle(&mut keeper);
+        assert_eq!(world.pair(), ("at-1".into(), "rt-1".into()), "{mode:?}");
+        assert!(!keeper.is_busy());
+        world.act(&mut keeper, Action::RenewDue);
+        let asked = |event: &Event| {
+            matches!(event, Event::Unchanged { .. } | Event::Failed { .. } | Event::Checked { .. })
+        };
+        let asked = world.events.iter().any(asked);
+        assert!(!asked, "{:?}", world.events);
+        keeper.handle(seen(&world), world.now);
+        world.settle(&mut keeper);
+        assert_eq!(world.server.presented.len(), presented, "nothing is renewed there");
+        assert_eq!(world.verdicts.len(), 1, "no verdict is withdrawn there");
+        let snapshot = keeper.snapshot();
+        assert!(snapshot.rows.is_empty() && snapshot.stores.iter().all(|s| s.id != WORK.into()));
+        let signed_out = world.events.iter().any(|e| matches!(e, Event::SignedOut { .. }));
+        assert!(!signed_out);
+    }
+}
+
+#[test]
+fn a_visited_store_is_looked_at_until_its_client_is_known_to_live_with_what_was_saved() {
+    let (mut world, mut keeper) = with_a_record(Mode::Keep);
+    keeper.visit(work());
+    let none = Input::StoreSeen { store: STORE.into(), seen: Ok(StoreView::default()) };
+    keeper.handle(none, world.now);
+    keeper.handle(seen(&world), world.now);
+    world.settle(&mut keeper);
+    let wakes = world.wakes_in(&mut keeper, 2 * MINUTE);
+    assert!(wakes < 12, "{wakes}");
+    assert!(world.journal.is_empty());
+}
+
+#[test]
+fn new_tokens_that_a_visited_store_does_not_take_are_shown() {
+    let (mut world, mut keeper) = with_a_record(Mode::Keep);
+    world.write_faults = VecDeque::from(vec![StoreFault::DiskFull { place: "x".into() }; 99]);
+    keeper.visit(work());
+    keeper.handle(seen(&world), world.now);
+    world.settle(&mut keeper);
+    let snapshot = keeper.snapshot();
+    let rows: Vec<_> = snapshot.rows.iter().map(|row| (row.id.as_str(), row.health)).collect();
+    assert_eq!(rows, [("claude-code@~/work/slack", Health::StoreBroken)]);
+    assert_eq!(snapshot.exit, crate::health::EXIT_STORE);
+}
+
+#[test]
+fn a_record_that_nothing_here_can_finish_is_shown_with_what_to_do() {
+    let (mut world, mut keeper) = with_a_record(Mode::Keep);
+    let unfinished = crate::snapshot::Unfinished {
+        store: WORK.into(),
+        client: "Claude Code".into(),
+        place: "~/work".into(),
+        sign_ins: 1,
+        why: "~/work is not there".into(),
+        advice: "bring it back".into(),
+    };
+    keeper.cannot_visit(unfinished.clone());
+    keeper.handle(
+        Input::StoreSeen { store: STORE.into(), seen: Ok(StoreView::default()) },
+        world.now,
+    );
+    world.settle(&mut keeper);
+    let snapshot = keeper.snapshot();
+    assert_eq!(snapshot.unfinished, [unfinished]);
+    assert_eq!(snapshot.exit, crate::health::EXIT_STORE);
+    assert!(!keeper.is_busy());
+}

@@ -1,0 +1,249 @@
+//! Opens stores that this process does not look after, so that what the journal holds for them can be
+//! finished: it says where each of its stores lies.
+//!
+//! It must not open anything but a store of a kind that this version knows, in folders that are there and
+//! belong to this user. What cannot be opened is said, with what a person can do.
+//!
+//! Read next: `lamplighter_core::keeper` for what is done in such a store, and what is not.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    sync::Arc,
+};
+
+use lamplighter_core::{
+    ids::StoreId,
+    journal::{Record, Stage},
+    keeper::Keeper,
+    snapshot::Unfinished,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Store,
+    claude_code::{ClaudeCode, Folder},
+};
+use crate::paths::Env;
+
+/// Where a store lies, as the journal keeps it. No secret is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "client")]
+pub enum Location {
+    /// Claude Code's, in these folders.
+    ClaudeCode {
+        /// The config folder.
+        config: String,
+        /// The folder of the credentials and locks.
+        secure: String,
+        /// The file that names servers.
+        servers: String,
+        /// The keychain item's service, where there is a keychain.
+        service: String,
+    },
+    /// A client that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A store that the journal speaks of, with the new tokens of how many sign-ins wait for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The store.
+    pub store: StoreId,
+    /// New tokens that it is not known to hold.
+    pub unsaved: usize,
+    /// Where it lies, where that was written down.
+    #[serde(default)]
+    pub location: Option<Location>,
+}
+
+/// The stores that these records speak of.
+pub(crate) fn waiting(records: &[Record], locations: &BTreeMap<StoreId, Location>) -> Vec<Waiting> {
+    let mut unsaved = BTreeMap::<&StoreId, usize>::new();
+    for record in records {
+        let stores: BTreeSet<&StoreId> = record.replaced.iter().map(|(t, _)| &t.store).collect();
+        for store in stores {
+            let waits = matches!(record.stage, Stage::Answered(_));
+            *unsaved.entry(store).or_default() += usize::from(waits);
+        }
+    }
+    let each = unsaved.into_iter().map(|(store, unsaved)| Waiting {
+        store: store.clone(),
+        unsaved,
+        location: locations.get(store).cloned(),
+    });
+    each.collect()
+}
+
+/// Opens those of these stores that are not known yet, and tells the keeper of the others.
+pub(crate) fn open(
+    waiting: Vec<Waiting>,
+    known: &BTreeSet<StoreId>,
+    env: &Env,
+    journal: &Path,
+    keeper: &mut Keeper,
+) -> Vec<Arc<dyn Store>> {
+    let mut opened: Vec<Arc<dyn Store>> = Vec::new();
+    for waiting in waiting.into_iter().filter(|waiting| !known.contains(&waiting.store)) {
+        match store(&waiting, env) {
+            Ok(store) => {
+                tracing::info!(store = %waiting.store, "visited for what the journal holds for it");
+                keeper.visit(store.info());
+                opened.push(store);
+            }
+            Err(why) => {
+                tracing::warn!(store = %waiting.store, %why, "the journal's records can't be finished");
+                keeper.cannot_visit(unfinished(&waiting, why, journal));
+            }
+        }
+    }
+    opened
+}
+
+/// What of these can't be opened from here, for who only reads.
+pub(crate) fn unfinished_among(
+    waiting: Vec<Waiting>,
+    known: &BTreeSet<StoreId>,
+    env: &Env,
+    journal: &Path,
+) -> Vec<Unfinished> {
+    let strangers = waiting.into_iter().filter(|waiting| !known.contains(&waiting.store));
+    let shut = strangers.filter_map(|waiting| {
+        let why = store(&waiting, env).err()?;
+        Some(unfinished(&waiting, why, journal))
+    });
+    shut.collect()
+}
+
+fn unfinished(waiting: &Waiting, why: String, journal: &Path) -> Unfinished {
+    let id = waiting.store.as_str();
+    let (client, place) = match &waiting.location {
+        Some(Location::ClaudeCode { config, .. }) => ("Claude Code", config.as_str()),
+        Some(Location::Unknown) | None => {
+            id.split_once('@').map_or((id, id), |(client, place)| (client, place))
+        }
+    };
+    let journal = journal.display();
+    Unfinished {
+        store: waiting.store.clone(),
+        client: client.into(),
+        place: place.into(),
+        sign_ins: waiting.unsaved,
+        why,
+        advice: format!(
+            "bring it back and run `lamplighter renew`; or give what is kept for it up by removing \
+             {journal} while no keeper runs"
+        ),
+    }
+}
+
+/// The store, or why it is not opened.
+fn store(waiting: &Waiting, env: &Env) -> Result<Arc<dyn Store>, String> {
+    let home = env.home().ok_or("there is no home folder")?;
+    let folder = match &waiting.location {
+        Some(Location::Unknown) => {
+            return Err("this version does not know its client".into());
+        }
+        Some(Location::ClaudeCode { config, secure, servers, service }) => Folder {
+            id: waiting.store.clone(),
+            config: config.into(),
+            secure: secure.into(),
+            servers: servers.into(),
+            home,
+            service: service.clone(),
+        },
+        // An older version wrote no more than its name.
+        None => Folder::named_as(&waiting.store, env).ok_or("nobody wrote down where it lies")?,
+    };
+    for place in [&folder.config, &folder.secure] {
+        is_a_folder_of_ours(place)?;
+    }
+    Ok(Arc::new(ClaudeCode::new(folder, env.clone())))
+}
+
+/// Whether a folder is there and belongs to this user.
+fn is_a_folder_of_ours(place: &Path) -> Result<(), String> {
+    let shown = place.display();
+    if !place.is_absolute() {
+        return Err(format!("{shown} is no whole path"));
+    }
+    let found = fs::metadata(place).map_err(|error| format!("{shown}: {error}"))?;
+    if !found.is_dir() {
+        return Err(format!("{shown} is no folder"));
+    }
+    #[cfg(unix)]
+    if std::os::unix::fs::MetadataExt::uid(&found) != rustix::process::geteuid().as_raw() {
+        return Err(format!("{shown} belongs to another user"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(home: &Path) -> Env {
+        Env::fixed([("HOME", home)])
+    }
+
+    fn at(store: &dyn Store) -> Waiting {
+        Waiting { store: store.info().id, unsaved: 1, location: store.location() }
+    }
+
+    #[test]
+    fn a_store_is_opened_where_it_lies_whatever_this_process_was_told() {
+        let home = tempfile::tempdir().unwrap();
+        let (config, secure) = (home.path().join("work"), home.path().join("safe"));
+        fs::create_dir(&config).unwrap();
+        fs::create_dir(&secure).unwrap();
+        let told = Env::fixed([
+            ("HOME", home.path()),
+            ("CLAUDE_CONFIG_DIR", &config),
+            ("CLAUDE_SECURESTORAGE_CONFIG_DIR", &secure),
+        ]);
+        let there = ClaudeCode::new(Folder::usual(&told).unwrap(), told.clone());
+        let opened = store(&at(&there), &env(home.path())).unwrap();
+        assert_eq!(opened.info(), there.info());
+        assert_eq!(opened.watched(), there.watched());
+        // The name alone leads there too, where nothing more was kept.
+        let bare = Waiting { location: None, ..at(&there) };
+        assert_eq!(store(&bare, &env(home.path())).unwrap().info().id, there.info().id);
+        let usual = Waiting { store: "claude-code".into(), unsaved: 0, location: None };
+        fs::create_dir(home.path().join(".claude")).unwrap();
+        assert_eq!(store(&usual, &told).unwrap().info().id.as_str(), "claude-code");
+    }
+
+    #[test]
+    fn nothing_is_opened_that_is_not_a_folder_of_this_users_or_of_a_client_that_is_known() {
+        let home = tempfile::tempdir().unwrap();
+        let gone = Folder::other(&home.path().join("gone"), home.path());
+        let gone = ClaudeCode::new(gone, env(home.path()));
+        let why = |waiting: &Waiting| store(waiting, &env(home.path())).err().unwrap();
+        assert!(why(&at(&gone)).contains("gone"), "{}", why(&at(&gone)));
+        let somewhere = |config: &str| Waiting {
+            location: Some(Location::ClaudeCode {
+                config: config.into(),
+                secure: config.into(),
+                servers: config.into(),
+                service: String::new(),
+            }),
+            ..at(&gone)
+        };
+        assert!(why(&somewhere("work")).contains("no whole path"));
+        let file = home.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(why(&somewhere(file.to_str().unwrap())).contains("no folder"));
+        #[cfg(unix)]
+        if rustix::process::geteuid().as_raw() != 0 {
+            assert!(why(&somewhere("/")).contains("another user"));
+        }
+        let newer: Location = serde_json::from_str(r#"{"client":"another","where":"x"}"#).unwrap();
+        assert!(why(&Waiting { location: Some(newer), ..at(&gone) }).contains("does not know"));
+        for odd in ["another@~/x", "claude-code@", "claude-code@relative"] {
+            let odd = Waiting { store: odd.into(), unsaved: 0, location: None };
+            assert!(store(&odd, &env(home.path())).is_err(), "{}", odd.store);
+        }
+    }
+}
