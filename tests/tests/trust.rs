@@ -1,5 +1,6 @@
 //! A repository that was cloned, against everything that it names: where a token goes, who the client is,
-//! and whether a grant is kept. With the real program and an attacker's host that it would believe.
+//! whether a grant is kept, and what a person reads. With the real program and an attacker's host that it
+//! would believe.
 
 #![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
 
@@ -307,5 +308,120 @@ fn a_persons_own_document_that_does_not_fit_the_recorded_server_is_asked_about_w
         let ran = scene.stage.run(&["sign-out", "rig", "--yes"]);
         assert!(ran.err.contains("another address"), "{claims}: {}", ran.err);
         scene.only_its_document_was_read("sign-out");
+    }
+}
+
+/// What no output may hold but the line breaks that are its own: controls, and what turns the direction of
+/// text or hides in it.
+fn draws(letter: char) -> bool {
+    (letter.is_control() && letter != '\n')
+        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+}
+
+/// Nothing that a person or a script reads draws on their screen.
+fn nothing_draws(what: &str, said: &str) {
+    let found: String = said.chars().filter(|letter| draws(*letter)).collect();
+    assert!(found.is_empty(), "{what}: {found:?} in {said:?}");
+}
+
+#[test]
+fn names_that_a_repository_chose_are_shown_and_can_do_nothing() {
+    let evil =
+        "rig\u{1b}[2J\u{1b}]0;owned\u{7}\nAll 3 servers are signed in\u{202e}\u{200b}\u{9b}31m";
+    let long = "x".repeat(100_000);
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let mut stage = Stage::new(builder);
+    stage.sign_in(evil, -1);
+    stage.sign_in(&long, 3600);
+    stage.edit(evil, |entry| entry["issuer"] = format!("https://as.example/{evil}").into());
+    let projects = json!({"projects": {stage.home.project().display().to_string(): {
+        "hasTrustDialogAccepted": true, "enableAllProjectMcpServers": true
+    }}});
+    let listed = json!({"mcpServers": {
+        format!("listed {evil}"): {"type": "http", "url": format!("https://x.example/{evil}/mcp")},
+        format!("hidden {evil}"): {"type": "http", "url": "https://${NOT_SET_HERE}/mcp"},
+    }});
+    fs::write(stage.home.path().join(".claude.json"), projects.to_string()).expect("written");
+    fs::write(stage.home.project().join(".mcp.json"), listed.to_string()).expect("written");
+    store::write_verdict(&stage.home, evil);
+    let ids: Vec<String> = stage.status()["servers"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|server| server["id"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(ids.len(), 4, "{ids:?}");
+    for id in &ids {
+        nothing_draws("an id", id);
+        assert!(id.chars().count() < 150, "{id}");
+    }
+    let mut commands: Vec<Vec<&str>> = vec![
+        vec!["status"],
+        vec!["status", "--json"],
+        vec!["renew"],
+        vec!["renew", "--json"],
+        vec!["doctor"],
+        vec!["doctor", "--json"],
+        vec!["log"],
+        vec!["log", "--json"],
+        vec!["renew", "nobody\u{1b}[2J"],
+    ];
+    for id in &ids {
+        commands.push(vec!["check", id]);
+        commands.push(vec!["reconnect", id, "--timeout", "1"]);
+        commands.push(vec!["reconnect", id, "--json", "--timeout", "1"]);
+        commands.push(vec!["trust", id]);
+        commands.push(vec!["sign-out", id, "--yes"]);
+    }
+    for command in commands {
+        let ran = stage.run(&command);
+        let what = format!("{command:?}");
+        nothing_draws(&what, &ran.out);
+        nothing_draws(&what, &ran.err);
+        for line in ran.out.lines().chain(ran.err.lines()) {
+            assert!(!line.starts_with("All 3 servers"), "{what}: {}{}", ran.out, ran.err);
+            assert!(line.len() < 20_000, "{what}: a line of {} bytes", line.len());
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_called_like_another_ones_tie_is_only_itself() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let mut stage = Stage::new(builder);
+    let first = stage.sign_in("rig", 3600);
+    let second = stage.control.mint(lamplighter_rehearsal::Mint::default());
+    let entry = stage.entry_for("rig", &second);
+    // The same server signed in to with other headers: a tie.
+    let tied = |stage: &Stage, more: Option<(&str, Value)>| {
+        let mut all = json!({stage.key("rig"): stage.entry("rig"), "rig|0000000000000002": entry});
+        if let Some((name, entry)) = more {
+            all[format!("{name}|0000000000000003")] = entry;
+        }
+        store::write(&stage.home, CREDENTIALS, &json!({"mcpOAuth": all}).to_string());
+    };
+    tied(&stage, None);
+    let ids = |stage: &Stage| -> Vec<String> {
+        let status = stage.status();
+        let servers = status["servers"].as_array().expect("a list").clone();
+        servers.iter().filter_map(|server| server["id"].as_str().map(str::to_owned)).collect()
+    };
+    let of_ties = ids(&stage);
+    assert_eq!(of_ties.len(), 2);
+    for id in of_ties {
+        let name = id.rsplit('/').next().unwrap_or_default().to_owned();
+        let third = stage.control.mint(lamplighter_rehearsal::Mint::default());
+        let mut entry = stage.entry_for(&name, &third);
+        entry["serverName"] = name.clone().into();
+        tied(&stage, Some((&name, entry)));
+        let all = ids(&stage);
+        let distinct: std::collections::BTreeSet<&String> = all.iter().collect();
+        assert_eq!(distinct.len(), 3, "{all:?}");
+        stage.run(&["sign-out", &name, "--yes"]).succeeded();
+        assert!(!stage.control.is_refresh_live(&third.refresh_token), "{name}");
+        for kept in [&first, &second] {
+            assert!(stage.control.is_refresh_live(&kept.refresh_token), "{name}: {all:?}");
+        }
+        assert_eq!(ids(&stage).len(), 2, "{name}");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
-use lamplighter_core::{facts::Renewer, ids::GrantId, keeper::Event, snapshot::Snapshot};
+use lamplighter_core::{commands, facts::Renewer, ids::GrantId, keeper::Event, snapshot::Snapshot};
 use lamplighter_engine::{
     output,
     reader::{Reader, rfc3339},
@@ -82,7 +82,8 @@ pub(crate) fn line(event: &Event, reader: &Reader) -> Option<String> {
             moved.known, moved.now
         ),
         Event::VerdictWithdrawn { server, .. } => format!(
-            "{server}: stale \"needs auth\" withdrawn; open sessions: /mcp reconnect {server}"
+            "{server}: stale \"needs auth\" withdrawn; open sessions: {}",
+            commands::in_session(server)
         ),
         Event::Restored { grant } => format!("{grant}: an old copy came back and was replaced"),
         Event::SigningIn { grant, step } => format!("{grant}: {step}…"),

@@ -30,7 +30,7 @@ mod work;
 use std::process::ExitCode;
 
 use clap::Parser;
-use lamplighter_core::keeper::Action;
+use lamplighter_core::{keeper::Action, text};
 use lamplighter_engine::{
     open::{OpenFault, Place},
     output,
@@ -53,7 +53,9 @@ fn main() -> ExitCode {
     start_log(cli.verbose);
     let keeps = matches!(cli.command, Command::Keep(_) | Command::Demo(_));
     let code = run(cli.command).unwrap_or_else(|error| {
-        errln!("lamplighter: {error:#}");
+        // It may name files, servers and what somebody typed.
+        let words = text::harmless(&format!("{error:#}"), text::LONGEST_SENTENCE);
+        errln!("lamplighter: {words}");
         exit_of(&error)
     });
     ExitCode::from(print::end(code, keeps))

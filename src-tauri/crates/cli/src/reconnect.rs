@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::bail;
 use lamplighter_core::{
+    commands,
     health::{EXIT_FINE, EXIT_PERSON},
     ids::GrantId,
     keeper::{Action, Event, Keeper, Mode, Reconnect},
@@ -262,9 +263,8 @@ impl Teller {
                     errln!("{grant}: {step}…");
                 }
             }
-            Event::SignedIn { grant, tools, refused, account, other_account } => {
+            Event::SignedIn { grant, server, tools, refused, account, other_account } => {
                 self.worked = Some(!refused);
-                let server = grant.as_str().rsplit('/').next().unwrap_or_default();
                 if self.json {
                     output::out().json(
                         &json!({"event": "signed_in", "grant": grant, "tools": tools,
@@ -287,7 +287,7 @@ impl Teller {
                     Some(command) => {
                         outln!("Claude Code does not know this server yet: {command}");
                     }
-                    None => outln!("Open Claude Code sessions: /mcp reconnect {server}"),
+                    None => outln!("Open Claude Code sessions: {}", commands::in_session(server)),
                 }
             }
             Event::SignInFailed { grant, code, why } => {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use lamplighter_core::{
+    commands,
     ids::{GrantId, StoreId},
     keeper::{NamedServer, Reconnect},
 };
@@ -21,17 +22,13 @@ pub(crate) fn run(place: Place, args: &args::SignIn) -> anyhow::Result<u8> {
         .spot(&args.name, &args.url)
         .with_context(|| format!("looking where {client} would keep {}", args.name))?;
     let (name, url) = (args.name.clone(), args.url.clone());
-    let unknown = (!spot.configured)
-        .then(|| format!("claude mcp add --transport http --scope user {name} {}", quoted(&url)));
+    let unknown = (!spot.configured).then(|| {
+        let (name, url) = (commands::quoted(&name), commands::quoted(&url));
+        format!("claude mcp add --transport http --scope user {name} {url}")
+    });
     let wish = Reconnect {
         server: Some(NamedServer { store: id.clone(), key: spot.key, name: name.clone(), url }),
-        ..Reconnect::of(GrantId(format!("{id}/{name}")))
+        ..Reconnect::of(GrantId::of(&id, &name))
     };
     reconnect::sign_in(place, &|_| Ok(wish.clone()), &args.way, unknown)
-}
-
-/// One word for a shell.
-fn quoted(url: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/%@+=,".contains(c);
-    if url.chars().all(plain) { url.into() } else { format!("'{}'", url.replace('\'', "'\\''")) }
 }

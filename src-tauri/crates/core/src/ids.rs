@@ -2,14 +2,14 @@
 //!
 //! A newtype for every string that means something, so that one cannot stand where another belongs.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::secret::Secret;
+use crate::{secret::Secret, text};
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -56,6 +56,13 @@ text_id! {
 text_id! {
     /// One record of the journal, unique for all time on this machine.
     RecordId
+}
+
+impl GrantId {
+    /// What a server of this name is called where it is the only one of its store.
+    pub fn of(store: &StoreId, server_name: &str) -> Self {
+        Self(format!("{store}/{}", text::encoded(server_name)))
+    }
 }
 
 /// One entry in one store.

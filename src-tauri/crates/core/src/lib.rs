@@ -16,6 +16,7 @@
 
 extern crate alloc;
 
+pub mod commands;
 pub mod desk;
 pub mod facts;
 pub mod health;
@@ -29,4 +30,5 @@ pub mod secret;
 pub mod signin;
 pub mod snapshot;
 pub mod store;
+pub mod text;
 pub mod time;

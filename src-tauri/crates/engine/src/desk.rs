@@ -394,7 +394,7 @@ impl<S: Shell> Desk<S> {
         let now = now();
         self.memory.happened(event, now);
         match event {
-            Event::SignedIn { grant, tools, refused, account, other_account } => {
+            Event::SignedIn { grant, server, tools, refused, account, other_account } => {
                 self.links.remove(grant);
                 let begun_here = self.mine.remove(grant);
                 let words = words::signed_in(
@@ -404,13 +404,13 @@ impl<S: Shell> Desk<S> {
                     account.as_deref(),
                     *other_account,
                 );
-                self.hint(grant.clone(), words, now);
+                self.hint(grant.clone(), words, server, now);
                 if begun_here && self.shell.is_page_open() {
                     self.focus = Some(grant.clone());
                     self.shell.open_page();
                 } else if begun_here && !refused {
                     let title = words::signed_in_briefly(&self.title_of(grant), *tools);
-                    self.tell_outcome(grant, title, words::for_open_sessions(grant));
+                    self.tell_outcome(grant, title, words::for_open_sessions(server));
                 }
             }
             Event::SignInFailed { grant, code, why } => {
@@ -438,12 +438,15 @@ impl<S: Shell> Desk<S> {
                 }
             }
             Event::VerdictWithdrawn { store, server } => {
-                let grant = GrantId(format!("{store}/{server}"));
+                // By its name alone: of several that are called so, the first.
+                let row =
+                    self.snapshot.rows.iter().find(|r| r.store == *store && r.name == *server);
+                let grant = row.map_or_else(|| GrantId::of(store, server), |row| row.id.clone());
                 let words = format!(
                     "{} works again. Open Claude Code sessions may still say otherwise:",
                     self.title_of(&grant)
                 );
-                self.hint(grant, words, now);
+                self.hint(grant, words, server, now);
             }
             Event::Waiting { .. }
             | Event::Renewing { .. }
@@ -470,10 +473,9 @@ impl<S: Shell> Desk<S> {
         }
     }
 
-    fn hint(&mut self, grant: GrantId, words: String, now: Wall) {
-        let server = grant.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+    fn hint(&mut self, grant: GrantId, words: String, server: &str, now: Wall) {
         self.hints.retain(|hint| hint.grant != grant && hint.until > now);
-        self.hints.insert(0, view::Hint::new(grant, words, &server, now + HINT_STAYS));
+        self.hints.insert(0, view::Hint::new(grant, words, server, now + HINT_STAYS));
     }
 
     fn title_of(&self, grant: &GrantId) -> String {

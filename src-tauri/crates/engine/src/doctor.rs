@@ -6,7 +6,7 @@
 
 use std::{fs, path::Path};
 
-use lamplighter_core::store::StoreFault;
+use lamplighter_core::{store::StoreFault, text};
 use serde::Serialize;
 
 use crate::{
@@ -51,7 +51,7 @@ pub struct Finding {
 
 impl Finding {
     fn fine(about: &'static str, found: impl Into<String>) -> Self {
-        Self { about, code: None, grade: Grade::Fine, found: found.into(), advice: None, exit: 0 }
+        Self { about, code: None, grade: Grade::Fine, found: shown(found), advice: None, exit: 0 }
     }
 
     fn note(
@@ -59,8 +59,8 @@ impl Finding {
         found: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        let (code, advice) = (Some(code), Some(advice.into()));
-        Self { about, code, grade: Grade::Note, found: found.into(), advice, exit: 0 }
+        let (code, advice) = (Some(code), Some(shown(advice)));
+        Self { about, code, grade: Grade::Note, found: shown(found), advice, exit: 0 }
     }
 
     fn wrong(
@@ -77,6 +77,11 @@ impl Finding {
         }
         self
     }
+}
+
+/// What names files, folders and servers of others is made harmless for whoever shows it.
+fn shown(text: impl Into<String>) -> String {
+    text::harmless(&text.into(), text::LONGEST_SENTENCE)
 }
 
 /// Looks at everything, in the order a person would ask.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{sentence, shape};
 use crate::{
+    commands,
     facts::Renewer,
     health::{Health, Shape},
     ids::GrantId,
@@ -209,6 +210,6 @@ fn question(snapshot: &Snapshot) -> String {
 impl Hint {
     /// After a sign-in, or where a verdict was withdrawn.
     pub fn new(grant: GrantId, words: String, server: &str, until: Wall) -> Self {
-        Self { grant, words, command: ["/mcp reconnect ", server].concat(), until }
+        Self { grant, words, command: commands::in_session(server), until }
     }
 }

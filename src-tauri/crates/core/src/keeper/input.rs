@@ -362,6 +362,9 @@ pub enum Event {
     SignedIn {
         /// The grant.
         grant: GrantId,
+        /// The server's name in the client program.
+        #[serde(default)]
+        server: String,
         /// How many tools the server offers, where it said so.
         tools: Option<u32>,
         /// The server refuses the new token all the same.

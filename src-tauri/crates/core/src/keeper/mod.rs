@@ -26,6 +26,7 @@ mod failure;
 mod flight;
 mod grant;
 mod grants;
+mod harmless;
 mod input;
 mod memory;
 mod naming;
@@ -76,6 +77,7 @@ use crate::{
 use air::{Flights, Tickets};
 use flight::Flight;
 use grants::Grants;
+use harmless::Harmless as _;
 use memory::Memory;
 use signing::Running;
 use signing_out::Leaving;
@@ -468,7 +470,7 @@ impl Keeper {
     }
 
     fn tell(&mut self, event: Event) {
-        self.effects.push_back(Effect::Tell { event });
+        self.effects.push_back(Effect::Tell { event: event.harmless() });
     }
 
     fn ticket(&mut self, pending: Pending) -> Ticket {

@@ -16,10 +16,12 @@ use super::{
     Effect, Event, Failure, Keeper, Mode, NamedServer, Outcome, Pending, ProbeFinding, Reconnect,
     flight::{Ending, Flight, Work},
     grant::Grant,
+    harmless::Harmless,
     naming,
     probing::Why,
 };
 use crate::{
+    commands,
     facts::GrantFacts,
     health::Situation,
     http::{Answer, Fault},
@@ -34,7 +36,7 @@ use crate::{
     secret::Secret,
     signin::{Gained, Next, Page, PortFault, SignIn, SignInFailure, Stored, Subject},
     snapshot::SigningIn,
-    store::{ConfiguredServer, Entry, LeftAlone, NewTokens, SignInConfig, StoreFault},
+    store::{ConfiguredServer, Entry, LeftAlone, NewTokens, SignInConfig, StoreFault, StoreView},
     time::{Boot, Millis},
 };
 
@@ -260,26 +262,25 @@ impl Keeper {
     /// A server that only the configuration names.
     pub(super) fn configured_subject(&self, grant: &GrantId) -> Result<Known<'_>, String> {
         let views = self.stores.iter().filter_map(|(id, seen)| Some((id, seen.as_ref().ok()?)));
-        let mut servers = views.flat_map(|(id, view)| view.servers.iter().map(move |s| (id, s)));
-        let found = servers.find(|(store, server)| self.configured_id(store, server) == *grant);
-        let Some((store, server)) = found else {
+        let mut servers = views.flat_map(|(store, view)| {
+            let ids = self.configured_ids(store, view);
+            ids.into_iter().zip(&view.servers).map(move |(id, server)| (id, store, server))
+        });
+        let found = servers.find(|(id, ..)| id == grant);
+        let Some((_, store, server)) = found else {
             return Err("no server by this name was found".into());
         };
         known_by_configuration(store, server)
     }
 
-    /// What a server is called that only the configuration names. One that is called like a known
-    /// grant, or like another of its kind, never stands in for it.
-    pub(super) fn configured_id(&self, store: &StoreId, server: &ConfiguredServer) -> GrantId {
-        let plain = naming::plain(store, &server.name);
-        let view = self.stores.get(store).and_then(|seen| seen.as_ref().ok());
-        let servers = view.map(|view| view.servers.as_slice()).unwrap_or_default();
-        let alike = servers.iter().filter(|other| other.name == server.name).count();
-        if alike <= 1 && self.grants.named(&plain).is_none() {
-            return plain;
-        }
-        let mark = server.key.as_ref().map_or(server.url.as_str(), |key| key.as_str());
-        naming::tied(store, &server.name, mark)
+    /// What the servers of a store are called that only the configuration names, in its order.
+    pub(super) fn configured_ids(&self, store: &StoreId, view: &StoreView) -> Vec<GrantId> {
+        naming::configured(store, &view.servers, &|id| self.grants.named(id).is_some())
+    }
+
+    /// Answers a browser tab.
+    fn show(&mut self, door: Door, page: Page) {
+        self.effects.push_back(Effect::Show { door, page: page.harmless() });
     }
 
     pub(super) fn sign_ins_of(&self, target: &Target) -> Vec<SignInId> {
@@ -333,6 +334,7 @@ impl Keeper {
                 let (name, host) = (invitation.client_name.clone(), invitation.host.clone());
                 running.page = Some((name, host, scheme));
                 let grant = running.grant.clone();
+                let invitation = invitation.harmless();
                 self.effects.push_back(Effect::Invite { grant: grant.clone(), invitation });
                 self.tell(Event::SigningIn { grant, step: WAITING.into() });
             }
@@ -356,7 +358,7 @@ impl Keeper {
             })
         });
         let (Some(callback), Some(id)) = (callback, awaiting) else {
-            self.effects.push_back(Effect::Show { door, page: Page::NotWaiting });
+            self.show(door, Page::NotWaiting);
             return;
         };
         if let Some(running) = self.sign_ins.get_mut(&id) {
@@ -372,7 +374,7 @@ impl Keeper {
             if let Some(running) = self.sign_ins.get_mut(&id) {
                 running.doors.retain(|d| *d != door);
             }
-            self.effects.push_back(Effect::Show { door, page: Page::NotWaiting });
+            self.show(door, Page::NotWaiting);
         }
         self.sign_in_goes_on(id, next);
     }
@@ -518,11 +520,12 @@ impl Keeper {
                 Page::SignedIn { server: running.server_name.clone(), tools }
             };
             for door in running.doors {
-                self.effects.push_back(Effect::Show { door, page: page.clone() });
+                self.show(door, page.clone());
             }
             self.effects.push_back(Effect::Hush { sign_in: id });
             self.tell(Event::SignedIn {
                 grant: running.grant,
+                server: running.server_name,
                 tools,
                 refused,
                 account: running.account,
@@ -547,7 +550,7 @@ impl Keeper {
         let words = failure.to_string();
         for door in running.doors {
             let page = Page::Failed { server: running.server_name.clone(), words: words.clone() };
-            self.effects.push_back(Effect::Show { door, page });
+            self.show(door, page);
         }
         self.effects.push_back(Effect::Hush { sign_in: id });
         self.tell_failed(running.grant, failure);
@@ -688,9 +691,8 @@ fn known_by_configuration<'a>(
 ) -> Result<Known<'a>, String> {
     let Some(key) = server.key.clone() else {
         return Err(format!(
-            "its address depends on variables that only the client knows; sign in with \
-             `claude mcp login {}`",
-            server.name
+            "its address depends on variables that only the client knows; sign in with {}",
+            commands::sign_in(&server.name)
         ));
     };
     let target = Target { store: store.clone(), key };

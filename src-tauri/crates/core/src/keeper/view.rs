@@ -11,6 +11,7 @@ use url::Url;
 use super::{
     Failure, Keeper, Mode, Notice,
     grant::{Asked, Grant, Standing},
+    harmless::{self, Harmless},
     plan::{LOST, Next},
 };
 use crate::{
@@ -33,8 +34,11 @@ impl Keeper {
         let grants = grants.map(|(target, grant)| self.row(target, grant));
         let servers =
             self.stores.iter().filter_map(|(store, seen)| Some((store, seen.as_ref().ok()?)));
-        let configured = servers
-            .flat_map(|(store, view)| view.servers.iter().map(|s| self.configured_row(store, s)));
+        let configured = servers.flat_map(|(store, view)| {
+            let ids = self.configured_ids(store, view);
+            let rows = ids.into_iter().zip(&view.servers);
+            rows.map(move |(id, server)| self.configured_row(store, id, server))
+        });
         let mut rows: Vec<Row> = grants.chain(configured).collect();
         rows.sort_by(|a, b| (b.shape, &a.id).cmp(&(a.shape, &b.id)));
         rows.sort_by_key(|row| row.shape != health::Shape::Alert);
@@ -58,7 +62,7 @@ impl Keeper {
     fn notices_by_cause(&self) -> Vec<Notice> {
         let by_cause: BTreeMap<&str, &Notice> =
             self.notices.values().map(|notice| (notice.cause.as_str(), notice)).collect();
-        by_cause.into_values().cloned().collect()
+        by_cause.into_values().cloned().map(Harmless::harmless).collect()
     }
 
     /// A store that cannot be read is told by its rows, or by itself where it never had any.
@@ -118,6 +122,7 @@ impl Keeper {
             },
             sign_in: self.sign_in_shown(target),
         }
+        .harmless()
     }
 
     /// What a grant is called, who owns it, and how it stands.
@@ -133,7 +138,7 @@ impl Keeper {
         (title, client, shown)
     }
 
-    fn configured_row(&self, store: &StoreId, server: &ConfiguredServer) -> Row {
+    fn configured_row(&self, store: &StoreId, id: GrantId, server: &ConfiguredServer) -> Row {
         let (profile, title) = self.title(&server.url, &server.name);
         let client = self.infos.get(store).map(|i| i.client.clone()).unwrap_or_default();
         let signed_out = self.signed_out.contains(&(store.clone(), server.name.clone()));
@@ -142,7 +147,7 @@ impl Keeper {
         let situation = signing_in.unwrap_or(Situation::NotSignedIn { signed_out });
         let shown = health::show(&situation, &title, &client);
         Row {
-            id: self.configured_id(store, server),
+            id,
             store: store.clone(),
             client,
             profile,
@@ -169,6 +174,7 @@ impl Keeper {
             approval: None,
             sign_in: target.and_then(|target| self.sign_in_shown(&target)),
         }
+        .harmless()
     }
 
     fn store_row(&self, store: &StoreId) -> Option<StoreRow> {
@@ -178,14 +184,15 @@ impl Keeper {
         // Where nobody ever signed in there is no store, and nothing wrong with that.
         let fault = seen.and_then(|seen| seen.as_ref().err());
         let fault = fault.filter(|fault| !matches!(fault, StoreFault::Absent { .. }));
-        Some(StoreRow {
+        let row = StoreRow {
             id: store.clone(),
             client: info.client.clone(),
             place: info.place.clone(),
             client_version: view.and_then(|view| view.client_version.clone()),
             fault: fault.map(ToString::to_string),
             advice: view.map(|view| view.advice.clone()).unwrap_or_default(),
-        })
+        };
+        Some(row.harmless())
     }
 
     /// The provider profile's short name, and what people call the server.
@@ -194,7 +201,7 @@ impl Keeper {
             (Some(short), profile) if !profile.name.is_empty() => {
                 (Some(short.into()), profile.name.clone())
             }
-            (short, _) => (short.map(Into::into), name.into()),
+            (short, _) => (short.map(Into::into), harmless::name(name)),
         }
     }
 

@@ -23,6 +23,7 @@ use crate::{
     profile::Profile,
     secret::Secret,
     store::ClientCredentials,
+    text::is_visible,
     time::{Millis, Wall},
 };
 
@@ -403,15 +404,9 @@ pub fn account(answer: &Answer) -> Option<Account> {
         names.iter().find_map(|name| claims.text(name))
     });
     let label = members.team().or(claimed)?;
-    let shown = label.chars().filter(|c| !unprintable(*c)).take(80).collect::<String>();
+    let shown = label.chars().filter(|c| is_visible(*c)).take(80).collect::<String>();
     let shown = shown.trim();
     (!shown.is_empty()).then(|| Account { label: shown.into() })
-}
-
-/// Control characters, and those that turn the direction of the text around them.
-fn unprintable(sign: char) -> bool {
-    sign.is_control()
-        || matches!(sign, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn read_error(error: &str, answer: &Answer, profile: &Profile) -> Reading {

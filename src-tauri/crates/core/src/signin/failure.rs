@@ -5,11 +5,12 @@
 use alloc::string::String;
 
 use crate::{
-    http,
+    commands, http,
     oauth::{
         authorize::CallbackRefused, discovery::SignInFault, registration::RegistrationFault,
         token::ErrorCode,
     },
+    text::{LONGEST_NAME, harmless},
 };
 
 /// A loopback port can't be listened on.
@@ -41,7 +42,8 @@ pub enum SignInFailure {
     /// would be used at another. May be confirmed by a person.
     #[error(
         "its sign-ins would be completed at another address now: {known} → {now}. Nothing was sent; \
-         to accept that, `lamplighter trust {server_name}`"
+         to accept that, `lamplighter trust {}`",
+        commands::quoted(&harmless(server_name, LONGEST_NAME))
     )]
     Moved {
         /// The host known so far.
@@ -61,8 +63,9 @@ pub enum SignInFailure {
     Registration(RegistrationFault),
     /// Only clients that the server knows are let in.
     #[error(
-        "this server lets only apps in that it knows; sign in with `claude mcp login {server_name}`, \
-         or configure a client id of your own"
+        "this server lets only apps in that it knows; sign in with {}, or configure a client id of \
+         your own",
+        commands::sign_in(server_name)
     )]
     NeedsClient {
         /// The server's name in the client program.

@@ -262,6 +262,7 @@ fn a_notices_button_opens_the_page_on_its_row_before_the_browser_comes() {
 fn signed_in(grant: &GrantId) -> Tick {
     Tick::Told(Told::Event(Box::new(Event::SignedIn {
         grant: grant.clone(),
+        server: "notes".into(),
         tools: Some(12),
         refused: false,
         account: None,

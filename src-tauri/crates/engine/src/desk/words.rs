@@ -1,6 +1,6 @@
 //! Sentences that only a desktop says, and links as it may be handed them.
 
-use lamplighter_core::{ids::GrantId, secret::Secret};
+use lamplighter_core::{commands, ids::GrantId, secret::Secret};
 use url::Url;
 
 /// `Signed in to Notion as ada, 12 tools. You can close the browser tab. Open Claude Code sessions:`
@@ -38,9 +38,8 @@ pub(super) fn not_signed_in(title: &str) -> String {
 }
 
 /// What open sessions need, for a place that has no button to copy it.
-pub(super) fn for_open_sessions(grant: &GrantId) -> String {
-    let server = grant.as_str().rsplit('/').next().unwrap_or_default();
-    format!("In Claude Code sessions that are open: /mcp reconnect {server}")
+pub(super) fn for_open_sessions(server: &str) -> String {
+    format!("In Claude Code sessions that are open: {}", commands::in_session(server))
 }
 
 /// What a link of our scheme can be.

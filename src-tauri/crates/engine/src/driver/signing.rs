@@ -10,6 +10,7 @@ use std::{
 };
 
 use lamplighter_core::{
+    commands,
     ids::{Door, GrantId, SignInId},
     signin::{Invitation, Page, PortFault},
 };
@@ -108,7 +109,8 @@ impl Desk {
 /// What a tab says, in words.
 fn worded(page: &Page) -> redirect::Page {
     let close = || String::from("You can close this tab.");
-    let reopen = |server: &str| format!("Open Claude Code sessions: /mcp reconnect {server}");
+    let reopen =
+        |server: &str| format!("Open Claude Code sessions: {}", commands::in_session(server));
     match page {
         Page::SignedIn { server, tools } => redirect::Page {
             title: format!("Signed in to {server}"),

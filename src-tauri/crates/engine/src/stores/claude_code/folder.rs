@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lamplighter_core::ids::{StoreId, hex};
+use lamplighter_core::{
+    ids::{StoreId, hex},
+    text,
+};
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 
@@ -146,7 +149,9 @@ fn service(named: Option<&Path>, custom_oauth: bool) -> String {
 }
 
 fn named(config: &Path, home: &Path) -> StoreId {
-    StoreId(format!("claude-code@{}", shown(config, home)))
+    let path = |path: &Path| text::encoded_path(path.as_os_str().as_encoded_bytes());
+    let inside = config.strip_prefix(home).map(|rest| format!("~/{}", path(rest)));
+    StoreId(format!("claude-code@{}", inside.unwrap_or_else(|_| path(config))))
 }
 
 fn shown(path: &Path, home: &Path) -> String {

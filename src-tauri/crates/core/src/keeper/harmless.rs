@@ -1,0 +1,175 @@
+//! Where text of others leaves the keeper for people: rows, notices, events, pages. All of it is made
+//! harmless here, so that no shell can forget it.
+//!
+//! Read next: [`text::harmless`](crate::text::harmless), which says what that means.
+
+use alloc::{string::String, vec::Vec};
+
+use super::{Event, Notice};
+use crate::{
+    health::{Part, Phrase},
+    ids::GrantId,
+    signin::{Invitation, Page},
+    snapshot::{NewAddress, Row, SigningIn, StoreRow},
+    text::{self, LONGEST_NAME, LONGEST_SENTENCE},
+};
+
+/// A URL without what should not be shown is still as long as its owner made it.
+const LONGEST_ADDRESS: usize = 300;
+
+pub(super) fn name(text: &str) -> String {
+    text::harmless(text, LONGEST_NAME)
+}
+
+fn sentence(text: &str) -> String {
+    text::harmless(text, LONGEST_SENTENCE)
+}
+
+/// Ours are harmless already; what was asked for by a name that nobody has may be anything.
+fn id(id: &GrantId) -> GrantId {
+    GrantId(sentence(id.as_str()))
+}
+
+fn names(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| name(text)).collect()
+}
+
+pub(super) trait Harmless {
+    /// The same, for people.
+    fn harmless(self) -> Self;
+}
+
+impl Harmless for NewAddress {
+    fn harmless(self) -> Self {
+        Self { known: name(&self.known), now: name(&self.now) }
+    }
+}
+
+impl Harmless for Phrase {
+    fn harmless(self) -> Self {
+        let parts = self.0.into_iter().map(|part| match part {
+            Part::Text(text) => Part::Text(sentence(&text)),
+            Part::In(at) => Part::In(at),
+            Part::At(at) => Part::At(at),
+        });
+        Self(parts.collect())
+    }
+}
+
+impl Harmless for SigningIn {
+    fn harmless(self) -> Self {
+        Self {
+            client_name: self.client_name.as_deref().map(name),
+            host: self.host.as_deref().map(name),
+            ..self
+        }
+    }
+}
+
+impl Harmless for Row {
+    fn harmless(self) -> Self {
+        Self {
+            name: name(&self.name),
+            title: name(&self.title),
+            url: text::harmless(&self.url, LONGEST_ADDRESS),
+            phrase: self.phrase.harmless(),
+            issuer: self.issuer.map(|issuer| text::harmless(&issuer, LONGEST_ADDRESS)),
+            scopes: names(&self.scopes),
+            reason: self.reason.as_deref().map(sentence),
+            account: self.account.as_deref().map(name),
+            approval: self.approval.map(Harmless::harmless),
+            sign_in: self.sign_in.map(Harmless::harmless),
+            ..self
+        }
+    }
+}
+
+impl Harmless for StoreRow {
+    fn harmless(self) -> Self {
+        Self {
+            place: sentence(&self.place),
+            client_version: self.client_version.as_deref().map(name),
+            fault: self.fault.as_deref().map(sentence),
+            advice: self.advice.iter().map(|advice| sentence(advice)).collect(),
+            ..self
+        }
+    }
+}
+
+impl Harmless for Notice {
+    fn harmless(self) -> Self {
+        Self { title: sentence(&self.title), sentence: sentence(&self.sentence), ..self }
+    }
+}
+
+impl Harmless for Page {
+    fn harmless(self) -> Self {
+        match self {
+            Self::SignedIn { server, tools } => Self::SignedIn { server: name(&server), tools },
+            Self::Refused { server } => Self::Refused { server: name(&server) },
+            Self::Failed { server, words } => {
+                Self::Failed { server: name(&server), words: sentence(&words) }
+            }
+            Self::NotWaiting => Self::NotWaiting,
+        }
+    }
+}
+
+impl Harmless for Invitation {
+    fn harmless(self) -> Self {
+        Self { client_name: name(&self.client_name), host: name(&self.host), ..self }
+    }
+}
+
+impl Harmless for Event {
+    fn harmless(self) -> Self {
+        match self {
+            Self::Waiting { grant, why, until } => {
+                Self::Waiting { grant: id(&grant), why: sentence(&why), until }
+            }
+            Self::Renewing { grant } => Self::Renewing { grant: id(&grant) },
+            Self::Renewed { grant, by, expires_at } => {
+                Self::Renewed { grant: id(&grant), by, expires_at }
+            }
+            Self::Unchanged { grant, why, next } => {
+                Self::Unchanged { grant: id(&grant), why: sentence(&why), next }
+            }
+            Self::Failed { grant, code, why, next } => {
+                Self::Failed { grant: id(&grant), code, why: sentence(&why), next }
+            }
+            Self::Checked { grant, accepted, tools } => {
+                Self::Checked { grant: id(&grant), accepted, tools }
+            }
+            Self::VerdictWithdrawn { store, server } => {
+                Self::VerdictWithdrawn { store, server: name(&server) }
+            }
+            Self::Restored { grant } => Self::Restored { grant: id(&grant) },
+            Self::Reviewed { grant, moved } => {
+                Self::Reviewed { grant: id(&grant), moved: moved.map(Harmless::harmless) }
+            }
+            Self::SigningIn { grant, step } => {
+                Self::SigningIn { grant: id(&grant), step: sentence(&step) }
+            }
+            Self::SignedIn { grant, server, tools, refused, account, other_account } => {
+                Self::SignedIn {
+                    grant: id(&grant),
+                    server: name(&server),
+                    tools,
+                    refused,
+                    account: account.as_deref().map(name),
+                    other_account,
+                }
+            }
+            Self::SignInFailed { grant, code, why } => {
+                Self::SignInFailed { grant: id(&grant), code, why: sentence(&why) }
+            }
+            Self::SignedOut { grant } => Self::SignedOut { grant: id(&grant) },
+            Self::Revocation { grant, outcome } => Self::Revocation { grant: id(&grant), outcome },
+            Self::SignOutFailed { grant, code, why } => {
+                Self::SignOutFailed { grant: id(&grant), code, why: sentence(&why) }
+            }
+            Self::Notice(notice) => Self::Notice(notice.harmless()),
+            Self::NoticeWithdrawn { cause } => Self::NoticeWithdrawn { cause },
+        }
+    }
+}
