@@ -103,6 +103,7 @@ mod tests {
             offered: Vec::new(),
             looked: Vec::new(),
             focus: None,
+            linked: None,
             turn_to_settings: false,
             settings,
             update_command: String::new(),

@@ -10,6 +10,7 @@
 
 mod commands;
 mod demo;
+mod desktop;
 mod notices;
 mod page;
 mod shell;

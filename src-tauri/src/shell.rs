@@ -9,13 +9,8 @@ use lamplighter_core::{
 };
 use lamplighter_engine::desk::Shell;
 use tauri::{AppHandle, Manager, Runtime};
-use tauri_plugin_autostart::ManagerExt;
-use tauri_plugin_deep_link::DeepLinkExt;
 
-use crate::{demo::Demo, notices, page, start, tray};
-
-/// What links to us begin with, as `tauri.conf.json` has it.
-const SCHEME: &str = "dev.lamplighter";
+use crate::{demo::Demo, desktop, notices, page, tray};
 
 /// See the [module](self).
 pub(crate) struct Window<R: Runtime> {
@@ -26,7 +21,7 @@ pub(crate) struct Window<R: Runtime> {
 
 impl<R: Runtime> Window<R> {
     pub(crate) fn new(app: AppHandle<R>) -> Self {
-        let at_login = app.autolaunch().is_enabled().ok();
+        let at_login = desktop::starts_at_login(&app);
         Self { app, demo: None, at_login }
     }
 
@@ -90,21 +85,18 @@ impl<R: Runtime> Shell for Window<R> {
     }
 
     fn set_start_at_login(&mut self, on: bool) -> Result<(), String> {
-        let start = self.app.autolaunch();
-        if start.is_enabled().unwrap_or(false) != on {
-            let done = if on { start.enable() } else { start.disable() };
-            done.map_err(|fault| format!("The start at login can't be changed: {fault}"))?;
-        }
+        desktop::start_at_login(&self.app, on)
+            .map_err(|fault| format!("The start at login can't be changed: {fault}"))?;
         self.at_login = Some(on);
         Ok(())
     }
 
+    fn serve_links(&mut self) -> Result<(), String> {
+        desktop::serve_links(&self.app)
+    }
+
     fn forget_links(&mut self) -> Result<(), String> {
-        // On Linux that is a file of ours, on macOS the app's own manifest.
-        if !cfg!(windows) || !start::may_register() {
-            return Ok(());
-        }
-        self.app.deep_link().unregister(SCHEME).map_err(|fault| fault.to_string())
+        desktop::forget_links(&self.app)
     }
 
     fn start_demo(&mut self) -> Result<PathBuf, String> {

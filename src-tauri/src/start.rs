@@ -3,26 +3,28 @@
 //! A display must be there before GTK is asked for one, since it ends the process without a word that
 //! helps. Read next: `shell`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use lamplighter_core::secret::Secret;
 use lamplighter_engine::{
     desk::{self, Bell, Desk, Tick},
-    output,
+    limits, output,
     paths::Env,
     stop,
 };
 use tauri::{AppHandle, Manager, RunEvent, Runtime};
-use tauri_plugin_autostart::MacosLauncher;
 use tauri_plugin_deep_link::DeepLinkExt;
 
-use crate::{commands, notices, page, shell::Window, tray};
+use crate::{commands, desktop::HIDDEN, notices, page, shell::Window, tray};
 
-/// Started without showing anything but the icon: at login.
-const HIDDEN: &str = "--hidden";
 /// Started on servers of its own.
 const DEMO: &str = "--demo";
+/// How long the desktop may take to let the program go once all of its own is done.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// The client library complains of every server that wants a sign-in, which is our daily bread.
 const QUIET: &str = "warn,rmcp=off";
 const HELP: &str = "\
@@ -56,12 +58,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
     if !has_display() {
         bail!("there is no display here; `lamplighter keep` does the same without one");
     }
+    limits::raise_open_files();
     start_lean(&words)?;
     let hidden = words.iter().any(|word| word == HIDDEN);
     let demo = words.iter().any(|word| word == DEMO);
     let (bell, ticks) = desk::bell();
     let (for_second, for_setup) = (bell.clone(), bell.clone());
-    let app = tauri::Builder::default()
+    let builder = tauri::Builder::default()
         // First, so that a second start is noticed before anything else is made.
         .plugin(tauri_plugin_single_instance::init(move |_, words, _| {
             // A link comes by the other plugin; anything else asks for the window.
@@ -69,13 +72,20 @@ pub(crate) fn run() -> anyhow::Result<()> {
                 for_second.ring(Tick::Act(lamplighter_core::desk::Act::Open, None));
             }
         }))
-        .plugin(tauri_plugin_deep_link::init())
-        .plugin(tauri_plugin_notification::init())
-        .plugin(tauri_plugin_autostart::init(MacosLauncher::LaunchAgent, Some(vec![HIDDEN])))
+        .plugin(tauri_plugin_deep_link::init());
+    #[cfg(not(target_os = "linux"))]
+    let builder = {
+        use tauri_plugin_autostart::{MacosLauncher, init};
+        builder
+            .plugin(tauri_plugin_notification::init())
+            .plugin(init(MacosLauncher::LaunchAgent, Some(vec![HIDDEN])))
+    };
+    #[cfg(target_os = "macos")]
+    let builder = builder.on_web_content_process_terminate(|view| page::revive(view.app_handle()));
+    let app = builder
         .manage(bell.clone())
         .manage(page::Place::default())
         .manage(tray::Icon::default())
-        .manage(notices::OnScreen::default())
         .manage(AtHome::default())
         .invoke_handler(tauri::generate_handler![commands::subscribe, commands::act])
         .setup(move |app| {
@@ -83,7 +93,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
             #[cfg(target_os = "macos")]
             handle.set_activation_policy(tauri::ActivationPolicy::Accessory)?;
             links(&handle, &for_setup);
-            notices::listen(&handle, &for_setup);
+            notices::start(&handle, &for_setup);
             let shell = Window::new(handle.clone());
             let desk = Desk::new(Env::Process, shell, for_setup.clone())
                 .context("the engine can't be started")?;
@@ -126,6 +136,12 @@ impl<R: Runtime> Drop for Last<R> {
     fn drop(&mut self) {
         self.0.state::<AtHome>().0.store(true, Ordering::Release);
         self.0.exit(0);
+        // A desktop that hangs may keep its own thread for ever; nothing of ours is left to be done.
+        std::thread::spawn(|| {
+            std::thread::sleep(FAREWELL);
+            tracing::warn!("the desktop does not let go; ending without it");
+            std::process::exit(0);
+        });
     }
 }
 
@@ -167,12 +183,6 @@ const fn outlive_the_session_bus() {}
 /// Links of our scheme, the one that started us included. They are hostile: nothing but the engine
 /// looks into them, and nothing of them is logged.
 fn links<R: Runtime>(app: &AppHandle<R>, bell: &Bell) {
-    if may_register() {
-        match app.deep_link().register_all() {
-            Ok(()) => unquote(app),
-            Err(fault) => tracing::warn!(%fault, "links can't come here; sign-ins use loopback"),
-        }
-    }
     let for_later = bell.clone();
     app.deep_link().on_open_url(move |event| {
         for url in event.urls() {
@@ -184,39 +194,6 @@ fn links<R: Runtime>(app: &AppHandle<R>, bell: &Bell) {
             bell.ring(Tick::Link(Secret::new(url.as_str())));
         }
     }
-}
-
-/// Where no desktop environment is known, `xdg-open` starts a handler by the first word of its `Exec`
-/// and takes quotes for a part of it (xdg-utils 1.1.3): a path that needs none is written without.
-#[cfg(target_os = "linux")]
-fn unquote<R: Runtime>(app: &AppHandle<R>) {
-    let (Ok(data), Ok(exe)) = (app.path().data_dir(), std::env::current_exe()) else { return };
-    let named = exe.file_name().and_then(|name| name.to_str()).zip(exe.to_str());
-    let Some((name, exe)) = named else { return };
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    let file = data.join("applications").join(format!("{name}-handler.desktop"));
-    let Ok(text) = std::fs::read_to_string(&file) else { return };
-    let bare = text.replace(&format!("Exec=\"{exe}\""), &format!("Exec={exe}"));
-    if exe.chars().all(plain)
-        && bare != text
-        && let Err(fault) = std::fs::write(&file, bare)
-    {
-        tracing::info!(%fault, "the handler of links keeps its quotes");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-const fn unquote<R: Runtime>(_app: &AppHandle<R>) {}
-
-/// A program run from where it was built leaves no handler behind, unless a test asks for one in a
-/// home of its own.
-pub(crate) fn may_register() -> bool {
-    let asked = std::env::var_os("LAMPLIGHTER_REGISTER").is_some_and(|value| value == "1");
-    let built = std::env::current_exe().ok().is_some_and(|exe| {
-        let mut folders = exe.ancestors();
-        folders.any(|folder| folder.file_name().is_some_and(|name| name == "target"))
-    });
-    asked || !built
 }
 
 fn is_link(word: &str) -> bool {

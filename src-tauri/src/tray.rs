@@ -41,31 +41,67 @@ struct State {
     missed: bool,
 }
 
-/// Puts the icon into the panel, now or when one comes; `seen`: a window is open meanwhile anyway.
+/// Puts the icon into the panel, now or when one comes; `seen`: a window is open meanwhile anyway. A
+/// panel that hangs would keep the main thread for ever, so another one asks it first.
+#[cfg(target_os = "linux")]
 pub(crate) fn appear<R: Runtime>(app: &AppHandle<R>, bell: &Bell, seen: bool) {
+    use lamplighter_engine::{panel, paths::Env};
+    let (handle, bell) = (app.clone(), bell.clone());
+    let watched = panel::watch(Env::Process, move |news| {
+        let (app, bell) = (handle.clone(), bell.clone());
+        let _ = handle.run_on_main_thread(move || match news {
+            panel::Panel::Takes => put(&app, &bell, seen),
+            panel::Panel::Missing(why) => miss(&app, &why, seen),
+            panel::Panel::Gone => {
+                with(&app, |state| state.icon = None);
+                drop(app.remove_tray_by_id(ID));
+            }
+        });
+    });
+    if let Err(fault) = watched {
+        tracing::error!(%fault, "there is no icon");
+    }
+}
+
+/// Puts the icon into the panel.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn appear<R: Runtime>(app: &AppHandle<R>, bell: &Bell, seen: bool) {
+    put(app, bell, seen);
+}
+
+fn put<R: Runtime>(app: &AppHandle<R>, bell: &Bell, seen: bool) {
     match build(app, bell) {
         Ok(icon) => {
             with(app, |state| state.icon = Some(Box::new(icon)));
             refresh(app);
         }
         Err(fault) => {
-            let missed = with(app, |state| std::mem::replace(&mut state.missed, true));
-            if !missed {
-                tracing::info!(%fault, "no panel takes the icon yet");
-                if !seen {
-                    start::complain(
-                        "lamplighter-tray: no panel shows icons yet; waiting for one. \
-                         Start it again to open its window.",
-                    );
-                }
-            }
+            miss(app, &fault.to_string(), seen);
             let (app, bell) = (app.clone(), bell.clone());
             std::thread::spawn(move || {
                 std::thread::sleep(AGAIN);
                 let again = app.clone();
-                let _ = app.run_on_main_thread(move || appear(&again, &bell, seen));
+                let _ = app.run_on_main_thread(move || {
+                    if again.tray_by_id(ID).is_none() {
+                        put(&again, &bell, seen);
+                    }
+                });
             });
         }
+    }
+}
+
+/// Says once that there is no panel.
+fn miss<R: Runtime>(app: &AppHandle<R>, why: &str, seen: bool) {
+    if with(app, |state| std::mem::replace(&mut state.missed, true)) {
+        return;
+    }
+    tracing::info!(why, "no panel takes the icon yet");
+    if !seen {
+        start::complain(
+            "lamplighter-tray: no panel shows icons yet; waiting for one. Start it again to open its \
+             window.",
+        );
     }
 }
 

@@ -149,6 +149,7 @@ export class Window {
         next.seq += 1;
         // As the shell does: a view asks to turn somewhere, and the next one does not.
         next.focus = null;
+        next.linked = null;
         next.turn_to_settings = false;
         new Function("view", "args", `(${source})(view, ...args)`)(next, given);
         window.dev.view = next;

@@ -49,13 +49,8 @@ impl Bus {
         let address = format!("unix:path={}", place.display());
         let config = CONFIG.replace("ADDRESS", &address);
         let config = config.replace("SERVICES", &folder.display().to_string());
-        let file = place.with_extension("conf");
-        fs::write(&file, config).expect("written");
-        // What it starts lives in its environment.
-        let mut daemon = home.command(Path::new("dbus-daemon"));
-        daemon.arg(format!("--config-file={}", file.display()));
-        daemon.args(["--nofork", "--nopidfile", "--print-address=1"]);
-        let (daemon, _) = Process::told(daemon, &place.with_extension("log")).ok()?;
+        fs::write(place.with_extension("conf"), config).expect("written");
+        let daemon = daemon(home, place)?;
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).enable_all().build().expect("a runtime");
         let connection = runtime.block_on(connect(&address));
@@ -66,6 +61,20 @@ impl Bus {
     /// The test's own connection to it.
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// One more connection to it.
+    pub(crate) fn another(&self) -> Connection {
+        self.runtime.block_on(connect(&self.address))
+    }
+
+    /// Starts one again where one has ended.
+    pub(crate) fn restart(&mut self, home: &Home, place: &Path) {
+        // Whoever ends a bus leaves its socket behind.
+        drop(fs::remove_file(place));
+        let started = daemon(home, place).expect("dbus-daemon starts");
+        *self.daemon.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(started);
+        self.connection = self.another();
     }
 
     /// Ends it under everybody who is on it.
@@ -166,6 +175,15 @@ fn plain(value: &Variant) -> Value {
         }
         Variant::Fd(_) => Value::Null,
     }
+}
+
+/// The daemon of the bus at this place, whose settings lie beside it.
+fn daemon(home: &Home, place: &Path) -> Option<Process> {
+    // What it starts lives in its environment.
+    let mut daemon = home.command(Path::new("dbus-daemon"));
+    daemon.arg(format!("--config-file={}", place.with_extension("conf").display()));
+    daemon.args(["--nofork", "--nopidfile", "--print-address=1"]);
+    Process::told(daemon, &place.with_extension("log")).ok().map(|(daemon, _)| daemon)
 }
 
 /// One more connection to a bus.

@@ -4,6 +4,9 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+/// What is called so draws pages; the kernel keeps fifteen letters of a name.
+const DRAWS: &str = "WebKitWebProces";
+
 /// A process and all below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
@@ -48,10 +51,32 @@ impl Cost {
             .sum()
     }
 
+    /// What the open descriptors of a process lead to, each kind with how many there are of it.
+    pub fn descriptors(process: u32) -> BTreeMap<String, usize> {
+        let mut kinds = BTreeMap::new();
+        for entry in fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten() {
+            // One that is closed meanwhile leads nowhere.
+            let Ok(to) = fs::read_link(entry.path()) else { continue };
+            let kind: String =
+                to.to_string_lossy().chars().filter(|letter| !letter.is_ascii_digit()).collect();
+            *kinds.entry(kind).or_default() += 1;
+        }
+        kinds
+    }
+
+    /// The processes below this one that draw pages.
+    pub fn drawing(process: u32) -> Vec<u32> {
+        let all = family(process).into_iter();
+        all.filter(|one| {
+            let name = fs::read_to_string(format!("/proc/{one}/comm")).unwrap_or_default();
+            name.starts_with(DRAWS)
+        })
+        .collect()
+    }
+
     /// Whether a process that draws pages is among them.
     pub fn draws(&self) -> bool {
-        // The kernel keeps fifteen letters of a name.
-        self.processes.iter().any(|name| name.starts_with("WebKitWebProces"))
+        self.processes.iter().any(|name| name.starts_with(DRAWS))
     }
 }
 

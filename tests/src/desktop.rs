@@ -9,6 +9,7 @@ mod app;
 pub mod notices;
 mod panel;
 pub mod screen;
+mod silent;
 pub mod tray;
 pub mod window;
 
@@ -46,10 +47,15 @@ pub struct Desktop<'a> {
 impl<'a> Desktop<'a> {
     /// Screen, bus and window manager, ready.
     pub fn start(home: &'a Home) -> Self {
+        Self::start_on(home, SIZE)
+    }
+
+    /// The same with a screen of this width and height.
+    pub fn start_on(home: &'a Home, size: (usize, usize)) -> Self {
         fs::create_dir(home.run("log")).expect("a new folder");
         let bus = Bus::start(home, &home.run("bus"), SERVICES).expect("dbus-daemon starts");
         let mut screen = home.command(Path::new("Xvfb"));
-        let size = format!("{}x{}x24", SIZE.0, SIZE.1);
+        let size = format!("{}x{}x24", size.0, size.1);
         // Without a client it would begin anew, and end whoever comes at that moment.
         screen.args(["-displayfd", "1", "-screen", "0", &size, "-nolisten", "tcp", "-noreset"]);
         let (screen, number) = Process::told(screen, &home.run("log/Xvfb")).expect("Xvfb starts");
@@ -76,6 +82,16 @@ impl<'a> Desktop<'a> {
     /// Its session bus.
     pub fn bus(&self) -> &Bus {
         &self.bus
+    }
+
+    /// Ends the session bus, with the programs on it that a test has named; a new one listens at the
+    /// same address.
+    pub fn restart_bus(&mut self, programs: &[&str]) {
+        self.bus.end();
+        for program in programs {
+            self.end(program);
+        }
+        self.bus.restart(self.home, &self.home.run("bus"));
     }
 
     /// A command on this desktop.

@@ -7,6 +7,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
 
+mod tray_links;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -47,17 +49,15 @@ struct Tray(Child);
 
 impl Tray {
     fn start(desktop: &Desktop, args: &[&str]) -> Self {
-        Self::start_with(desktop, args, false)
+        Self::start_program(desktop, &built(), args)
     }
 
-    /// `serves`: links of our scheme are handed to it, as an installer sees to.
-    fn start_with(desktop: &Desktop, args: &[&str], serves: bool) -> Self {
+    /// The same for a copy that lies elsewhere. Links are only handed to one that does not run from where
+    /// it was built.
+    fn start_program(desktop: &Desktop, program: &Path, args: &[&str]) -> Self {
         let log = fs::File::create(desktop.home().run("log/tray")).expect("a new file");
-        let mut command = desktop.command(&built());
+        let mut command = desktop.command(program);
         command.args(args).env("LAMPLIGHTER_LOG", "info");
-        if serves {
-            command.env("LAMPLIGHTER_REGISTER", "1");
-        }
         Self(command.stdout(Stdio::null()).stderr(log).spawn().expect("started"))
     }
 
@@ -76,6 +76,18 @@ impl Drop for Tray {
 
 fn built() -> PathBuf {
     std::env::var_os("LAMPLIGHTER_TRAY_BIN").expect("set by xtask").into()
+}
+
+/// The program in a folder of this name, as an installer puts it there.
+fn installed(home: &Home, folder: &str) -> PathBuf {
+    let folder = home.path().join(folder);
+    fs::create_dir_all(&folder).expect("a folder");
+    let program = folder.join("lamplighter-tray");
+    // On another disk it must be a copy.
+    if !program.exists() && fs::hard_link(built(), &program).is_err() {
+        fs::copy(built(), &program).expect("copied");
+    }
+    program
 }
 
 /// The one question is answered already.
@@ -267,7 +279,7 @@ fn a_dead_sign_in_is_one_notice_one_click_and_a_consent_that_comes_back_by_the_s
     desktop.notices();
     let notices = desktop.listen_for_notices();
     let chromium = Chromium::install(&desktop);
-    let _tray = Tray::start_with(&desktop, &["--hidden"], true);
+    let _tray = Tray::start_program(&desktop, &installed(&dead.home, "bin"), &["--hidden"]);
     let notice = notices.until("a notice comes", |notice| notice.summary == "rig needs you");
     assert!(notice.body.contains("Claude Code"), "{}", notice.body);
     until_lamp(&desktop, "alert");
@@ -592,12 +604,12 @@ fn settings_that_cannot_be_read_are_told_of_once_left_alone_and_heard_when_they_
 fn settle_in(desktop: &Desktop) {
     let home = desktop.home();
     consented(home);
-    let mut tray = Tray::start_with(desktop, &["--hidden"], true);
+    let mut tray = Tray::start_program(desktop, &installed(home, "bin"), &["--hidden"]);
     // From here on the menu stays as it is.
     until_lamp(desktop, "lit");
     let item = desktop.until_item(ID);
     item.choose(&["Start at login"]);
-    let login = home.path().join(".config/autostart/Lamplighter.desktop");
+    let login = home.config("autostart/Lamplighter.desktop");
     until("it starts at login", || login.exists().then_some(()));
     let handler = home.data("applications/lamplighter-tray-handler.desktop");
     let handler = fs::read_to_string(handler).expect("an entry for links");
@@ -611,6 +623,8 @@ fn settle_in(desktop: &Desktop) {
 
 /// Everything below these folders that has our name or holds it.
 fn traces(home: &Home) -> Vec<PathBuf> {
+    // What was installed is the installer's.
+    drop(fs::remove_dir_all(home.path().join("bin")));
     let mut found = Vec::new();
     let mut folders = ["home", "config", "data", "state", "cache"]
         .map(|f| home.path().with_file_name(f))

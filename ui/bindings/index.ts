@@ -294,6 +294,11 @@ looked: Array<string>,
  */
 focus: GrantId | null, 
 /**
+ * A row to open and bring forward because a link asked for it, likewise once. Any page of the web may
+ * send one: the focus stays where it is.
+ */
+linked: GrantId | null, 
+/**
  * Whether to turn to the settings, likewise once.
  */
 turn_to_settings: boolean, 
@@ -378,6 +383,11 @@ looked: Array<string>,
  * A row to open and bring forward, once: the next view asks for nothing, or anew.
  */
 focus: GrantId | null, 
+/**
+ * A row to open and bring forward because a link asked for it, likewise once. Any page of the web may
+ * send one: the focus stays where it is.
+ */
+linked: GrantId | null, 
 /**
  * Whether to turn to the settings, likewise once.
  */

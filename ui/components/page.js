@@ -91,7 +91,13 @@ class LampPage extends HTMLElement {
     if (turned) {
       this.go("settings");
     }
-    if (turned || (first && !forward)) {
+    if (fresh && view.linked !== null) {
+      // Who opened the page by a link, whoever that was, finds no button under Enter.
+      this.#reveal(view.linked);
+      if (first) {
+        this.#main.focus({ preventScroll: true });
+      }
+    } else if (turned || (first && !forward)) {
       this.#begin();
     }
   }
@@ -135,6 +141,18 @@ class LampPage extends HTMLElement {
     }
     this.go("servers");
     return this.#servers.bring(id);
+  }
+
+  /** Opens a row and brings it forward; whoever has the focus keeps it, and the page that holds it stays. @param {string} id */
+  #reveal(id) {
+    const had = document.activeElement;
+    const idle = had === null || had === document.body || had === this.#main;
+    if (idle || this.#page === "servers") {
+      if (this.#page !== "servers") {
+        this.go("servers");
+      }
+      this.#servers.reveal(id);
+    }
   }
 
   /** Where the focus is when the page opens: on what needs a person first, else in the list. */

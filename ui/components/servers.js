@@ -85,6 +85,13 @@ class ServerList extends HTMLElement {
     return row !== undefined;
   }
 
+  /** Opens a row and brings it forward, without the focus. @param {string} id */
+  reveal(id) {
+    const row = this.#rows.get(id);
+    row?.open(true);
+    row?.scrollIntoView({ block: "nearest" });
+  }
+
   /** The row of a server, where there is one. @param {string} id */
   find(id) {
     return this.#rows.get(id);

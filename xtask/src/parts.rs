@@ -13,7 +13,7 @@ use crate::cargo::{self, AS_FOR_TESTS, Programs, cargo};
 use crate::namespace::Namespace;
 use crate::peers::{self, CLAUDE_CODE, OIDC, Peer, SERVERS};
 use crate::system::{
-    self, CHROMEDRIVER, CHROMIUM, DBUS, DESKTOP_FILES, DUNST, IMAGEMAGICK, IP, KEYRING, NODE,
+    self, CHROMEDRIVER, CHROMIUM, DBUS, DESKTOP_FILES, DUNST, GIO, IMAGEMAGICK, IP, KEYRING, NODE,
     NOTIFY_SEND, NPM, OPENBOX, PANEL, PIP, PKG_CONFIG, Tool, UNSHARE, WEBKIT, WEBKIT_DRIVER,
     XDG_UTILS, XDOTOOL, XFCONF, XVFB,
 };
@@ -117,7 +117,7 @@ const PAGE: &[&Tool] = &[&NODE, &NPM, &CHROMIUM];
 const TRAY: &[&Tool] = &[
     &NODE, &NPM, &IP, &UNSHARE, &DBUS, &XVFB, &OPENBOX, &XDOTOOL, &IMAGEMAGICK, &XDG_UTILS,
     &DESKTOP_FILES, &CHROMIUM, &CHROMEDRIVER, &PANEL, &XFCONF, &DUNST, &NOTIFY_SEND, &KEYRING,
-    &WEBKIT_DRIVER, &PKG_CONFIG, &WEBKIT,
+    &WEBKIT_DRIVER, &PKG_CONFIG, &WEBKIT, &GIO,
 ];
 
 /// Everything, in the order in which it runs.
@@ -155,6 +155,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("desktop", "what the desktop's own tests see and do", DESKTOP, What::Isolated("desktop", &[], 2)),
     part("page", "the tray's page: types, every state, keyboard, contrast", PAGE, What::Page),
     part("tray", "the tray on a real desktop, without a network", TRAY, What::Tray("tray", peers::TRAY, 1)),
+    part("desktop-faults", "a desktop that hangs, ends or comes late, and the tray", TRAY, What::Tray("desktop_faults", &[], 1)),
     part("window", "the tray's real window, by keys alone, without a network", TRAY, What::Tray("window", peers::WINDOW, 1)),
     part("conformance", "the official MCP suite, without a network", PEERS, What::Conformance),
 ];

@@ -172,6 +172,14 @@ pub(crate) const DESKTOP_FILES: Tool = Tool {
     arch: "desktop-file-utils",
     brew: "(Linux only)",
 };
+/// `gio`, which opens links as most desktops do.
+pub(crate) const GIO: Tool = Tool {
+    probe: &["gio", "version"],
+    debian: "libglib2.0-bin",
+    fedora: "glib2",
+    arch: "glib2",
+    brew: "(Linux only)",
+};
 /// A hand on the mouse.
 pub(crate) const XDOTOOL: Tool = Tool {
     probe: &["xdotool", "--help"],

@@ -42,11 +42,16 @@ impl Desktop<'_> {
         self.until_owned(WATCHER);
     }
 
+    /// Starts the panel again after it has ended.
+    pub fn panel_again(&self) {
+        self.run("xfce4-panel", &["--disable-wm-check"]);
+        self.until_owned(WATCHER);
+    }
+
     /// Ends the panel, as if it had crashed or been logged out of, and starts it again.
     pub fn restart_panel(&self) {
         self.end("xfce4-panel");
         until("the old panel has gone", || (!self.bus().is_owned(WATCHER)).then_some(()));
-        self.run("xfce4-panel", &["--disable-wm-check"]);
-        self.until_owned(WATCHER);
+        self.panel_again();
     }
 }

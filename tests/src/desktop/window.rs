@@ -10,6 +10,7 @@ use std::{
     process::{Child, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::Desktop;
@@ -123,6 +124,17 @@ impl Desktop<'_> {
     pub fn has_window(&self) -> bool {
         let args = ["search", "--onlyvisible", "--name", "^Lamplighter$"];
         self.tool("xdotool", &args).is_some_and(|found| !found.trim().is_empty())
+    }
+
+    /// Where the tray's window is, and its size: from the left, from the top, width, height.
+    pub fn window_place(&self) -> Option<(usize, usize, usize, usize)> {
+        let args = ["search", "--onlyvisible", "--name", "^Lamplighter$", "getwindowgeometry"];
+        let told = self.tool("xdotool", &[&args[..], &["--shell"]].concat())?;
+        let number = |name: &str| {
+            let line = told.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|rest| rest.strip_prefix('=')?.parse().ok())
+        };
+        Some((number("X")?, number("Y")?, number("WIDTH")?, number("HEIGHT")?))
     }
 
     /// Waits until it is, or is not.
@@ -260,15 +272,30 @@ pub struct Tray(Child);
 impl Tray {
     /// Starts it with its icon alone.
     pub fn hidden(desktop: &Desktop, program: &Path) -> Self {
+        Self::start(desktop, program, &["--hidden"])
+    }
+
+    /// Starts it with these arguments; what it says is in `log/tray`.
+    pub fn start(desktop: &Desktop, program: &Path, args: &[&str]) -> Self {
         let log = fs::File::create(desktop.home().run("log/tray")).expect("a new file");
         let mut command = desktop.command(program);
-        command.arg("--hidden").stdout(Stdio::null()).stderr(log);
+        command.args(args).env("LAMPLIGHTER_LOG", "info").stdout(Stdio::null()).stderr(log);
         Self(command.spawn().expect("started"))
     }
 
     /// Its process.
     pub fn process(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Asks it to end, as the system does.
+    pub fn terminate(&self) {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).expect("it runs");
+    }
+
+    /// Waits until it has ended by itself; whether it did so in peace.
+    pub fn until_ended(&mut self) -> bool {
+        until("the tray has ended", || self.0.try_wait().expect("a child")).success()
     }
 }
 

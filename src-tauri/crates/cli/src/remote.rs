@@ -93,7 +93,7 @@ impl Remote {
     pub(crate) fn callback(mut self, query: String) -> anyhow::Result<(String, bool)> {
         self.0.ask(&Request::Callback(query))?;
         loop {
-            if let Reply::Page { title, good } = self.0.hear()? {
+            if let Reply::Page { title, good, .. } = self.0.hear()? {
                 return Ok((title, good));
             }
         }

@@ -6,13 +6,19 @@
 use std::{
     io,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use lamplighter_core::secret::Secret;
 use url::{Host, Url};
 
-use crate::paths::Env;
+use crate::{
+    bounded,
+    paths::{Env, HOME_OVERRIDE},
+};
 
+/// How long a desktop may take to say who serves a scheme.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// The scheme that callbacks may come back by.
 const SCHEME: &str = "dev.lamplighter";
 
@@ -103,9 +109,11 @@ fn opener(url: &str) -> Command {
     command
 }
 
-/// Whether callbacks of the custom scheme are handed to a program here. Only Linux tells.
+/// Whether callbacks of the custom scheme are handed to a program here. Only Linux tells. A desktop that
+/// does not answer serves none, and links are the user's own home's: one that is set apart gets none.
 pub fn scheme_served(env: &Env) -> bool {
-    if cfg!(any(target_os = "macos", windows)) || env.get("HOME").is_none() {
+    let apart = env.get(HOME_OVERRIDE).is_some();
+    if cfg!(any(target_os = "macos", windows)) || env.get("HOME").is_none() || apart {
         return false;
     }
     let mut asked = Command::new("xdg-mime");
@@ -114,8 +122,8 @@ pub fn scheme_served(env: &Env) -> bool {
     if let Env::Fixed(variables) = env {
         asked.env_clear().envs(variables);
     }
-    let told = asked.stdin(Stdio::null()).stderr(Stdio::null()).output();
-    told.is_ok_and(|told| told.status.success() && !told.stdout.trim_ascii().is_empty())
+    let told = bounded::output(asked, PATIENCE);
+    told.is_ok_and(|told| told.well && !told.out.trim_ascii().is_empty())
 }
 
 #[cfg(test)]

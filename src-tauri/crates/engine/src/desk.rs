@@ -9,6 +9,7 @@
 mod clicks;
 mod leaving;
 mod memory;
+mod notes;
 mod set;
 mod show_file;
 #[cfg(test)]
@@ -56,6 +57,7 @@ use crate::{
 };
 use leaving::Leaving;
 use memory::Memory;
+use notes::{About, Notes};
 
 /// How long what open sessions need is shown.
 const HINT_STAYS: Millis = Millis::hours(1);
@@ -91,6 +93,8 @@ pub trait Shell: Send {
     fn start_at_login(&self) -> Option<bool>;
     /// Sets that; an error in words.
     fn set_start_at_login(&mut self, on: bool) -> Result<(), String>;
+    /// Links of the custom scheme come here from now on. Only asked for once the person has said yes.
+    fn serve_links(&mut self) -> Result<(), String>;
     /// Links of the custom scheme come here no more, where only the desktop can say so.
     fn forget_links(&mut self) -> Result<(), String>;
     /// Starts the demo's servers and hands back their home; an error in words.
@@ -185,14 +189,20 @@ pub struct Desk<S> {
     notices: Notices,
     presence: Presence,
     focus: Option<GrantId>,
+    /// A row that a link asked for.
+    linked: Option<GrantId>,
     turn_to_settings: bool,
     fault: Option<String>,
-    note: Option<String>,
+    notes: Notes,
+    /// Whether the page is on the screen, and not only being made.
+    page_seen: bool,
     pinned: bool,
     hints: Vec<view::Hint>,
     /// Sign-ins and sign-outs that were begun here.
     mine: BTreeSet<GrantId>,
     links: BTreeMap<GrantId, Secret>,
+    /// Links come here, or were tried to.
+    links_served: bool,
     /// Settings were changed that the keeper has not begun with yet.
     reopen_owed: bool,
     leaving: Option<Leaving>,
@@ -202,10 +212,15 @@ pub struct Desk<S> {
 
 impl<S: Shell> Desk<S> {
     /// Joins a shell to the keeper; nothing is shown before [`Desk::run`].
-    pub fn new(env: Env, shell: S, bell: Bell) -> std::io::Result<Self> {
-        let link = join(&env, &bell)?;
+    pub fn new(env: Env, mut shell: S, bell: Bell) -> std::io::Result<Self> {
         let (place, live) = set::find(&env);
         let unset = live.as_ref().is_some_and(|live| live.good().is_none());
+        // The keeper asks once whether links come here.
+        let links_served = may_serve_links(place.as_ref());
+        if links_served {
+            serve_links(&mut shell);
+        }
+        let link = join(&env, &bell)?;
         let memory = Memory::open(place.as_ref());
         let pinned = env.get("WAYLAND_DISPLAY").is_some();
         Ok(Self {
@@ -235,13 +250,16 @@ impl<S: Shell> Desk<S> {
             settings_note: None,
             presence: Presence::Here,
             focus: None,
+            linked: None,
             turn_to_settings: false,
             fault: None,
-            note: None,
+            notes: Notes::default(),
+            page_seen: false,
             pinned,
             hints: Vec::new(),
             mine: BTreeSet::new(),
             links: BTreeMap::new(),
+            links_served,
             reopen_owed: false,
             leaving: None,
             leaver: None,
@@ -333,7 +351,7 @@ impl<S: Shell> Desk<S> {
             Tick::NoticeNotShown(number) => self.notices.not_shown(number, now()),
             Tick::NoticeLeft(number, how) => self.notices.left(number, how),
             Tick::Presence(presence) => self.presence = presence,
-            Tick::PageOpened => {}
+            Tick::PageOpened => self.page_seen = false,
             Tick::Settings(change) => self.settings_came(change),
             Tick::Left(removed) => self.left(removed),
             Tick::End => {}
@@ -343,7 +361,7 @@ impl<S: Shell> Desk<S> {
     /// A click on something that can't show what comes of it.
     fn click_unseen(&mut self, act: &Act) {
         if let Err(words) = self.click(act) {
-            self.note = Some(words);
+            self.notes.write(About::Act, words);
         }
     }
 
@@ -362,14 +380,19 @@ impl<S: Shell> Desk<S> {
             }
             Told::Event(event) => self.happened(&event),
             Told::Invited(invited) => self.invited(&invited),
-            Told::Page { title, good } => {
-                self.note = (!good).then_some(title);
+            // Anybody may send one: it brings up nothing and moves nothing. Who took too long over a sign-in
+            // finds it said here.
+            Told::Page { title, waited: false, .. } => self.notes.write(About::Stray, title),
+            Told::Page { title, good, waited: true } => {
+                if !good {
+                    self.notes.write(About::Act, title);
+                }
                 self.shell.open_page();
             }
             Told::OpenPage => self.shell.open_page(),
             Told::Complaint(words) => {
                 tracing::warn!(%words, "the user's command");
-                self.note = Some(words);
+                self.notes.write(About::Command, words);
             }
             Told::Fault(words) => {
                 tracing::warn!(%words, "in the way");
@@ -385,7 +408,8 @@ impl<S: Shell> Desk<S> {
             return;
         }
         if let Err(fault) = browser::open(&url) {
-            self.note = Some(format!("{fault}. Copy the link and open it yourself."));
+            let words = format!("{fault}. Copy the link and open it yourself.");
+            self.notes.write(About::Grant(invited.grant.clone()), words);
         }
         self.links.insert(invited.grant.clone(), url);
     }
@@ -396,6 +420,7 @@ impl<S: Shell> Desk<S> {
         match event {
             Event::SignedIn { grant, server, tools, refused, account, other_account } => {
                 self.links.remove(grant);
+                self.notes.drop_about(&About::Grant(grant.clone()));
                 let begun_here = self.mine.remove(grant);
                 let words = words::signed_in(
                     &self.title_of(grant),
@@ -417,7 +442,8 @@ impl<S: Shell> Desk<S> {
                 self.links.remove(grant);
                 if self.mine.remove(grant) {
                     let title = words::not_signed_in(&self.title_of(grant));
-                    self.note = Some(format!("{title}: {why}"));
+                    let words = format!("{title}: {why}");
+                    self.notes.write(About::Grant(grant.clone()), words);
                     self.focus = Some(grant.clone());
                     // Who ended it knows that.
                     if *code != SignInFailure::Cancelled.code() {
@@ -427,14 +453,17 @@ impl<S: Shell> Desk<S> {
             }
             Event::SignOutFailed { grant, why, .. } => {
                 if self.mine.remove(grant) {
-                    self.note = Some(format!("Not signed out of {}: {why}", self.title_of(grant)));
+                    let words = format!("Not signed out of {}: {why}", self.title_of(grant));
+                    self.notes.write(About::Grant(grant.clone()), words);
                 }
             }
+            Event::SignedOut { grant, .. } => self.notes.drop_about(&About::Grant(grant.clone())),
             Event::Revocation { grant, outcome } => {
                 let begun_here = self.mine.remove(grant);
                 if begun_here && *outcome != AtServer::Revoked {
                     let title = self.title_of(grant);
-                    self.note = Some(format!("Signed out of {title}: {}.", outcome.words()));
+                    let words = format!("Signed out of {title}: {}.", outcome.words());
+                    self.notes.write(About::Grant(grant.clone()), words);
                 }
             }
             Event::VerdictWithdrawn { store, server } => {
@@ -456,7 +485,6 @@ impl<S: Shell> Desk<S> {
             | Event::Checked { .. }
             | Event::Restored { .. }
             | Event::SigningIn { .. }
-            | Event::SignedOut { .. }
             | Event::Reviewed { .. }
             | Event::Notice(_)
             | Event::NoticeWithdrawn { .. } => {}
@@ -485,15 +513,17 @@ impl<S: Shell> Desk<S> {
     }
 
     /// A link: a callback for whichever sign-in waits for it, or a row to show. Anything else is
-    /// nothing, and no word of it is kept.
+    /// nothing, and no word of it is kept. Any page of the web may send one: it never moves the focus.
     fn link_came(&mut self, url: &Secret) {
         match words::link(url.expose()) {
             Some(words::Link::Callback(query)) => self.link.callback(query),
             Some(words::Link::Row(grant)) => {
                 if self.snapshot.rows.iter().any(|row| row.id == grant) {
-                    self.focus = Some(grant);
+                    self.linked = Some(grant);
+                    self.shell.open_page();
+                } else {
+                    tracing::info!("a link to a row that is not there was dropped");
                 }
-                self.shell.open_page();
             }
             None => tracing::info!("a link that means nothing was dropped"),
         }
@@ -521,6 +551,9 @@ impl<S: Shell> Desk<S> {
         self.tell_notices(now);
         let signing_in = self.snapshot.rows.iter().any(|row| row.sign_in.is_some());
         self.shell.hold_page(signing_in);
+        if !self.shell.is_page_open() {
+            self.page_seen = false;
+        }
         if self.view_owed && self.shell.is_page_open() {
             self.seq += 1;
             let view = View::of(self.seq, now, &self.snapshot, self.around());
@@ -528,7 +561,11 @@ impl<S: Shell> Desk<S> {
                 self.view_owed = false;
                 // It was told once; where the page turned to it stays by itself.
                 self.focus = None;
+                self.linked = None;
                 self.turn_to_settings = false;
+                if self.page_seen {
+                    self.notes.seen();
+                }
             }
         }
     }
@@ -558,6 +595,14 @@ impl<S: Shell> Desk<S> {
         next.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
     }
 
+    /// The person may have said yes by now: links come here then.
+    fn serve_links(&mut self) {
+        if !self.links_served && !self.is_demo() && may_serve_links(self.place.as_ref()) {
+            self.links_served = true;
+            serve_links(&mut self.shell);
+        }
+    }
+
     /// The keeper begins anew with what was set, once no sign-in waits for the browser: it would end.
     fn reopen(&mut self) {
         let signing_in = self.snapshot.rows.iter().any(|row| row.sign_in.is_some());
@@ -570,7 +615,12 @@ impl<S: Shell> Desk<S> {
         if self.leaving.is_some() {
             return Vec::from([leaving::WORDS.into()]);
         }
-        self.settings_note.iter().chain(&self.note).chain(&self.fault).cloned().collect()
+        self.settings_note
+            .iter()
+            .cloned()
+            .chain(self.notes.words())
+            .chain(self.fault.clone())
+            .collect()
     }
 
     fn around(&self) -> view::Around {
@@ -591,6 +641,7 @@ impl<S: Shell> Desk<S> {
             offered: place.map(|p| p.offered.iter().map(path).collect()).unwrap_or_default(),
             looked: self.snapshot.stores.iter().map(|store| store.place.clone()).collect(),
             focus: self.focus.clone(),
+            linked: self.linked.clone(),
             turn_to_settings: self.turn_to_settings,
             settings: view::Settings {
                 file: place.map(|place| path(&place.paths.settings)).unwrap_or_default(),
@@ -602,6 +653,17 @@ impl<S: Shell> Desk<S> {
             },
             update_command: String::from("claude update"),
         }
+    }
+}
+
+/// Whether the person has said yes to what leaves a trace.
+fn may_serve_links(place: Option<&Place>) -> bool {
+    place.is_some_and(|place| place.settings.consent == Some(Consent::Keep))
+}
+
+fn serve_links(shell: &mut impl Shell) {
+    if let Err(why) = shell.serve_links() {
+        tracing::warn!(%why, "links can't come here; sign-ins use loopback");
     }
 }
 

@@ -480,7 +480,9 @@ impl Driver {
                     let guest = guest.answer.clone();
                     tokio::spawn(async move {
                         if let Ok(page) = told.await {
-                            let _ = guest.send(Reply::Page { title: page.title, good: page.good });
+                            let waited = page.title != NOT_WAITING;
+                            let (title, good) = (page.title, page.good);
+                            let _ = guest.send(Reply::Page { title, good, waited });
                         }
                     });
                 }

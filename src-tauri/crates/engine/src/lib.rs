@@ -5,10 +5,13 @@
 //!
 //! Where to read next: [`stores`] for what belongs to other programs.
 
+mod bounded;
 pub mod browser;
 pub mod changes;
 pub mod clock;
 pub mod desk;
+#[cfg(all(unix, not(target_os = "macos")))]
+pub mod desktop_entries;
 pub mod doctor;
 pub mod document;
 pub mod driver;
@@ -20,11 +23,16 @@ pub mod http;
 pub mod journal;
 pub mod keyring;
 pub mod leave;
+pub mod limits;
 pub mod link;
 pub mod lock;
+#[cfg(all(unix, not(target_os = "macos")))]
+pub mod notifications;
 pub mod on_change;
 pub mod open;
 pub mod output;
+#[cfg(all(unix, not(target_os = "macos")))]
+pub mod panel;
 pub mod paths;
 pub mod presence;
 pub mod probe;

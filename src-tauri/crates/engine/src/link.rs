@@ -71,6 +71,8 @@ pub enum Told {
         title: String,
         /// Whether it worked.
         good: bool,
+        /// Whether a sign-in had waited for it: anybody may send one.
+        waited: bool,
     },
     /// Somebody asks for the page, at a terminal.
     OpenPage,
@@ -114,8 +116,8 @@ impl Link {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
                 Ok(runtime) => {
-                    let later = VecDeque::new();
-                    runtime.block_on(Way { asked, later, wishes, tell, good: None }.go());
+                    let (later, good, obstacle) = (VecDeque::new(), None, None);
+                    runtime.block_on(Way { asked, later, wishes, tell, good, obstacle }.go());
                 }
                 Err(fault) => tracing::error!(%fault, "nothing can run here"),
             }
@@ -195,6 +197,8 @@ struct Way {
     tell: Tell,
     /// The last settings that could be read, and where they stand.
     good: Option<(PathBuf, Settings)>,
+    /// What is in the way, as it was told last: it is tried again every few seconds, and told once.
+    obstacle: Option<String>,
 }
 
 /// Where things lie.
@@ -213,6 +217,21 @@ async fn next(later: &mut VecDeque<Ask>, asked: &mut UnboundedReceiver<Ask>) -> 
 }
 
 impl Way {
+    /// Tells the desktop; what is in the way only where it is news.
+    fn report(&mut self, told: Told) {
+        match &told {
+            Told::Fault(words) if self.obstacle.as_ref() == Some(words) => return,
+            Told::Fault(words) => self.obstacle = Some(words.clone()),
+            Told::Stance(_) | Told::Snapshot(_) => self.obstacle = None,
+            Told::Event(_)
+            | Told::Invited(_)
+            | Told::Page { .. }
+            | Told::OpenPage
+            | Told::Complaint(_) => {}
+        }
+        (self.tell)(told);
+    }
+
     async fn go(mut self) {
         loop {
             let wish = self.wishes.borrow_and_update().clone();
@@ -222,7 +241,7 @@ impl Way {
             let over = match self.find(&wish.env) {
                 Ok(found) => self.stand(found, &wish).await,
                 Err(fault) => {
-                    (self.tell)(Told::Fault(fault.to_string()));
+                    self.report(Told::Fault(fault.to_string()));
                     Over::Refused
                 }
             };
@@ -243,7 +262,7 @@ impl Way {
             Ok(Some(remote)) => return self.view(remote).await,
             Ok(None) => {}
             Err(fault) => {
-                (self.tell)(Told::Fault(format!("the keeper that runs can't be joined: {fault}")));
+                self.report(Told::Fault(format!("the keeper that runs can't be joined: {fault}")));
                 return Over::Refused;
             }
         }
@@ -263,7 +282,7 @@ impl Way {
                 }
             }
         });
-        (self.tell)(Told::Stance(Stance::Viewing));
+        self.report(Told::Stance(Stance::Viewing));
         for request in [Request::Events, Request::Watch, Request::ShowsPages] {
             if voice.ask(&request).is_err() {
                 return Over::Changed;
@@ -299,11 +318,11 @@ impl Way {
         let (mut driver, news) = match opened {
             Ok(opened) => opened,
             Err(fault) => {
-                (self.tell)(Told::Fault(fault.to_string()));
+                self.report(Told::Fault(fault.to_string()));
                 return Over::Refused;
             }
         };
-        (self.tell)(Told::Stance(Stance::Keeping));
+        self.report(Told::Stance(Stance::Keeping));
         driver.welcome();
         driver.look().await;
         if let Some(news) = &news {
@@ -321,24 +340,25 @@ impl Way {
 
     /// Reads, and does what is asked for once; until a keeper comes or something is set.
     async fn look(&mut self, place: &Place) -> Over {
-        (self.tell)(Told::Stance(Stance::Looking));
+        self.report(Told::Stance(Stance::Looking));
         let mut watch = Watch::over(&place.stores);
         loop {
             match place.watch() {
-                Ok(snapshot) => (self.tell)(Told::Snapshot(Box::new(snapshot))),
-                Err(fault) => (self.tell)(Told::Fault(fault.to_string())),
+                Ok(snapshot) => self.report(Told::Snapshot(Box::new(snapshot))),
+                Err(fault) => self.report(Told::Fault(fault.to_string())),
             }
             tokio::select! {
                 Some(_) = watch.changed.recv() => {}
                 Some(ask) = next(&mut self.later, &mut self.asked) => match ask {
                     Ask::Do(action) => {
                         self.once(place, action).await;
-                        (self.tell)(Told::Stance(Stance::Looking));
+                        self.report(Told::Stance(Stance::Looking));
                     }
                     // Nobody signs in here now: no page of the web's makes it open anything.
-                    Ask::Callback(_) => (self.tell)(Told::Page {
+                    Ask::Callback(_) => self.report(Told::Page {
                         title: NOT_WAITING.into(),
                         good: false,
+                        waited: false,
                     }),
                 },
                 () = tokio::time::sleep(ANYBODY) => {
@@ -360,7 +380,7 @@ impl Way {
         });
         let mut driver = match opened {
             Ok(driver) => driver,
-            Err(fault) => return (self.tell)(Told::Fault(fault.to_string())),
+            Err(fault) => return self.report(Told::Fault(fault.to_string())),
         };
         driver.look().await;
         let inside = driver.inside();
@@ -408,7 +428,7 @@ impl Way {
                         inside.ask(ask.into());
                     }
                 }
-                Some(words) = complaints.recv() => (self.tell)(Told::Complaint(words)),
+                Some(words) = complaints.recv() => self.report(Told::Complaint(words)),
             }
         }
         self.later.append(&mut put_off);
@@ -436,11 +456,11 @@ impl Way {
     }
 
     fn told(&mut self, reply: Reply) {
-        (self.tell)(match reply {
+        self.report(match reply {
             Reply::Event(event) => Told::Event(event),
             Reply::Snapshot(snapshot) => Told::Snapshot(snapshot),
             Reply::Invited(invited) => Told::Invited(invited),
-            Reply::Page { title, good } => Told::Page { title, good },
+            Reply::Page { title, good, waited } => Told::Page { title, good, waited },
             Reply::OpenPage => Told::OpenPage,
             Reply::Settled | Reply::PageAsked(_) => return,
         });
@@ -473,4 +493,33 @@ fn is_anybody(socket: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_anybody(_socket: &Path) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn what_is_obstacle_is_told_once_and_anew_after_it_was_gone() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&told);
+        let tell: Tell = Box::new(move |news| {
+            if let Told::Fault(words) = news {
+                into.lock().unwrap().push(words);
+            }
+        });
+        let wish = Wish { env: Env::fixed([("HOME", "/nowhere")]), keep: false, end: false };
+        let (asked, wishes) = (unbounded_channel().1, watch::channel(wish).1);
+        let later = VecDeque::new();
+        let mut way = Way { asked, later, wishes, tell, good: None, obstacle: None };
+        for words in ["it is locked", "it is locked", "it is locked", "the disk is full"] {
+            way.report(Told::Fault(words.into()));
+        }
+        way.report(Told::Stance(Stance::Keeping));
+        way.report(Told::Fault("the disk is full".into()));
+        let told = told.lock().unwrap();
+        assert_eq!(*told, ["it is locked", "the disk is full", "the disk is full"]);
+    }
 }

@@ -72,6 +72,9 @@ pub enum Reply {
         title: String,
         /// Whether it worked.
         good: bool,
+        /// Whether a sign-in had waited for it. Keepers of before do not say.
+        #[serde(default = "yes")]
+        waited: bool,
     },
     /// All that was asked for on this connection is settled.
     Settled,
@@ -79,6 +82,10 @@ pub enum Reply {
     OpenPage,
     /// Whether a desktop was asked to bring its page up.
     PageAsked(bool),
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// A sign-in page, for who asked for it.

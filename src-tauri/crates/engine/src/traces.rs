@@ -20,14 +20,14 @@ use crate::{
 };
 
 /// The entry for links, named after the program.
-const HANDLER: &str = "lamplighter-tray-handler.desktop";
+pub(crate) const HANDLER: &str = "lamplighter-tray-handler.desktop";
 /// What the window's engine calls us.
 const NAME: &str = "dev.lamplighter";
-const SCHEME: &str = "x-scheme-handler/dev.lamplighter";
+pub(crate) const SCHEME: &str = "x-scheme-handler/dev.lamplighter";
 /// The program, as every entry of ours names it.
-const TRAY: &str = "lamplighter-tray";
+pub(crate) const TRAY: &str = "lamplighter-tray";
 /// The line of an entry that names its home.
-const HOME: &str = "X-Lamplighter-Home=";
+pub(crate) const HOME: &str = "X-Lamplighter-Home=";
 
 /// Where the traces of one home may lie.
 #[derive(Debug, Clone)]

@@ -72,6 +72,9 @@ pub struct Around {
     pub looked: Vec<String>,
     /// A row to open and bring forward, once: the next view asks for nothing, or anew.
     pub focus: Option<GrantId>,
+    /// A row to open and bring forward because a link asked for it, likewise once. Any page of the web may
+    /// send one: the focus stays where it is.
+    pub linked: Option<GrantId>,
     /// Whether to turn to the settings, likewise once.
     pub turn_to_settings: bool,
     /// What can be set on the page.

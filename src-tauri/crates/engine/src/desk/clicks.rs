@@ -34,7 +34,7 @@ impl<S: Shell> Desk<S> {
         if self.is_demo() && !act.is_for_the_demo() {
             return Err(NOT_IN_THE_DEMO.into());
         }
-        self.note = None;
+        self.forget_notes_after(act);
         let actions = act.actions(&self.snapshot);
         if let Act::Reconnect { grant } | Act::SignOut { grant } = act {
             self.mine.insert(grant.clone());
@@ -85,7 +85,12 @@ impl<S: Shell> Desk<S> {
             Act::Demo => self.enter_demo()?,
             Act::LeaveDemo => self.leave_demo(),
             Act::Close => self.shell.close_page(),
-            Act::Ready => self.shell.page_is_ready(),
+            Act::Ready => {
+                self.shell.page_is_ready();
+                self.page_seen = true;
+                // The frame that it is shown with holds them all.
+                self.notes.seen();
+            }
             Act::RemoveLamplighter => self.remove(None),
             Act::Quit => self.shell.quit(),
             Act::Consent { answer: Answer::Keep } => {
@@ -107,6 +112,16 @@ impl<S: Shell> Desk<S> {
             }
         }
         Ok(None)
+    }
+
+    /// What was seen goes with the next thing that a person does; what nobody saw stays.
+    fn forget_notes_after(&mut self, act: &Act) {
+        // The page's own word is nothing that a person does, nor is what opens a page that is there.
+        let opens = matches!(act, Act::Open | Act::OpenSettings | Act::Show { .. });
+        if matches!(act, Act::Ready) || (opens && self.page_seen) {
+            return;
+        }
+        self.notes.acted();
     }
 
     fn place(&self) -> Result<&Place, String> {
@@ -171,7 +186,7 @@ impl<S: Shell> Desk<S> {
 
     /// What `lamplighter uninstall` does. How it went comes later.
     pub(super) fn remove(&mut self, leaver: Option<Answered>) {
-        self.note = None;
+        self.notes.acted();
         self.leaver = leaver;
         let keeper = self.link.begin_to_end();
         match Leaving::begin(self.env.clone(), keeper, self.bell.clone()) {
@@ -191,7 +206,9 @@ impl<S: Shell> Desk<S> {
                 Some(leaver) => leaver.send(Err(words)).err().and_then(Result::err),
                 None => Some(words),
             };
-            self.note = unheard;
+            if let Some(words) = unheard {
+                self.notes.write(super::About::Act, words);
+            }
             if let Err(error) = self.join_anew() {
                 self.fault = Some(error.to_string());
             }

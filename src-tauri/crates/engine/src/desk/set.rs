@@ -81,6 +81,7 @@ impl<S: Shell> Desk<S> {
                     place.settings = (*settings).clone();
                 }
                 self.look_around();
+                self.serve_links();
                 // Whether notices are shown is nothing to the keeper.
                 let but_for_notices = |settings| Settings { notices: true, ..settings };
                 self.reopen_owed |= before.map(but_for_notices) != Some(but_for_notices(*settings));

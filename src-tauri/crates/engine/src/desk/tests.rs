@@ -17,6 +17,8 @@ struct Seen {
     menus: Vec<Vec<Item>>,
     lamps: Vec<(Shape, String)>,
     notices: Vec<Shown>,
+    /// How often links were to come here.
+    links_served: usize,
     page_open: bool,
     /// It is being made and takes no view yet.
     page_loads: bool,
@@ -80,6 +82,10 @@ impl Shell for Recorder {
     }
     fn set_start_at_login(&mut self, on: bool) -> Result<(), String> {
         self.with(|seen| seen.at_login = on);
+        Ok(())
+    }
+    fn serve_links(&mut self) -> Result<(), String> {
+        self.with(|seen| seen.links_served += 1);
         Ok(())
     }
     fn forget_links(&mut self) -> Result<(), String> {
@@ -586,6 +592,7 @@ fn a_link_that_nobody_waits_for_writes_nothing_and_asks_nobody() {
     rig.shell.until("the server is seen", |seen| !seen.lamps.is_empty());
     let link = "dev.lamplighter:/oauth/callback?code=1&state=x";
     rig.bell.ring(Tick::Link(Secret::new(link)));
+    rig.bell.ring(Tick::Act(Act::Open, None));
     rig.shell.until("the page says so", |seen| {
         let notes = seen.views.last().map(|view| view.around.notes.concat());
         notes.is_some_and(|notes| notes.contains("no longer waiting"))
@@ -694,4 +701,105 @@ fn while_it_leaves_the_window_and_the_menu_go_on_and_who_quits_stops_it() {
     rig.thread.take().unwrap().join().unwrap();
     assert!(started.elapsed() < Duration::from_secs(30), "it waits for the minute to pass");
     assert!(journal.exists(), "nothing was removed");
+}
+
+/// The page is made, takes its views, and is on the screen.
+fn opened(rig: &Rig) {
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    rig.bell.ring(Tick::PageOpened);
+    rig.bell.ring(Tick::Act(Act::Ready, None));
+}
+
+fn notes_of(seen: &Seen) -> Vec<String> {
+    seen.views.last().map(|view| view.around.notes.clone()).unwrap_or_default()
+}
+
+#[test]
+fn an_error_from_while_the_window_was_closed_stays_until_it_was_seen() {
+    let rig = Rig::start_with("consent = 'watch'");
+    rig.shell.until("the server is seen", |seen| seen.menus.len() >= 2);
+    rig.bell.ring(Tick::Told(Told::Complaint("the command failed".into())));
+    let grant = GrantId::from("claude-code/notes");
+    // A menu can't show what comes of it.
+    rig.bell.ring(Tick::Act(Act::CopyLink { grant: grant.clone() }, None));
+    let both = ["the command failed", "The sign-in page's address is not known yet"];
+    // Whoever comes by a row's line of the menu sees it, too.
+    rig.bell.ring(Tick::Act(Act::Show { grant }, None));
+    rig.shell.until("the page is filled", |seen| notes_of(seen) == both);
+    opened(&rig);
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    rig.bell.ring(Tick::Presence(Presence::Here));
+    let filled = rig.shell.with(|seen| seen.views.len());
+    rig.shell.until("more views came", |seen| seen.views.len() > filled);
+    assert_eq!(rig.shell.with(|seen| notes_of(seen)), both, "opening it again hides nothing");
+    rig.bell.ring(Tick::Act(Act::Probe { on: false }, None));
+    rig.shell.until("what was seen goes with the next act", |seen| notes_of(seen).is_empty());
+}
+
+#[test]
+fn an_error_that_is_no_longer_true_goes_by_itself() {
+    let rig = Rig::start_with("consent = 'watch'");
+    rig.shell.until("the server is seen", |seen| seen.menus.len() >= 2);
+    let grant = GrantId::from("claude-code/notes");
+    rig.bell.ring(Tick::Act(Act::Reconnect { grant: grant.clone() }, None));
+    rig.bell.ring(Tick::Told(Told::Event(Box::new(Event::SignInFailed {
+        grant: grant.clone(),
+        code: "denied".into(),
+        why: "the server refused it".into(),
+    }))));
+    opened(&rig);
+    let words = "Not signed in to notes: the server refused it";
+    rig.shell.until("it is said", |seen| notes_of(seen).iter().any(|note| note == words));
+    // At a terminal, by somebody else.
+    rig.bell.ring(signed_in(&grant));
+    rig.shell.until("it has gone", |seen| !notes_of(seen).iter().any(|note| note == words));
+}
+
+#[test]
+fn a_link_that_nobody_waits_for_opens_nothing_and_moves_no_focus() {
+    let rig = Rig::start_with("consent = 'watch'");
+    rig.shell.until("the server is seen", |seen| seen.menus.len() >= 2);
+    let link = |path: &str| Tick::Link(Secret::new(format!("dev.lamplighter:/{path}")));
+    rig.bell.ring(link("oauth/callback?code=c&state=s"));
+    rig.bell.ring(link("reconnect/claude-code/nobody"));
+    rig.bell.ring(link("elsewhere"));
+    let page = |good| Told::Page { title: "Signed in".into(), good, waited: false };
+    rig.bell.ring(Tick::Told(page(false)));
+    rig.bell.ring(Tick::Told(page(true)));
+    rig.bell.ring(Tick::Act(Act::Notices { on: false }, None));
+    let settings = rig.home.path().join(".config/lamplighter/settings.toml");
+    let heard = || fs::read_to_string(&settings).unwrap().contains("notices = false");
+    rig.shell.until("the last was done", |_| heard());
+    assert!(!rig.shell.with(|seen| seen.page_open), "nothing opens the window");
+    let grant = GrantId::from("claude-code/notes");
+    rig.bell.ring(link("reconnect/claude-code/notes"));
+    rig.shell.until("its row is brought forward", |seen| {
+        seen.views.iter().any(|view| view.around.linked.as_ref() == Some(&grant))
+    });
+    assert!(rig.shell.with(|seen| seen.views.iter().all(|view| view.around.focus.is_none())));
+}
+
+#[test]
+fn links_come_here_after_a_yes_and_not_before() {
+    let rig = Rig::start();
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    rig.shell.until("it looks", |seen| !seen.views.is_empty());
+    for answer in [lamplighter_core::desk::Answer::Watch, lamplighter_core::desk::Answer::Keep] {
+        assert_eq!(rig.shell.with(|seen| seen.links_served), 0);
+        rig.bell.ring(Tick::Act(Act::Consent { answer }, None));
+        let wanted = match answer {
+            lamplighter_core::desk::Answer::Watch => view::Consent::Watch,
+            lamplighter_core::desk::Answer::Keep => view::Consent::Keep,
+        };
+        rig.shell.until("it is answered", |seen| {
+            seen.views.last().is_some_and(|view| view.around.consent == wanted)
+        });
+    }
+    assert_eq!(rig.shell.with(|seen| seen.links_served), 1);
+    let again = Rig::start_with("consent = 'keep'");
+    assert_eq!(
+        again.shell.with(|seen| seen.links_served),
+        1,
+        "before the keeper asks who is served"
+    );
 }
