@@ -11,7 +11,7 @@ use std::{fs, path::PathBuf};
 use lamplighter_rehearsal::{Builder, Rehearsal, Rotation};
 use lamplighter_tests::{
     cost::Cost,
-    desktop::{Desktop, window::Tray},
+    desktop::{Desktop, tray::Item, window::Tray},
     home::{Home, write_program},
     peers,
     process::until,
@@ -55,7 +55,16 @@ fn send(process: u32, signal: Signal) {
     kill_process(process, signal).expect("it runs");
 }
 
-/// Whether Escape closes the window, which its page does.
+/// The icon, once its menu is filled.
+fn until_icon<'a>(desktop: &'a Desktop<'_>) -> Item<'a> {
+    let item = desktop.until_item(ID);
+    until("the menu is filled", || {
+        item.menu().iter().any(|entry| entry.label == "Open Lamplighter").then_some(())
+    });
+    item
+}
+
+/// Escape closes the window, which its page does.
 fn until_escape_closes(desktop: &Desktop) {
     until("Escape closes it", || {
         drop(desktop.tool("xdotool", &["key", "Escape"]));
@@ -79,7 +88,7 @@ fn a_notification_daemon_that_hangs_delays_neither_the_window_nor_the_end() {
         let notices = desktop.listen_for_notices();
         let _silent = desktop.silent(DAEMON);
         let mut tray = Tray::hidden(&desktop, &built());
-        let item = desktop.until_item(ID);
+        let item = until_icon(&desktop);
         notices.until("the daemon is asked", |notice| notice.summary == "rig needs you");
         // What is taken back is still on its way.
         consented(&stage.home, "notices = false\n");
@@ -133,7 +142,7 @@ fn a_daemon_that_comes_late_or_ends_is_given_what_still_stands() {
     let notices = desktop.listen_for_notices();
     let _tray = Tray::hidden(&desktop, &built());
     // At login the keeper is often the first.
-    let item = desktop.until_item(ID);
+    let item = until_icon(&desktop);
     until("the menu asks for a person", || {
         item.menu().iter().any(|entry| entry.label.starts_with("Review rig")).then_some(())
     });
@@ -178,7 +187,7 @@ fn notices_and_the_icon_come_back_with_the_session_bus() {
     let again = after.until("it is shown on the new bus", |notice| notice.id.is_some());
     assert_eq!(again.summary, "rig needs you");
     desktop.panel_again();
-    let item = desktop.until_item(ID);
+    let item = until_icon(&desktop);
     item.choose(&["Open Lamplighter"]);
     desktop.until_window(true);
 }
@@ -193,7 +202,7 @@ fn a_window_whose_process_dies_or_hangs_comes_back() {
     let desktop = Desktop::start(&home);
     desktop.panel();
     let tray = Tray::hidden(&desktop, &built());
-    let item = desktop.until_item(ID);
+    let item = until_icon(&desktop);
     for signal in [Signal::KILL, Signal::STOP] {
         item.choose(&["Open Lamplighter"]);
         desktop.until_window(true);
@@ -222,7 +231,7 @@ fn many_openings_leave_no_descriptor_open() {
     let desktop = Desktop::start(&home);
     desktop.panel();
     let tray = Tray::hidden(&desktop, &built());
-    let item = desktop.until_item(ID);
+    let item = until_icon(&desktop);
     let open_and_close = || {
         item.choose(&["Open Lamplighter"]);
         desktop.until_window(true);
