@@ -166,6 +166,8 @@ fn a_dead_sign_in_is_mended_by_keys_alone() {
     }
     let (stage, minted) = Stage::with_rig(strict());
     stage.control.forget_client(&minted.client_id);
+    // Asked about twice, a minute apart, before the window is there.
+    stage.run(&["renew"]);
     consented(&stage.home);
     let desktop = Desktop::start(&stage.home);
     let opener = Opener::install(&desktop);
@@ -438,6 +440,8 @@ fn many(theme: Theme) {
     stage.sign_in("apart", 3600);
     let dead = stage.sign_in("dead", -1);
     stage.control.forget_client(&dead.client_id);
+    // Asked about twice, a minute apart, before the window is there.
+    stage.run(&["renew", "dead"]);
     stage.sign_in("work", 3600);
     stage.edit("work", |entry| entry["discoveryState"]["xaaPinned"] = true.into());
     // There is no way out of here, only this machine.
