@@ -225,7 +225,8 @@ fn what_is_gone_meanwhile_is_not_brought_back() {
         assert_eq!(store.write(&change), Ok(Written::Gone));
         assert_eq!(fs::read_to_string(subject.file(home)).expect("a file"), before);
         fs::remove_file(subject.file(home)).expect("removed");
-        assert_eq!(store.write(&change), Ok(Written::Gone));
+        let absent = |fault| matches!(fault, StoreFault::Absent { .. });
+        assert!(absent(store.write(&change).expect_err("nothing to write to")));
         assert!(!subject.file(home).exists());
     });
 }
@@ -447,7 +448,8 @@ fn the_first_sign_in_of_all_makes_the_file_where_the_client_is_in_use() {
         let folder = file.parent().expect("a folder");
         // Somebody else's expectation: this is no first sign-in.
         let once = TokenPair { access: Some(Secret::new("a")), ..none.clone() };
-        assert_eq!(store.write(&sign_in(&key, &once)), Ok(Written::Gone));
+        let absent = |fault| matches!(fault, StoreFault::Absent { .. });
+        assert!(absent(store.write(&sign_in(&key, &once)).expect_err("nothing to write to")));
         assert!(!file.exists());
         assert_eq!(store.write(&sign_in(&key, &none)), Ok(Written::Saved));
         let made = format!("{{\"mcpOAuth\":{{\"{}\":{MADE}}}}}", key.as_str());
@@ -462,7 +464,8 @@ fn the_first_sign_in_of_all_makes_the_file_where_the_client_is_in_use() {
         let file = subject.first_file(home);
         let folder = file.parent().expect("a folder");
         fs::remove_dir_all(folder).expect("removed");
-        assert_eq!(store.write(&sign_in(&key, &none)), Ok(Written::Gone));
+        let absent = |fault| matches!(fault, StoreFault::Absent { .. });
+        assert!(absent(store.write(&sign_in(&key, &none)).expect_err("nobody uses it")));
         assert!(!folder.exists());
         fs::write(home.join(".claude.json"), "{}").expect("written");
         assert_eq!(store.write(&sign_in(&key, &none)), Ok(Written::Saved));
@@ -500,7 +503,8 @@ fn signing_out_removes_one_entry_and_not_one_byte_more() {
         });
     }
     check("absent", |_, _, store| {
-        assert_eq!(store.remove(&fresh(), &TokenPair::default()), Ok(Written::Gone));
+        let fault = store.remove(&fresh(), &TokenPair::default()).expect_err("nothing is there");
+        assert!(matches!(fault, StoreFault::Absent { .. }), "{fault:?}");
     });
 }
 

@@ -76,7 +76,7 @@ fn beside(
     names: &[String],
     json: bool,
 ) -> anyhow::Result<u8> {
-    let asked = choose(&remote.snapshot()?, names)?;
+    let asked = choose(&remote.fresh_snapshot()?, names)?;
     let actions: Vec<Action> = if asked.is_empty() {
         vec![Action::RenewDue]
     } else {

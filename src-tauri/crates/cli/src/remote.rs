@@ -38,6 +38,16 @@ impl Remote {
         }
     }
 
+    /// The same, after another look at whatever could not be read when it was last looked at.
+    pub(crate) fn fresh_snapshot(&mut self) -> anyhow::Result<Snapshot> {
+        let snapshot = self.snapshot()?;
+        if snapshot.stores.iter().all(|store| store.fault.is_none()) {
+            return Ok(snapshot);
+        }
+        self.act(Action::Look, |_| {})?;
+        self.snapshot()
+    }
+
     /// Asks for something and waits until it is settled.
     pub(crate) fn act(
         &mut self,

@@ -94,7 +94,7 @@ fn tell(event: &Event, json: bool) {
 fn look(place: Place, names: &[String], json: bool) -> anyhow::Result<(Snapshot, Option<Found>)> {
     let mut found = None;
     if let Some(mut remote) = remote::join(&place)? {
-        for grant in choose(&remote.snapshot()?, names)? {
+        for grant in choose(&remote.fresh_snapshot()?, names)? {
             remote.act(Action::Review(grant), |event| {
                 tell(event, json);
                 found = Found::of(event).or(found.take());

@@ -19,31 +19,53 @@ use crate::{
     time::{Millis, Wall},
 };
 
-/// How many spent tokens a grant remembers: enough for any copy that a client may write back.
-pub const SPENT_KEPT: usize = 32;
+/// The newest form of [`Facts`]. Form 1 kept spent tokens with each grant.
+pub const SCHEMA: u32 = 2;
+
+/// How many spent tokens are remembered, and how many more for each grant.
+const SPENT_KEPT: usize = 4096;
+const SPENT_KEPT_PER_GRANT: usize = 64;
 
 /// The code of a refusal that is about the OAuth client, and not about the grant (RFC 6749 §5.2).
 pub const INVALID_CLIENT: &str = "invalid_client";
 
 /// Everything remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "wire::Facts")]
 pub struct Facts {
-    /// The form of this file: 1.
+    /// The form of this file: [`SCHEMA`].
     pub schema: u32,
     /// Per grant.
-    #[serde(default, with = "as_list")]
+    #[serde(serialize_with = "wire::grants")]
     pub grants: BTreeMap<Target, GrantFacts>,
     /// Per store.
-    #[serde(default)]
     pub stores: BTreeMap<StoreId, StoreFacts>,
     /// The causes a person was told about and that have not healed since.
-    #[serde(default)]
     pub told: BTreeSet<String>,
+    /// Refresh tokens that were answered with success: never presented again, from any entry of any
+    /// store.
+    pub spent: BTreeMap<TokenMark, Spent>,
+}
+
+/// A refresh token that was answered with success.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Spent {
+    /// The refresh token that the answer brought, where that is known.
+    pub next: Option<TokenMark>,
+    /// When it was spent.
+    pub at: Wall,
 }
 
 impl Default for Facts {
     fn default() -> Self {
-        Self { schema: 1, grants: BTreeMap::new(), stores: BTreeMap::new(), told: BTreeSet::new() }
+        Self {
+            schema: SCHEMA,
+            grants: BTreeMap::new(),
+            stores: BTreeMap::new(),
+            told: BTreeSet::new(),
+            spent: BTreeMap::new(),
+        }
     }
 }
 
@@ -67,6 +89,55 @@ impl Facts {
                 self.told.remove(&cause);
             }
         }
+        for (mark, spent) in change.spent {
+            match spent {
+                Some(spent) => self.spent.insert(mark, spent),
+                None => self.spent.remove(&mark),
+            };
+        }
+    }
+
+    /// The newest refresh token that took the place of this spent one, as far as that is known.
+    pub(crate) fn newest_after(&self, mark: TokenMark) -> Option<TokenMark> {
+        let mut newest = self.spent.get(&mark)?.next?;
+        // A server that gives an old token again could lead in a circle.
+        for _ in 0..self.spent.len() {
+            match self.spent.get(&newest) {
+                Some(spent) => newest = spent.next?,
+                None => return Some(newest),
+            }
+        }
+        None
+    }
+
+    /// Which spent tokens to forget where there are too many: the oldest, and never one that a known
+    /// entry held when it was last seen. What led to one of those leads past it from then on.
+    pub(crate) fn crowded_out(&self) -> BTreeMap<TokenMark, Option<Spent>> {
+        let most = SPENT_KEPT + SPENT_KEPT_PER_GRANT * self.grants.len();
+        if self.spent.len() <= most {
+            return BTreeMap::new();
+        }
+        let held: BTreeSet<TokenMark> =
+            self.grants.values().filter_map(|facts| facts.refresh).collect();
+        let mut oldest: Vec<_> =
+            self.spent.iter().filter(|(mark, _)| !held.contains(mark)).collect();
+        oldest.sort_unstable_by_key(|(mark, spent)| (spent.at, **mark));
+        // Several at once, so that this is seldom done.
+        let count = self.spent.len() - most / 8 * 7;
+        let gone: BTreeSet<TokenMark> = oldest.iter().take(count).map(|(mark, _)| **mark).collect();
+        let past = |mut next: Option<TokenMark>| {
+            for _ in 0..gone.len() {
+                let Some(through) = next.filter(|next| gone.contains(next)) else { break };
+                next = self.spent.get(&through).and_then(|spent| spent.next);
+            }
+            next
+        };
+        let led = self.spent.iter().filter(|(mark, spent)| {
+            !gone.contains(mark) && spent.next.is_some_and(|next| gone.contains(&next))
+        });
+        let led =
+            led.map(|(mark, spent)| (*mark, Some(Spent { next: past(spent.next), ..*spent })));
+        led.chain(gone.iter().map(|mark| (*mark, None))).collect()
     }
 }
 
@@ -81,6 +152,8 @@ pub struct FactsChange {
     pub stores: BTreeMap<StoreId, StoreFacts>,
     /// Causes a person has been told of since, and causes that have healed (`false`).
     pub told: BTreeMap<String, bool>,
+    /// Refresh tokens that were spent since; `None`: forgotten, as nothing holds them any more.
+    pub spent: BTreeMap<TokenMark, Option<Spent>>,
 }
 
 impl FactsChange {
@@ -91,6 +164,7 @@ impl FactsChange {
             grants: facts.grants.into_iter().map(|(target, facts)| (target, Some(facts))).collect(),
             stores: facts.stores,
             told: facts.told.into_iter().map(|cause| (cause, true)).collect(),
+            spent: facts.spent.into_iter().map(|(mark, spent)| (mark, Some(spent))).collect(),
         }
     }
 }
@@ -117,8 +191,8 @@ pub struct GrantFacts {
     pub pin: Option<Pin>,
     /// The authorization server's metadata with the time it was fetched.
     pub metadata: Option<(ServerMetadata, Wall)>,
-    /// Refresh tokens answered with success: never presented again. Oldest first.
-    pub spent: Vec<TokenMark>,
+    /// The mark of the refresh token that the entry held when it was last seen.
+    pub refresh: Option<TokenMark>,
     /// When the server was last asked whether it accepts the access token.
     pub probed_at: Option<Wall>,
     /// How many tools the server offered when it was last asked.
@@ -224,17 +298,41 @@ pub struct StoreFacts {
     pub proven: bool,
 }
 
-mod as_list {
-    //! JSON has no composite keys, so the map is a list of members with their target in front.
+mod wire {
+    //! JSON has no composite keys, so the map of grants is a list of members with their target in
+    //! front. Form 1 kept the spent tokens of each grant with it.
 
-    use super::{BTreeMap, GrantFacts, Target, Vec};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use super::{
+        BTreeMap, BTreeSet, GrantFacts, SCHEMA, Spent, StoreFacts, StoreId, String, Target,
+        TokenMark, Vec,
+    };
+    use serde::{Deserialize, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    pub(super) struct Facts {
+        #[serde(default)]
+        grants: Vec<Row>,
+        #[serde(default)]
+        stores: BTreeMap<StoreId, StoreFacts>,
+        #[serde(default)]
+        told: BTreeSet<String>,
+        #[serde(default)]
+        spent: BTreeMap<TokenMark, Spent>,
+    }
 
     #[derive(Deserialize)]
     struct Row {
         #[serde(flatten)]
         target: Target,
+        facts: GrantFactsOfAnyForm,
+    }
+
+    #[derive(Deserialize)]
+    struct GrantFactsOfAnyForm {
+        #[serde(flatten)]
         facts: GrantFacts,
+        #[serde(default)]
+        spent: Vec<TokenMark>,
     }
 
     #[derive(Serialize)]
@@ -244,17 +342,25 @@ mod as_list {
         facts: &'a GrantFacts,
     }
 
-    pub(super) fn serialize<S: Serializer>(
+    impl From<Facts> for super::Facts {
+        fn from(wire: Facts) -> Self {
+            let mut spent = wire.spent;
+            let mut grants = BTreeMap::new();
+            for Row { target, facts: GrantFactsOfAnyForm { facts, spent: earlier } } in wire.grants
+            {
+                for mark in earlier {
+                    spent.entry(mark).or_default();
+                }
+                grants.insert(target, facts);
+            }
+            Self { schema: SCHEMA, grants, stores: wire.stores, told: wire.told, spent }
+        }
+    }
+
+    pub(super) fn grants<S: Serializer>(
         map: &BTreeMap<Target, GrantFacts>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(map.iter().map(|(target, facts)| RowRef { target, facts }))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BTreeMap<Target, GrantFacts>, D::Error> {
-        let rows = Vec::<Row>::deserialize(deserializer)?;
-        Ok(rows.into_iter().map(|row| (row.target, row.facts)).collect())
     }
 }

@@ -181,6 +181,11 @@ pub(crate) enum Situation {
         since: Wall,
         next: Option<Wall>,
     },
+    /// The token has ended, and something here keeps it from being renewed.
+    Hindered {
+        why: String,
+        next: Option<Wall>,
+    },
     /// The token has ended and nothing was tried yet.
     Due {
         ended: Option<Wall>,
@@ -221,6 +226,10 @@ pub(crate) enum Situation {
         near_end: bool,
     },
     StoreBroken,
+    /// The store was there and is not there now.
+    StoreAway {
+        place: String,
+    },
     /// The store cannot be written or is busy for long.
     Saving {
         why: String,
@@ -303,6 +312,11 @@ pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
         Situation::RetryingEnded { since, next } => {
             let mut parts =
                 vec![text(&format!("{server} hasn't answered since ")), Part::At(*since)];
+            parts.extend(next_try(*next));
+            shown(Health::RetryingEnded, Shape::Half, parts, everyday(), EXIT_WAITING)
+        }
+        Situation::Hindered { why, next } => {
+            let mut parts = vec![text(&format!("Token ended · {why}"))];
             parts.extend(next_try(*next));
             shown(Health::RetryingEnded, Shape::Half, parts, everyday(), EXIT_WAITING)
         }
@@ -425,6 +439,13 @@ pub(crate) fn show(situation: &Situation, server: &str, client: &str) -> Shown {
             Shape::Alert,
             vec![text(&format!("{client}'s file can't be read; nothing was changed"))],
             vec![ShowFile],
+            EXIT_STORE,
+        ),
+        Situation::StoreAway { place } => shown(
+            Health::StoreBroken,
+            Shape::Half,
+            vec![text(&format!("{place} is not there now; nothing was changed"))],
+            vec![],
             EXIT_STORE,
         ),
         Situation::Saving { why, next } => {

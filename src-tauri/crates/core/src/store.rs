@@ -40,6 +40,28 @@ pub struct StoreView {
     pub advice: Vec<String>,
     /// A client at work that would wipe what it meets renewed, if there is one.
     pub wiper: Option<Wiper>,
+    /// Whether there was anything to read.
+    pub sign_ins: SignIns,
+}
+
+impl StoreView {
+    /// Whether the store itself was read, and not only what is configured beside it.
+    pub fn is_there(&self) -> bool {
+        self.sign_ins == SignIns::Read
+    }
+}
+
+/// Whether the file or item that holds the sign-ins was there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SignIns {
+    /// It was read.
+    #[default]
+    Read,
+    /// It is not there, and the folder that it belongs in is: somebody signed out of everything, or
+    /// nobody ever signed in.
+    None,
+    /// Its folder is not there, or is empty: a disk may be away. Nothing follows from that.
+    Away,
 }
 
 /// A running client that reads its store through a cache and writes back from it: where a renewal
@@ -227,14 +249,14 @@ pub enum Written {
     Saved,
     /// Something else stands there now; nothing was written.
     Conflict(TokenPair),
-    /// The entry (or the whole store) is gone: the user signed out. Nothing was written.
+    /// The entry is gone from a store that is there: the user signed out. Nothing was written.
     Gone,
 }
 
 /// Why a store could not be read or written. Paths, never content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreFault {
-    /// There is no store: nobody signed in on this machine.
+    /// There is no store: nobody signed in on this machine, or the disk that it lies on is away.
     #[error("{place} does not exist")]
     Absent {
         /// Where it would be.

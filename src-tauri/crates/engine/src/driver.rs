@@ -526,8 +526,10 @@ impl Driver {
                 }
                 let all = || self.keeper.snapshot().rows.into_iter().map(|row| row.id).collect();
                 let open = about.map_or_else(all, |grant| BTreeSet::from([grant]));
+                let for_all = action.grant().is_none();
                 if let Some(guest) = self.guests.get_mut(&asked.guest) {
                     guest.open.extend(open);
+                    guest.all |= for_all;
                     guest.owed = true;
                 }
                 self.handle(Input::Act(action));
@@ -540,6 +542,14 @@ impl Driver {
     fn settle_guests(&mut self) {
         let keeper = &self.keeper;
         for guest in self.guests.values_mut().filter(|guest| guest.owed) {
+            if guest.all {
+                if keeper.is_looking_first() {
+                    continue;
+                }
+                // The look may have found more than was known when it was asked for.
+                guest.open.extend(keeper.snapshot().rows.into_iter().map(|row| row.id));
+                guest.all = false;
+            }
             guest.open.retain(|grant| !keeper.is_settled(grant));
             if guest.open.is_empty() {
                 guest.owed = false;

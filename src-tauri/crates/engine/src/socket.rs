@@ -138,6 +138,8 @@ pub(crate) struct Guest {
     pub shows_pages: bool,
     /// What was asked for on it and is not settled.
     pub open: BTreeSet<GrantId>,
+    /// Something was asked for all, and stores are looked at before it is done.
+    pub all: bool,
     /// Something was asked for, so a settlement is owed.
     pub owed: bool,
 }
@@ -151,6 +153,7 @@ impl Guest {
             watches: false,
             shows_pages: false,
             open: BTreeSet::new(),
+            all: false,
             owed: false,
         }
     }

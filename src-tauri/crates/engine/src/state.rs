@@ -10,7 +10,7 @@ use std::{
 };
 
 use lamplighter_core::{
-    facts::{Facts, FactsChange},
+    facts::{Facts, FactsChange, SCHEMA},
     ids::{MarkKey, hex, unhex},
     journal::JournalFault,
     time::Wall,
@@ -18,9 +18,6 @@ use lamplighter_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::files;
-
-/// The newest form of the file that this version understands.
-const SCHEMA: u32 = 1;
 
 /// Why there is no state to work with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -259,10 +256,37 @@ mod tests {
     }
 
     #[test]
+    fn the_spent_tokens_of_an_earlier_form_are_taken_over_and_none_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = |n: u8| hex(&[n; 16]);
+        let earlier = format!(
+            r#"{{"schema":1,"grants":[
+                {{"store":"claude-code","key":"a|1","facts":{{"paused":true,"spent":["{}","{}"]}}}},
+                {{"store":"claude-code","key":"b|2","facts":{{"spent":["{}"]}}}}],
+              "stores":{{}},"told":[],"mark_key":"{}","seed":1}}"#,
+            mark(1),
+            mark(2),
+            mark(3),
+            hex(&[7; 32])
+        );
+        fs::write(place(&folder), earlier).unwrap();
+        let mut opened = State::open(&place(&folder), NOW).unwrap();
+        assert_eq!(opened.set_aside, None);
+        let spent = |facts: &Facts| facts.spent.keys().map(|m| m.0[0]).collect::<Vec<_>>();
+        assert_eq!(spent(&opened.facts), [1, 2, 3]);
+        opened.state.remember(FactsChange::default()).unwrap();
+        let text = fs::read_to_string(place(&folder)).unwrap();
+        assert!(text.contains(&format!("\"schema\": {SCHEMA}")), "{text}");
+        let again = State::open(&place(&folder), NOW).unwrap().facts;
+        assert_eq!(spent(&again), [1, 2, 3]);
+        assert_eq!(again, opened.facts);
+    }
+
+    #[test]
     fn what_a_newer_version_wrote_is_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        let newer = r#"{"schema":2,"all":"different"}"#;
-        fs::write(place(&folder), newer).unwrap();
+        let newer = format!(r#"{{"schema":{},"all":"different"}}"#, SCHEMA + 1);
+        fs::write(place(&folder), &newer).unwrap();
         let fault = State::open(&place(&folder), NOW).unwrap_err();
         assert!(fault.to_string().contains("newer version"), "{fault}");
         assert_eq!(fs::read_to_string(place(&folder)).unwrap(), newer);

@@ -5,10 +5,11 @@
 //! without a durable intent, and never let go of new tokens that are nowhere else.
 //!
 //! Read next: `endpoint` for where a token may go, `answer` for what the server's answer means,
-//! `saving` for what happens to new tokens, `removing` for a sign-out's steps, `overtaken` for a
+//! `saving` for what happens to new tokens, `apart` for stores that can't be read, `removing` for a sign-out's steps, `overtaken` for a
 //! journal that opens meanwhile, `landing` for how a flight ends.
 
 mod answer;
+mod apart;
 mod endpoint;
 mod landing;
 mod overtaken;
@@ -94,12 +95,14 @@ pub(super) struct Flight {
     pub ending: Option<Ending>,
     /// Which entries were written, for the telling.
     pub saved: Vec<Target>,
-    /// Why one of them could not be: the others are written all the same.
-    pub unsaved: Option<StoreFault>,
+    /// Entries that could not be read or written, and why: the others go on without them.
+    pub left_out: Vec<(Target, StoreFault)>,
     /// Which entries the client emptied while the answer was on its way.
     pub emptied: Vec<Target>,
     /// The journal could not take the new tokens: until a store holds them they exist only here.
     pub only_here: bool,
+    /// The tokens stand in another entry already, and are copied to one that holds a spent token.
+    pub for_copy: bool,
     /// The journal was opened since this began, and nothing was sent: what it says may speak against
     /// sending.
     pub journal_opened: bool,
@@ -138,7 +141,7 @@ pub(super) struct Presenting {
 
 impl Flight {
     pub(super) fn holds_unsaved(&self) -> bool {
-        self.only_here || matches!(self.step, Step::Journaling)
+        self.only_here || (matches!(self.step, Step::Journaling) && !self.for_copy)
     }
 
     /// Whether `pair` is one that this flight replaces or brings.
@@ -149,7 +152,7 @@ impl Flight {
         })
     }
 
-    fn record(&self) -> Option<&Record> {
+    pub(super) fn record(&self) -> Option<&Record> {
         match &self.work {
             Work::Refresh(presenting) => presenting.record.as_ref(),
             Work::Save { record, .. } => Some(record),
@@ -183,9 +186,7 @@ impl Keeper {
         };
         let flight = self.new_flight(targets, Work::Refresh(Box::new(presenting)));
         for target in &flight.targets {
-            if let Some(grant) = self.grants.get_mut(target) {
-                grant.flight = Some(flight.id);
-            }
+            self.set_flight(target, Some(flight.id));
         }
         for id in self.ids(&flight.targets) {
             self.tell(Event::Renewing { grant: id });
@@ -207,6 +208,8 @@ impl Keeper {
                 grant.flight.is_none()
                     && client == grant.entry.client.as_ref().map(|client| &client.id)
                     && self.standing(other, grant) == Standing::Renewable
+                    && self.is_readable(&other.store)
+                    && !self.waits_for_its_store(grant)
             });
             ***other == *target || shares
         });
@@ -224,9 +227,10 @@ impl Keeper {
             work,
             ending: None,
             saved: Vec::new(),
-            unsaved: None,
+            left_out: Vec::new(),
             emptied: Vec::new(),
             only_here: false,
+            for_copy: false,
             journal_opened: false,
             lead: lead.and_then(|target| Some(self.grants.get(&target)?.entry.clone())),
             given_back_at,
@@ -264,8 +268,8 @@ impl Keeper {
                 self.found_endpoint(flight, search, answer);
             }
             (Step::Locking, Outcome::Locked(Ok(()))) => self.read_under_lock(flight),
-            (Step::Locking, Outcome::Locked(Err(fault))) => {
-                self.land(flight, Ending::Failed(Failure::Store(fault)));
+            (Step::Locking, Outcome::Locked(Err((store, fault)))) => {
+                self.not_locked(flight, &store, fault);
             }
             (Step::Reading, Outcome::Read(views)) => self.read(flight, views),
             (Step::Intending, Outcome::Kept(Ok(()))) => self.send_unless_overtaken(flight),
@@ -312,11 +316,13 @@ impl Keeper {
 
     /// Look again before spending.
     fn read(&mut self, mut flight: Flight, views: Views) {
-        if let Some(fault) = first_fault(&views) {
+        let lead = flight.targets.first().cloned();
+        if let Some(fault) = self.leave_unreadable_out(&mut flight, views) {
             return self.unlock(flight, Ending::Failed(Failure::Store(fault)));
         }
-        for (store, seen) in views {
-            self.see(&store, seen);
+        if matches!(flight.work, Work::Refresh(_)) && flight.targets.first() != lead.as_ref() {
+            // It was the one whose client and metadata were to be used: the rest begins anew.
+            return self.unlock(flight, Ending::Overtaken);
         }
         match flight.work.clone() {
             Work::Save { record, .. } => self.save_where_it_belongs(flight, &record),
@@ -343,7 +349,13 @@ impl Keeper {
         if self.holds_back() && presenting.record.is_none() {
             return self.unlock(flight, Ending::PutOff);
         }
-        if self.is_overtaken(&flight) {
+        let for_another = grant
+            .refresh_mark
+            .is_some_and(|mark| self.is_in_the_air_for_another(mark, Some(flight.id)));
+        // A copy that was seen since the flight began has a part in it, with its own lock.
+        let copies = if presenting.record.is_none() { self.sharing(&target) } else { Vec::new() };
+        let has_copies = copies.iter().any(|copy| !flight.targets.contains(copy));
+        if for_another || has_copies || self.is_overtaken(&flight) {
             return self.unlock(flight, Ending::Overtaken);
         }
         let entry = grant.entry.clone();
@@ -359,9 +371,7 @@ impl Keeper {
                 other == Some(&token)
             });
         for target in &parted {
-            if let Some(grant) = self.grants.get_mut(target) {
-                grant.flight = None;
-            }
+            self.set_flight(target, None);
         }
         flight.targets = kept;
         let profile = self.profiles.of(&entry.server_url).1;
@@ -469,14 +479,6 @@ impl Keeper {
         }
         self.unlock(flight, Ending::Failed(failure));
     }
-}
-
-/// The first store that could not be read. No store at all is an answer, not a fault: all is gone.
-fn first_fault(views: &Views) -> Option<StoreFault> {
-    views.iter().find_map(|(_, seen)| match seen {
-        Ok(_) | Err(StoreFault::Absent { .. }) => None,
-        Err(fault) => Some(fault.clone()),
-    })
 }
 
 fn send_failure(fault: SendFault) -> Failure {

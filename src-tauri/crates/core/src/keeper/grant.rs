@@ -59,6 +59,8 @@ pub(super) struct Grant {
     pub probe_wanted: Option<Boot>,
     /// The reason for waiting that was last told, so that it is told once.
     pub told_waiting: Option<String>,
+    /// How often it was given newer tokens for the spent one of this mark.
+    pub given: Option<(TokenMark, u8)>,
 }
 
 /// What a probe found.
@@ -82,6 +84,8 @@ pub(super) enum Standing {
     CannotRenew(&'static str),
     /// Only a new sign-in helps; with the reason in words.
     SignInRequired(String),
+    /// It holds a spent token, and the tokens that took its place are known: they are written there.
+    Superseded,
     /// A person must look at both addresses.
     Approval {
         known: String,
@@ -110,6 +114,7 @@ impl Grant {
             probed_verdict: None,
             probe_wanted: None,
             told_waiting: None,
+            given: None,
         }
     }
 
@@ -139,7 +144,7 @@ impl Grant {
 
     /// Where it stands by itself. [`Keeper::standing`](super::Keeper::standing) also knows who else
     /// is at work.
-    pub(super) fn standing(&self, facts: &GrantFacts, now: Now) -> Standing {
+    pub(super) fn standing(&self, facts: &GrantFacts, is_spent: bool, now: Now) -> Standing {
         let pair = &self.entry.pair;
         if let Some(why) = self.entry.left_alone {
             return Standing::LeftAlone(why);
@@ -153,20 +158,20 @@ impl Grant {
         if facts.paused {
             return Standing::Paused;
         }
-        let Some(mark) = self.refresh_mark else {
+        if self.refresh_mark.is_none() {
             return self.cannot_renew(now, "the server gave no refresh token");
-        };
+        }
         if self.entry.clients_differ {
             return self.cannot_renew(now, CLIENTS_DIFFER);
         }
         if self.entry.client.is_none() {
             return self.cannot_renew(now, "the store names no OAuth client for it");
         }
+        if is_spent {
+            return self.cannot_renew(now, "this is an older copy of the sign-in");
+        }
         if let Some(refusal) = self.refusal(facts).filter(|refusal| refusal.confirmed) {
             return Standing::SignInRequired(refusal_words(refusal));
-        }
-        if facts.spent.contains(&mark) {
-            return self.cannot_renew(now, "an older copy of the sign-in came back");
         }
         match &self.failure {
             Some(Failure::Approval { known, now }) => {

@@ -46,6 +46,8 @@ pub(super) struct Grants {
     by_id: BTreeSet<(GrantId, Arc<Target>)>,
     by_mark: BTreeSet<(TokenMark, Arc<Target>)>,
     asked: BTreeSet<Arc<Target>>,
+    /// Those whose refresh token is spent.
+    older: BTreeSet<Arc<Target>>,
     moments: BTreeMap<Arc<Target>, Moments>,
     calls: BTreeSet<(Boot, Call, Arc<Target>)>,
     turns: BTreeSet<(Wall, Arc<Target>)>,
@@ -137,6 +139,7 @@ impl Grants {
             self.by_mark.remove(&(mark, target.clone()));
         }
         self.asked.remove(&target);
+        self.older.remove(&target);
         self.touched.insert(target);
         self.touch_holders(grant.refresh_mark);
         Some(grant)
@@ -211,6 +214,33 @@ impl Grants {
         let holders: Vec<_> =
             mark.into_iter().flat_map(|mark| self.holding(mark)).cloned().collect();
         self.touched.extend(holders);
+    }
+
+    /// Whoever holds the refresh token of this mark holds a spent one, or (`false`) a good one.
+    pub(super) fn set_older(&mut self, mark: TokenMark, is_spent: bool) {
+        let holders: Vec<_> = self.holding(mark).cloned().collect();
+        for target in holders {
+            if is_spent {
+                self.older.insert(target.clone());
+            } else {
+                self.older.remove(&target);
+            }
+            self.touched.insert(target);
+        }
+    }
+
+    /// The same of this one alone.
+    pub(super) fn set_older_one(&mut self, target: &Target, is_spent: bool) {
+        let Some((target, _)) = self.all.get_key_value(target).filter(|_| is_spent) else {
+            self.older.remove(target);
+            return;
+        };
+        self.older.insert(target.clone());
+    }
+
+    /// Those that hold a spent token.
+    pub(super) fn touch_older(&mut self) {
+        self.touched.extend(self.older.iter().cloned());
     }
 
     /// Touches whatever has its moment now.

@@ -110,8 +110,8 @@ pub enum WokeWhy {
 /// How an effect ended.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// Of Lock.
-    Locked(Result<(), StoreFault>),
+    /// Of Lock; with the store whose lock could not be taken.
+    Locked(Result<(), (StoreId, StoreFault)>),
     /// Of Read and `ReadBack`: one result a store, in the order asked.
     Read(Vec<(StoreId, Result<StoreView, StoreFault>)>),
     /// Of Intent, Journal and Forget.
@@ -151,6 +151,8 @@ pub enum Action {
     Renew(GrantId),
     /// Renew everything that is due and withdraw stale verdicts.
     RenewDue,
+    /// Look again at every store that could not be read.
+    Look,
     /// Ask the server whether it accepts the access token, and renew it once if it does not.
     Check(GrantId),
     /// Leave this grant to the client.
@@ -271,7 +273,7 @@ impl Action {
             Self::Reconnect(wish) => Some(&wish.grant),
             Self::SignOut(wish) => Some(&wish.grant),
             Self::Trust(wish) => Some(&wish.grant),
-            Self::RenewDue => None,
+            Self::RenewDue | Self::Look => None,
         }
     }
 }

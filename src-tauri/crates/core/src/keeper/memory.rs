@@ -6,8 +6,8 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    facts::{Facts, FactsChange, GrantFacts, StoreFacts},
-    ids::{StoreId, Target},
+    facts::{Facts, FactsChange, GrantFacts, Spent, StoreFacts},
+    ids::{StoreId, Target, TokenMark},
 };
 
 /// What is remembered, and what of it is news.
@@ -21,6 +21,7 @@ pub(super) struct Memory {
     grants: BTreeMap<Target, Option<GrantFacts>>,
     stores: BTreeSet<StoreId>,
     told: BTreeMap<alloc::string::String, bool>,
+    spent: BTreeMap<TokenMark, Option<Spent>>,
     /// What was handed over could not be kept: the next change brings everything.
     unkept: bool,
 }
@@ -119,6 +120,36 @@ impl Memory {
         true
     }
 
+    /// Whether the refresh token of this mark was answered with success.
+    pub(super) fn is_spent(&self, mark: TokenMark) -> bool {
+        self.facts.spent.contains_key(&mark)
+    }
+
+    /// The newest refresh token that took the place of this spent one, as far as that is known.
+    pub(super) fn newest_after(&self, mark: TokenMark) -> Option<TokenMark> {
+        self.facts.newest_after(mark)
+    }
+
+    /// Notes that a refresh token was answered with success, or (`None`) that it is a good one after
+    /// all: a server may give an old one again.
+    pub(super) fn set_spent(&mut self, mark: TokenMark, spent: Option<Spent>) {
+        let before = match spent {
+            Some(spent) => self.facts.spent.insert(mark, spent),
+            None => self.facts.spent.remove(&mark),
+        };
+        if before == spent {
+            return;
+        }
+        self.spent.insert(mark, spent);
+        for (mark, spent) in self.facts.crowded_out() {
+            match spent {
+                Some(spent) => self.facts.spent.insert(mark, spent),
+                None => self.facts.spent.remove(&mark),
+            };
+            self.spent.insert(mark, spent);
+        }
+    }
+
     /// What was handed over last could not be kept.
     pub(super) const fn not_kept(&mut self) {
         self.unkept = true;
@@ -140,6 +171,7 @@ impl Memory {
             grants: changed.collect(),
             stores: stores.collect(),
             told: core::mem::take(&mut self.told),
+            spent: core::mem::take(&mut self.spent),
         };
         if change == FactsChange::default() {
             return None;

@@ -15,12 +15,14 @@
 //! is durable, and never forget new tokens before a store was read back.
 //!
 //! Read next: `see` (what a look at a store means), `plan` (what starts when), `flight` (one
-//! refresh), `spare` (what the journal holds afterwards), `verdict` (the client's own cache), `refused`
-//! (an access token that its server does not take),
-//! `stand_by` (when renewing would do harm), `signing`, `signing_out` and `reviewing`
+//! refresh), `spare` (what the journal holds afterwards), `copies` (the same sign-in in several
+//! places), `verdict` (the client's own cache), `refused` (an access token that its server does not
+//! take), `stand_by` (when renewing would do harm), `unreadable` (stores that can't be read),
+//! `signing`, `signing_out` and `reviewing`
 //! (what a person asks for), `touch` (why an input costs what it changes and no more).
 
 mod air;
+mod copies;
 mod effect;
 mod failure;
 mod flight;
@@ -45,6 +47,7 @@ mod stand_by;
 #[cfg(test)]
 mod tests;
 mod touch;
+mod unreadable;
 mod verdict;
 mod view;
 mod visiting;
@@ -83,6 +86,7 @@ use signing::Running;
 use signing_out::Leaving;
 use spares::Spares;
 use touch::Offset;
+use unreadable::Unreadable;
 use verdict::Relooks;
 
 /// A sleep that was announced and never ended is over after this.
@@ -108,6 +112,8 @@ enum Pending {
     Flight(FlightId),
     /// A look at stores, for these records.
     Look(BTreeSet<RecordId>),
+    /// A look at stores before something that a person asked for.
+    LookFirst,
     /// Records being forgotten.
     Forget,
     /// A record that the journal could not take before.
@@ -168,6 +174,7 @@ pub struct Keeper {
     sign_outs: BTreeMap<Target, Leaving>,
     reviews: BTreeMap<Target, reviewing::Review>,
     relooks: Relooks,
+    unreadable: Unreadable,
     /// What a person should know, by grant.
     notices: BTreeMap<Target, Notice>,
     pending: Tickets,
@@ -208,6 +215,7 @@ impl Keeper {
             sign_outs: BTreeMap::new(),
             reviews: BTreeMap::new(),
             relooks: Relooks::default(),
+            unreadable: Unreadable::default(),
             notices: BTreeMap::new(),
             pending: Tickets::default(),
             effects: VecDeque::new(),
@@ -272,7 +280,7 @@ impl Keeper {
             || !self.pending.is_empty()
             || !self.effects.is_empty()
             || self.grants.asked().next().is_some()
-            || self.spares.owed().any(|spare| self.is_within_reach(&spare.record))
+            || self.owes_within_reach()
             || !self.sign_ins.is_empty()
             || !self.sign_outs.is_empty()
     }
@@ -283,6 +291,7 @@ impl Keeper {
         let signing_out = self.sign_outs.values().any(|leaving| leaving.is_for(id));
         !signing_in
             && !signing_out
+            && !self.is_looking_first_for(id)
             && self.target_of(id).is_none_or(|target| {
                 let asked = self.grants.get(&target).is_some_and(|g| g.asked != grant::Asked::No);
                 let reviewed = self.reviews.contains_key(&target);
@@ -317,6 +326,7 @@ impl Keeper {
         match pending {
             Pending::Flight(flight) => self.advance(flight, outcome),
             Pending::Look(records) => self.looked(&records, outcome),
+            Pending::LookFirst => self.looked_first(ticket, outcome),
             Pending::Forget | Pending::Revoke => {}
             Pending::Rewrite(record) => self.rewritten(&record, &outcome),
             Pending::ProbeSpare(record) => self.spare_probed(&record, &outcome),
@@ -329,6 +339,12 @@ impl Keeper {
     }
 
     fn act(&mut self, action: Action) {
+        if !self.looks_first(&action) {
+            self.act_now(action);
+        }
+    }
+
+    fn act_now(&mut self, action: Action) {
         match action {
             Action::Renew(id) => {
                 if let Some(target) = self.target_of(&id) {
@@ -342,6 +358,8 @@ impl Keeper {
                     self.ask(&target, grant::Asked::IfDue);
                 }
             }
+            // That was done, where there was a reason to.
+            Action::Look => {}
             Action::Check(id) => {
                 if let Some(target) = self.target_of(&id) {
                     self.probe(&target, probing::Why::Asked);
@@ -419,6 +437,7 @@ impl Keeper {
         for id in self.spares.ids() {
             self.spares.edit(&id, |spare| spare.wait_until = None);
         }
+        self.look_at_unreadable();
         if why != WokeWhy::ClockStepped {
             self.want_probes_after_wake();
         }
@@ -435,6 +454,11 @@ impl Keeper {
     fn facts_mut(&mut self, target: &Target) -> &mut GrantFacts {
         self.grants.touch(target);
         self.facts.of_mut(target)
+    }
+
+    /// Whether the last look at this store went well.
+    fn is_readable(&self, store: &StoreId) -> bool {
+        matches!(self.stores.get(store), Some(Ok(view)) if view.is_there())
     }
 
     fn edit_store_facts(&mut self, store: &StoreId, edit: impl FnOnce(&mut StoreFacts)) {
@@ -462,6 +486,7 @@ impl Keeper {
             Pending::SignIn(id) => self.touch_sign_in(*id),
             Pending::Flight(_)
             | Pending::Look(_)
+            | Pending::LookFirst
             | Pending::Forget
             | Pending::Rewrite(_)
             | Pending::Revoke

@@ -173,12 +173,16 @@ impl super::Keeper {
                     Severity::Warning,
                 )
             }
-            Health::StoreLocked if shown.shape == Shape::Alert => (
-                NoticeCode::StoreLocked,
-                format!("{client}'s store is locked, and {title} is about to end."),
-                NoticeAction::Show,
-                Severity::Warning,
-            ),
+            Health::StoreLocked
+                if shown.shape == Shape::Alert && self.failed_twice(&target.store) =>
+            {
+                (
+                    NoticeCode::StoreLocked,
+                    format!("{client}'s store is locked, and {title} is about to end."),
+                    NoticeAction::Show,
+                    Severity::Warning,
+                )
+            }
             Health::StoreBroken
                 if self.owed_for(target).is_some_and(|span| span >= UNSAVED_AFTER) =>
             {
@@ -192,12 +196,18 @@ impl super::Keeper {
                     Severity::Warning,
                 )
             }
-            Health::StoreBroken if self.owed_for(target).is_none() => (
-                NoticeCode::StoreBroken,
-                format!("{client}'s sign-ins can't be read or saved; nothing was changed."),
-                NoticeAction::Show,
-                Severity::Warning,
-            ),
+            Health::StoreBroken
+                if shown.shape == Shape::Alert
+                    && self.owed_for(target).is_none()
+                    && self.failed_twice(&target.store) =>
+            {
+                (
+                    NoticeCode::StoreBroken,
+                    format!("{client}'s sign-ins can't be read or saved; nothing was changed."),
+                    NoticeAction::Show,
+                    Severity::Warning,
+                )
+            }
             Health::Healthy
             | Health::Refreshing
             | Health::Retrying
@@ -237,7 +247,7 @@ impl super::Keeper {
 
     /// For how long new tokens have been waiting for their store, while it can be read.
     fn owed_for(&self, target: &Target) -> Option<Millis> {
-        let readable = matches!(self.stores.get(&target.store), Some(Ok(_)));
+        let readable = self.is_readable(&target.store);
         let owed = self.spares.about(target).find(|spare| spare.is_owed() && readable)?;
         Some(owed.record.at.until(self.now.wall))
     }

@@ -10,6 +10,7 @@ use alloc::{format, string::String, vec::Vec};
 
 use super::{
     Event, Failure, Keeper, Mode, Wake,
+    copies::Newer,
     grant::{Asked, CONFIRM_AFTER, Grant, Standing},
     grants::Call,
     schedule,
@@ -24,6 +25,10 @@ use crate::{
 pub(super) const LOST: &str = "the answer to its last renewal was lost, so its refresh token may be \
                                spent: it is presented once more only shortly before the token ends";
 
+/// Why a copy that holds a spent token is not given newer ones now.
+pub(super) const OUT_OF_REACH: &str =
+    "it is an older copy of the sign-in, and the newer one can't be copied to it now";
+
 /// When a grant's next refresh starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Next {
@@ -37,6 +42,8 @@ pub(super) enum Next {
     StandBy(Option<Boot>),
     /// Not before a person agrees, or the move is taken back: then its metadata is looked at again.
     Review(Boot),
+    /// Never, for its token is spent; then the newest tokens of its sign-in are written there.
+    Give(Boot),
     /// Not by itself.
     Never,
 }
@@ -49,6 +56,7 @@ pub(super) enum Why {
     Confirm,
     LostAnswer,
     FirstWrite,
+    OtherCopy,
 }
 
 impl Why {
@@ -59,6 +67,7 @@ impl Why {
             Self::Confirm => "a refused sign-in is asked about once more",
             Self::LostAnswer => "after a lost answer, little of the token is left to lose",
             Self::FirstWrite => "the first write to this store is being looked at",
+            Self::OtherCopy => "the same sign-in is being renewed for another entry",
         }
     }
 
@@ -66,14 +75,16 @@ impl Why {
     const fn told(self) -> &'static str {
         match self {
             Self::LostAnswer => LOST,
-            Self::Due | Self::Backoff | Self::Confirm | Self::FirstWrite => self.words(),
+            Self::Due | Self::Backoff | Self::Confirm | Self::FirstWrite | Self::OtherCopy => {
+                self.words()
+            }
         }
     }
 
     /// Whether somebody who asked waits for it, or is told when it will be.
     const fn is_short(self) -> bool {
         match self {
-            Self::Confirm | Self::FirstWrite => true,
+            Self::Confirm | Self::FirstWrite | Self::OtherCopy => true,
             Self::Due | Self::Backoff | Self::LostAnswer => false,
         }
     }
@@ -128,6 +139,8 @@ impl Keeper {
             Next::StandBy(_) => self.stand_by(target),
             Next::Review(at) if grant.asked == Asked::No => self.look_again(target, at),
             Next::Review(_) => self.settle_never(target),
+            Next::Give(at) if at <= self.now.boot => self.give_newer(target),
+            Next::Give(at) => self.settle_waiting(target, Some(at), Why::Backoff),
             Next::Never => self.settle_never(target),
         }
     }
@@ -135,7 +148,7 @@ impl Keeper {
     /// When the next refresh of a grant starts.
     pub(super) fn next(&self, target: &Target, grant: &Grant) -> Next {
         let facts = self.facts_of(target);
-        let readable = matches!(self.stores.get(&target.store), Some(Ok(_)));
+        let readable = self.is_readable(&target.store);
         let standing = self.standing(target, grant);
         let owed = self.spares.about(target).any(Spare::is_owed);
         if !readable || owed || grant.flight.is_some() {
@@ -144,6 +157,7 @@ impl Keeper {
         match standing {
             Standing::Renewable => {}
             Standing::Yielding(_) => return Next::StandBy(self.stands_until(target, grant)),
+            Standing::Superseded => return self.next_gift(target, grant),
             Standing::LeftAlone(_)
             | Standing::NotSignedIn
             | Standing::Paused
@@ -176,9 +190,29 @@ impl Keeper {
         if at > self.now.boot {
             return Next::At(at, why);
         }
+        if mark.is_some_and(|mark| self.is_in_the_air_for_another(mark, None)) {
+            return Next::After(Why::OtherCopy);
+        }
         match self.probation(target) {
             Probation::Over => Next::Now,
             Probation::Until(at) => Next::At(at, Why::FirstWrite),
+            Probation::Running => Next::After(Why::FirstWrite),
+        }
+    }
+
+    /// When a copy that holds a spent token is given newer ones.
+    fn next_gift(&self, target: &Target, grant: &Grant) -> Next {
+        let is_known = matches!(self.newer(target, grant), Some(Newer::Known(..)));
+        // A client at work that would wipe what it meets renewed.
+        let wiper =
+            self.stores.get(&target.store).and_then(|seen| seen.as_ref().ok()?.wiper.as_ref());
+        if !is_known || (wiper.is_some() && !grant.has_ended(self.now)) {
+            return Next::Never;
+        }
+        let at = grant.wait_until.unwrap_or(self.now.boot).max(self.now.boot);
+        match self.probation(target) {
+            Probation::Over => Next::Give(at),
+            Probation::Until(first) => Next::Give(at.max(first)),
             Probation::Running => Next::After(Why::FirstWrite),
         }
     }
@@ -305,6 +339,7 @@ impl Keeper {
                 Standing::Paused => unchanged("it is paused and left to the client"),
                 Standing::NotSignedIn => unchanged("nobody is signed in"),
                 Standing::LeftAlone(_) => unchanged("it is left to the client"),
+                Standing::Superseded => failed("newer_out_of_reach", String::from(OUT_OF_REACH)),
                 Standing::Yielding(wiper) if asked == Asked::Now => {
                     failed("standing_by", self.standing_words(target, &wiper))
                 }

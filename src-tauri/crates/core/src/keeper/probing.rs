@@ -80,7 +80,7 @@ impl Keeper {
         if self.mode != Mode::Keep || !self.probes || self.holds_back() {
             return None;
         }
-        let readable = matches!(self.stores.get(&target.store), Some(Ok(_)));
+        let readable = self.is_readable(&target.store);
         let facts = self.facts_of(target);
         let may_be_good = self.may_be_good(target, grant);
         let busy = grant.flight.is_some() || self.next(target, grant) == Next::Now;

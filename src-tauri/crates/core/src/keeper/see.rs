@@ -1,7 +1,8 @@
 //! What a look at a store means: who is new, who renewed, who is gone.
 //!
-//! An entry that is gone was signed out by the user: nothing of it is kept. A store that cannot be
-//! read says nothing: unreadable is not empty.
+//! An entry that is gone from a store that is there was signed out by the user: nothing of it is kept.
+//! A store that is away or cannot be read says nothing: unreadable is not empty. Where the store's file
+//! alone is gone, its entries are not there any more, and nothing that was kept for them is destroyed.
 
 use alloc::{borrow::ToOwned, collections::BTreeMap, sync::Arc, vec::Vec};
 
@@ -10,29 +11,58 @@ use crate::{
     facts::{GrantFacts, Renewer},
     ids::{GrantId, StoreId, Target, TokenMark},
     oauth::discovery::Anchor,
-    store::{Entry, StoreFault, StoreView, TokenPair},
+    store::{Entry, SignIns, StoreFault, StoreView, TokenPair},
     time::Wall,
 };
 
 impl Keeper {
     /// Takes in one look at one store.
     pub(super) fn see(&mut self, store: &StoreId, mut seen: Result<StoreView, StoreFault>) {
+        let is_known = self.grants.in_store(store).next().is_some();
+        let mut is_missing = false;
+        if let Ok(view) = &mut seen {
+            self.narrow(store, view);
+        }
         match &mut seen {
-            Ok(view) => {
-                self.narrow(store, view);
+            Ok(view) if view.is_there() => {
                 let entries = core::mem::take(&mut view.entries);
                 self.see_entries(store, entries);
             }
-            // No store at all: every entry it held is gone with it.
-            Err(StoreFault::Absent { .. }) => self.see_entries(store, Vec::new()),
-            Err(_) => {}
+            Ok(view) if is_known => {
+                if view.sign_ins == SignIns::None && self.was_missing_before(store) {
+                    self.all_vanished(store);
+                } else {
+                    is_missing = view.sign_ins == SignIns::None;
+                    seen = Err(self.absent(store));
+                }
+            }
+            Ok(_) | Err(_) => {}
         }
+        self.note_unreadable(store, &seen, is_missing);
         if let Some(unseen) = &mut self.unseen {
             unseen.remove(store);
         }
         let before = self.stores.remove(store);
         self.touch_seen(store, before.as_ref(), &seen);
+        let is_back = matches!((&before, &seen), (Some(Err(_)), Ok(view)) if view.is_there());
         self.stores.insert(store.clone(), seen);
+        if is_back {
+            self.can_be_used_again(store);
+        }
+        self.wait_no_longer(store);
+    }
+
+    /// What failed for this store's sake need not wait any more.
+    fn can_be_used_again(&mut self, store: &StoreId) {
+        for target in self.targets_in(store) {
+            let failed = self
+                .grants
+                .get(&target)
+                .is_some_and(|grant| matches!(grant.failure, Some(Failure::Store(_))));
+            if let Some(grant) = self.grants.get_mut(&target).filter(|_| failed) {
+                (grant.failure, grant.wait_until, grant.attempts) = (None, None, 0);
+            }
+        }
     }
 
     /// Most looks find what the last one found, or one entry changed: those are told apart first.
@@ -97,6 +127,7 @@ impl Keeper {
             self.signed_out.remove(&(store.clone(), entry.server_name.clone()));
             let grant = Grant::new(id, entry, &self.mark_key, self.now);
             self.grants.insert(target.clone(), grant);
+            self.holds_now(&target);
             self.met_first(&target);
             return;
         }
@@ -105,8 +136,19 @@ impl Keeper {
         if before.as_ref().is_some_and(|before| Anchor::of(before).beginning() != beginning) {
             self.looks_elsewhere(&target);
         }
+        self.holds_now(&target);
         if before.is_some_and(|before| before.pair != pair) {
             self.pair_changed(&target);
+        }
+    }
+
+    /// Notes which refresh token the entry holds, and whether that is a spent one.
+    fn holds_now(&mut self, target: &Target) {
+        let mark = self.grants.get(target).and_then(|grant| grant.refresh_mark);
+        let is_spent = mark.is_some_and(|mark| self.facts.is_spent(mark));
+        self.grants.set_older_one(target, is_spent);
+        if self.facts_of(target).refresh != mark {
+            self.facts_mut(target).refresh = mark;
         }
     }
 
@@ -158,7 +200,7 @@ impl Keeper {
         let access = pair.access.as_ref().map(|token| TokenMark::of(&self.mark_key, token));
         let facts = self.facts_of(target);
         (facts.access.is_some() && facts.access == access)
-            || spent.is_some_and(|mark| facts.spent.contains(&mark))
+            || spent.is_some_and(|mark| self.facts.is_spent(mark))
             || self.spares.about(target).any(|spare| spare.knows(target, pair))
             || self.flights.values().any(|flight| flight.knows(target, pair))
     }
@@ -170,11 +212,9 @@ impl Keeper {
         };
         self.drop_spares_of(target, &grant.entry);
         let by_us = self.sign_outs.contains_key(target);
-        // All is forgotten but what was spent: an old copy may still come back. Who signed out here
-        // also finds the same registration again, and the way that the browser came back.
+        // All is forgotten but what was spent, which is no entry's own. Who signed out here also finds the same registration again, and the way that the browser came back.
         self.facts.forget(target, |facts| {
             let kept = GrantFacts {
-                spent: facts.spent,
                 registration: facts.registration.filter(|kept| by_us && kept.is_public()),
                 redirect: facts.redirect.filter(|_| by_us),
                 ..GrantFacts::default()
@@ -190,6 +230,19 @@ impl Keeper {
                 self.signed_out.insert(name);
             }
             self.tell(Event::SignedOut { grant: grant.id });
+        }
+    }
+
+    /// The store's file is gone, and its folder is there: nobody is signed in. A file comes back more
+    /// easily than a sign-in, so all that is kept for its entries stays: it is of use to exactly those,
+    /// and to nobody who signs in anew.
+    fn all_vanished(&mut self, store: &StoreId) {
+        for target in self.targets_in(store) {
+            let Some(grant) = self.grants.remove(&target) else { continue };
+            if grant.entry.pair != TokenPair::default() {
+                self.signed_out.insert((store.clone(), grant.entry.server_name));
+                self.tell(Event::SignedOut { grant: grant.id });
+            }
         }
     }
 

@@ -151,9 +151,7 @@ impl Keeper {
         leaving.stage = LeaveStage::Flying;
         let revoke = leaving.revoke;
         let flight = self.new_flight(Vec::from([target.clone()]), Work::SignOut(Box::default()));
-        if let Some(grant) = self.grants.get_mut(target) {
-            grant.flight = Some(flight.id);
-        }
+        self.set_flight(target, Some(flight.id));
         if revoke {
             self.find_endpoint(flight);
         } else {
@@ -202,7 +200,9 @@ impl Keeper {
             let mut pairs = self.grants.iter().map(|(_, grant)| &grant.entry.pair);
             pairs.any(|p| p.refresh.as_ref().or(p.access.as_ref()) == Some(token))
         };
-        let shared = held.tokens.iter().any(|(token, _)| elsewhere(token));
+        let refresh =
+            held.refresh.filter(|mark| self.others_share(*mark, core::slice::from_ref(target)));
+        let shared = refresh.is_some() || held.tokens.iter().any(|(token, _)| elsewhere(token));
         let (left, outcome) = match (shared, held.client, out.asks_at) {
             (true, _, _) => (VecDeque::new(), Some(AtServer::Shared)),
             (false, Some(client), Some((endpoint, methods))) => {

@@ -12,7 +12,7 @@ use super::{
     schedule,
 };
 use crate::{
-    facts::{GrantFacts, Lost, Pin, SPENT_KEPT},
+    facts::{GrantFacts, Lost, Pin},
     http::Answer,
     ids::{RecordId, StoreId, Target, TokenMark},
     journal::{Record, Stage},
@@ -21,7 +21,7 @@ use crate::{
         token::{self, AuthMethod, Reading, Revocation, TokenKind},
     },
     profile::Profile,
-    store::{Entry, NewTokens, TokenPair},
+    store::{Entry, NewTokens, StoreFault, TokenPair},
     time::{Boot, Millis},
 };
 
@@ -147,14 +147,12 @@ impl Keeper {
                     let refresh = tokens.refresh.as_ref().map(|r| TokenMark::of(&key, r));
                     let rotated = record.enrolment.is_none() && refresh != Some(record.mark);
                     let access = TokenMark::of(&key, &tokens.access);
+                    if rotated && !self.facts.is_spent(record.mark) {
+                        self.spend(record.mark, refresh);
+                    }
                     for (target, _) in &record.replaced {
                         let facts = self.facts_mut(target);
                         facts.lost = facts.lost.take().filter(|lost| lost.mark != record.mark);
-                        if rotated && !facts.spent.contains(&record.mark) {
-                            facts.spent.push(record.mark);
-                            let over = facts.spent.len().saturating_sub(SPENT_KEPT);
-                            facts.spent.drain(..over);
-                        }
                         // The facts of this answer may not have been written before the end.
                         if facts.issued_at.is_none_or(|at| at < record.at) {
                             facts.access = Some(access);
@@ -233,7 +231,7 @@ impl Keeper {
         self.spares.insert(spare);
     }
 
-    fn forget(&mut self, records: Vec<RecordId>) {
+    pub(super) fn forget(&mut self, records: Vec<RecordId>) {
         if records.is_empty() {
             return;
         }
@@ -276,19 +274,39 @@ impl Keeper {
         let Some(spare) = self.spares.get(id) else {
             return;
         };
-        let waits = spare.record.replaced.iter().any(|(target, _)| {
-            let busy = self.grants.get(target).is_some_and(|grant| grant.flight.is_some());
-            busy || !self.stores.contains_key(&target.store)
-        });
+        let mut targets = spare.record.replaced.iter().map(|(target, _)| target);
+        let busy = |target| self.grants.get(target).is_some_and(|grant| grant.flight.is_some());
+        let waits = targets.any(busy) || !self.can_be_reached(&spare.record);
         let hold = if waits { Hold::Held } else { Hold::Free };
         if hold != spare.hold {
             self.spares.edit(id, |spare| spare.hold = hold);
         }
     }
 
-    /// Whether this process can do something about a record: it looks at all of its stores.
-    pub(super) fn is_within_reach(&self, record: &Record) -> bool {
-        record.replaced.iter().all(|(target, _)| self.infos.contains_key(&target.store))
+    /// Whether one of a record's stores can be read, or is to be made by a first sign-in.
+    fn can_be_reached(&self, record: &Record) -> bool {
+        record.replaced.iter().any(|(target, pair)| {
+            let makes = record.enrolment.is_some() && *pair == TokenPair::default();
+            let seen = self.stores.get(&target.store);
+            self.is_readable(&target.store)
+                || (makes && matches!(seen, Some(Ok(_) | Err(StoreFault::Absent { .. }))))
+        })
+    }
+
+    /// A store was looked at: what waited for it may go on.
+    pub(super) fn wait_no_longer(&mut self, store: &StoreId) {
+        let waiting = self.spares.in_store(store).map(|(_, spare)| spare);
+        let is_held = |spare: &&Spare| spare.hold == Hold::Held;
+        let waiting = waiting.filter(|spare| is_held(spare) && self.can_be_reached(&spare.record));
+        let waiting: BTreeSet<RecordId> = waiting.map(|spare| spare.record.id.clone()).collect();
+        for id in waiting {
+            self.spares.edit(&id, |spare| spare.wait_until = None);
+        }
+    }
+
+    /// Whether new tokens are owed to a store that can be read.
+    pub(super) fn owes_within_reach(&self) -> bool {
+        self.spares.owed().any(|spare| self.can_be_reached(&spare.record))
     }
 
     /// A lost answer is moot once the store holds another token than the one that was presented.
@@ -297,7 +315,7 @@ impl Keeper {
         let spares = unweighed.iter().filter_map(|id| self.spares.get(id));
         let moot = spares.filter(|spare| {
             let lost = matches!(spare.record.stage, Stage::Intent | Stage::Raw(_));
-            let here = |target: &Target| matches!(self.stores.get(&target.store), Some(Ok(_)));
+            let here = |target: &Target| self.is_readable(&target.store);
             let all_seen = spare.record.replaced.iter().all(|(target, _)| here(target));
             let still = spare.record.replaced.iter().any(|(target, _)| {
                 let grant = self.grants.get(target);
@@ -330,9 +348,7 @@ impl Keeper {
         let mut flight = self.new_flight(targets, Work::Save { record, restoring });
         flight.only_here = only_here;
         for target in &flight.targets {
-            if let Some(grant) = self.grants.get_mut(target) {
-                grant.flight = Some(flight.id);
-            }
+            self.set_flight(target, Some(flight.id));
         }
         self.take_lock(flight);
     }
@@ -373,12 +389,13 @@ impl Keeper {
         let Outcome::Read(views) = outcome else {
             return;
         };
-        let readable = views.iter().all(|(_, seen)| seen.is_ok());
         for (store, seen) in views {
             self.see(&store, seen);
         }
         for id in records {
             let again = self.now.boot + Millis::seconds(10);
+            let record = self.spares.get(id).map(|spare| &spare.record);
+            let readable = record.is_some_and(|record| self.can_be_reached(record));
             let known = self.spares.edit(id, |spare| {
                 spare.flying = false;
                 if !readable {
@@ -480,6 +497,18 @@ impl Keeper {
                 }
             });
         }
+        let mut heirs = Vec::new();
+        give_back.retain(|record: &Record| {
+            let found = self.heirs(record, core::slice::from_ref(target));
+            let goes_on = !found.is_empty();
+            if goes_on {
+                heirs.push((record.clone(), found));
+            }
+            !goes_on
+        });
+        for (record, found) in heirs {
+            self.readdress(record, found);
+        }
         self.forget(moot);
         // Who signs out here says what is to become of them.
         if self.mode == Mode::WatchOnly || self.sign_outs.contains_key(target) {
@@ -487,18 +516,28 @@ impl Keeper {
         }
         let Some(at) = at else { return };
         for record in give_back {
-            self.give_back(&at, &record, entry);
+            self.give_back(&at, &record, entry, core::slice::from_ref(target));
         }
     }
 
     /// Gives a record's tokens back to their server (RFC 7009), best effort: in the name of the client
-    /// they were given to, which after a sign-in is another one than the entry's.
-    pub(super) fn give_back(&mut self, at: &GivenBackAt, record: &Record, entry: &Entry) {
+    /// they were given to, which after a sign-in is another one than the entry's. Not where another
+    /// entry than `of` holds the same sign-in: it would end there too.
+    pub(super) fn give_back(
+        &mut self,
+        at: &GivenBackAt,
+        record: &Record,
+        entry: &Entry,
+        of: &[Target],
+    ) {
         let refresh = record.stage.tokens().and_then(|tokens| tokens.refresh.as_ref());
         let enrolled = record.enrolment.as_ref().map(|enrolment| &enrolment.client);
         let (Some(token), Some(client)) = (refresh, enrolled.or(entry.client.as_ref())) else {
             return;
         };
+        if self.others_share(TokenMark::of(&self.mark_key, token), of) {
+            return;
+        }
         let request = Revocation {
             endpoint: &at.endpoint,
             client,

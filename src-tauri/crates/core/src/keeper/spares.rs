@@ -94,6 +94,10 @@ impl Spares {
         Some(result)
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = &Spare> {
+        self.all.values()
+    }
+
     pub(super) fn ids(&self) -> Vec<RecordId> {
         self.all.keys().cloned().collect()
     }

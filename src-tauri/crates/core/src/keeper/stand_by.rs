@@ -26,7 +26,12 @@ impl Keeper {
         if self.is_visited(&target.store) {
             return Standing::Paused;
         }
-        let standing = grant.standing(self.facts_of(target), self.now);
+        let is_spent = self.holds_spent(grant);
+        let standing = grant.standing(self.facts_of(target), is_spent, self.now);
+        let is_stuck = matches!(standing, Standing::CannotRenew(_) | Standing::SignInRequired(_));
+        if is_stuck && is_spent && self.newer(target, grant).is_some() {
+            return Standing::Superseded;
+        }
         if standing != Standing::Renewable || grant.has_ended(self.now) {
             return standing;
         }

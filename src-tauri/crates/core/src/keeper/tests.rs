@@ -14,12 +14,14 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod asking;
 mod configured;
+mod copies;
 mod journal;
 mod refused_access;
 mod reviewing;
 mod signing;
 mod signing_out;
 mod thorough;
+mod unreadable;
 mod visiting;
 mod waking;
 
@@ -93,6 +95,16 @@ struct Server {
 struct World {
     now: Now,
     entries: BTreeMap<EntryKey, Entry>,
+    /// What other config folders of the client hold.
+    others: BTreeMap<StoreId, BTreeMap<EntryKey, Entry>>,
+    /// Stores that can't be read or written now, and why.
+    faults: BTreeMap<StoreId, StoreFault>,
+    /// Stores whose refresh locks can't be taken now, and why.
+    no_locks: BTreeMap<StoreId, StoreFault>,
+    /// Whether the usual store's file is there.
+    sign_ins: crate::store::SignIns,
+    /// When stores were looked at outside a flight.
+    looks: Vec<Boot>,
     verdicts: Vec<AuthVerdict>,
     server: Server,
     journal: BTreeMap<RecordId, Record>,
@@ -174,6 +186,11 @@ impl World {
         let mut world = Self {
             now,
             entries: BTreeMap::new(),
+            others: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            no_locks: BTreeMap::new(),
+            sign_ins: crate::store::SignIns::Read,
+            looks: vec![],
             verdicts: vec![],
             server: Server {
                 count: 0,
@@ -229,15 +246,21 @@ impl World {
         self.entries.insert(entry.key.clone(), entry);
     }
 
+    /// Every store that is looked at, the usual one first.
+    fn stores(&self) -> Vec<StoreId> {
+        core::iter::once(STORE.into()).chain(self.others.keys().cloned()).collect()
+    }
+
     fn keeper(&self) -> Keeper {
+        let info = |id: StoreId| StoreInfo {
+            place: id.as_str().replace("claude-code", "~/.claude"),
+            id,
+            client: "Claude Code".into(),
+            client_margin: Millis::minutes(5),
+        };
         Keeper::new(
             Opening {
-                stores: vec![StoreInfo {
-                    id: STORE.into(),
-                    client: "Claude Code".into(),
-                    place: "~/.claude".into(),
-                    client_margin: Millis::minutes(5),
-                }],
+                stores: self.stores().into_iter().map(info).collect(),
                 facts: self.facts.clone(),
                 journal: self.journal.values().cloned().collect(),
                 profiles: Profiles::with_overrides(self.profiles).unwrap(),
@@ -255,28 +278,45 @@ impl World {
     }
 
     fn view(&self) -> StoreView {
+        let is_there = self.sign_ins == crate::store::SignIns::Read;
+        let entries = self.entries.values().filter(|_| is_there);
         StoreView {
-            entries: self
-                .entries
-                .values()
-                .cloned()
-                .map(|entry| self.as_configured(entry))
-                .collect(),
+            entries: entries.cloned().map(|entry| self.as_configured(entry)).collect(),
+            sign_ins: self.sign_ins,
             verdicts: self.verdicts.clone(),
             wiper: self.wiper.clone(),
             ..StoreView::default()
         }
     }
 
-    fn seen(&self) -> Input {
-        Input::StoreSeen { store: STORE.into(), seen: Ok(self.view()) }
+    fn view_of(&self, store: &StoreId) -> Result<StoreView, StoreFault> {
+        match (self.faults.get(store), self.others.get(store)) {
+            (Some(fault), _) => Err(fault.clone()),
+            (None, Some(other)) => {
+                let entries = other.values().cloned().collect();
+                Ok(StoreView { entries, ..StoreView::default() })
+            }
+            (None, None) => Ok(self.view()),
+        }
     }
 
-    /// A keeper that has looked at the store once, and acted as far as it can without time passing.
+    fn seen(&self) -> Input {
+        Input::StoreSeen { store: STORE.into(), seen: self.view_of(&STORE.into()) }
+    }
+
+    /// The keeper looks at every store, and acts as far as it can without time passing.
+    fn look(&mut self, keeper: &mut Keeper) -> bool {
+        for store in self.stores() {
+            let seen = self.view_of(&store);
+            keeper.handle(Input::StoreSeen { store, seen }, self.now);
+        }
+        self.settle(keeper)
+    }
+
+    /// A keeper that has looked at every store once.
     fn start(&mut self) -> Keeper {
         let mut keeper = self.keeper();
-        keeper.handle(self.seen(), self.now);
-        self.settle(&mut keeper);
+        self.look(&mut keeper);
         keeper
     }
 
@@ -338,14 +378,23 @@ impl World {
 
     fn perform(&mut self, effect: Effect) -> Option<(Ticket, Outcome)> {
         Some(match effect {
-            Effect::Lock { ticket, flight, .. } => {
-                let locked = self.lock_faults.pop_front().map_or(Ok(()), Err);
+            Effect::Lock { ticket, flight, targets } => {
+                let fault = self.lock_faults.pop_front().map(|fault| (STORE.into(), fault));
+                let fault = fault.or_else(|| {
+                    let mut stores = targets.iter().map(|target| &target.store);
+                    stores.find_map(|s| Some((s.clone(), self.no_locks.get(s)?.clone())))
+                });
+                let locked = fault.map_or(Ok(()), Err);
                 self.locked.extend(locked.is_ok().then_some(flight));
                 (ticket, Outcome::Locked(locked))
             }
             Effect::Read { ticket, stores, .. } | Effect::ReadBack { ticket, stores, .. } => {
-                let views = stores.into_iter().map(|store| (store, Ok(self.view()))).collect();
-                (ticket, Outcome::Read(views))
+                self.looks.extend(self.locked.is_empty().then_some(self.now.boot));
+                let views = stores.into_iter().map(|store| {
+                    let seen = self.view_of(&store);
+                    (store, seen)
+                });
+                (ticket, Outcome::Read(views.collect()))
             }
             Effect::Intent { ticket, record } | Effect::Journal { ticket, record } => {
                 (ticket, Outcome::Kept(self.keep(record)))
@@ -364,13 +413,14 @@ impl World {
                 }
                 (ticket, Outcome::Answered(outcome.map_err(SendFault::Http)))
             }
-            Effect::Write { ticket, change, .. } => {
-                let fault = self.write_faults.pop_front();
-                (ticket, Outcome::Wrote(fault.map_or_else(|| Ok(self.write(&change)), Err)))
+            Effect::Write { ticket, store, change, .. } => {
+                let fault = self.write_fault(&store);
+                (ticket, Outcome::Wrote(fault.map_or_else(|| Ok(self.write(&store, &change)), Err)))
             }
-            Effect::Remove { ticket, key, expect, .. } => {
-                let fault = self.write_faults.pop_front();
-                (ticket, Outcome::Wrote(fault.map_or_else(|| Ok(self.remove(&key, &expect)), Err)))
+            Effect::Remove { ticket, store, key, expect, .. } => {
+                let fault = self.write_fault(&store);
+                let removed = fault.map_or_else(|| Ok(self.remove(&store, &key, &expect)), Err);
+                (ticket, Outcome::Wrote(removed))
             }
             Effect::Unlock { ticket, flight } => {
                 self.locked.remove(&flight);
@@ -448,13 +498,25 @@ impl World {
         Ok(())
     }
 
-    fn write(&mut self, change: &crate::store::Change) -> Written {
-        if let (Some(enrolment), None) = (&change.enrolment, self.entries.get(&change.key)) {
+    fn write_fault(&mut self, store: &StoreId) -> Option<StoreFault> {
+        let place = || store.as_str().into();
+        let is_away = store.as_str() == STORE && self.sign_ins != crate::store::SignIns::Read;
+        let away = is_away.then(|| StoreFault::Absent { place: place() });
+        self.faults.get(store).cloned().or(away).or_else(|| self.write_faults.pop_front())
+    }
+
+    fn held_in(&mut self, store: &StoreId) -> &mut BTreeMap<EntryKey, Entry> {
+        self.others.get_mut(store).unwrap_or(&mut self.entries)
+    }
+
+    fn write(&mut self, store: &StoreId, change: &crate::store::Change) -> Written {
+        let held = self.held_in(store);
+        if let (Some(enrolment), None) = (&change.enrolment, held.get(&change.key)) {
             let mut made = entry(&enrolment.server_name, "", "", 0);
             (made.key, made.pair) = (change.key.clone(), TokenPair::default());
-            self.put(made);
+            held.insert(made.key.clone(), made);
         }
-        let Some(entry) = self.entries.get_mut(&change.key) else {
+        let Some(entry) = held.get_mut(&change.key) else {
             return Written::Gone;
         };
         if entry.pair != change.expect {
@@ -470,16 +532,17 @@ impl World {
         Written::Saved
     }
 
-    fn remove(&mut self, key: &EntryKey, expect: &TokenPair) -> Written {
+    fn remove(&mut self, store: &StoreId, key: &EntryKey, expect: &TokenPair) -> Written {
         if let Some(act) = self.during_remove.take() {
             act(self);
         }
-        match self.entries.get(key) {
+        let held = self.held_in(store);
+        match held.get(key) {
             None => return Written::Gone,
             Some(entry) if entry.pair != *expect => return Written::Conflict(entry.pair.clone()),
             Some(_) => {}
         }
-        self.entries.remove(key);
+        held.remove(key);
         Written::Saved
     }
 

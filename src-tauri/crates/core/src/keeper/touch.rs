@@ -200,6 +200,7 @@ impl Keeper {
             self.grants.touch(&target);
             self.touch_if_on_probation(&target.store);
         }
+        self.touch_older();
     }
 
     /// What was touched before this input's plan and during it, in order.
@@ -248,7 +249,10 @@ impl Keeper {
                 Next::Review(at) if at > self.now.boot => {
                     calls.push((at, Call::Renewal("an address that moved is looked at again")));
                 }
-                Next::Now | Next::Review(_) => is_due = !self.holds_back(),
+                Next::Give(at) if at > self.now.boot => {
+                    calls.push((at, Call::Renewal("a copy is given its newer tokens")));
+                }
+                Next::Now | Next::Review(_) | Next::Give(_) => is_due = !self.holds_back(),
                 Next::StandBy(None) | Next::After(_) | Next::Never => {}
             }
         }

@@ -48,6 +48,13 @@ impl Relooks {
         }
     }
 
+    /// At this time, unless it is planned for an earlier one.
+    pub(super) fn sooner(&mut self, store: &StoreId, at: Boot) {
+        if self.by_store.get(store).is_none_or(|planned| *planned > at) {
+            self.set(store, at);
+        }
+    }
+
     /// When the first is due.
     pub(super) fn first_at(&self) -> Option<Boot> {
         self.by_time.first().map(|(at, _)| *at)
@@ -132,7 +139,10 @@ impl Keeper {
     /// Whether nothing speaks against the access token.
     pub(super) fn may_be_good(&self, target: &Target, grant: &Grant) -> bool {
         let good = match self.standing(target, grant) {
-            Standing::Renewable | Standing::Yielding(_) | Standing::CannotRenew(_) => true,
+            Standing::Renewable
+            | Standing::Yielding(_)
+            | Standing::Superseded
+            | Standing::CannotRenew(_) => true,
             Standing::LeftAlone(_)
             | Standing::NotSignedIn
             | Standing::Paused
@@ -198,7 +208,14 @@ impl Keeper {
             // Whoever stands by there asks for the next look.
             self.touch_store(store);
         }
-        let ticket = self.ticket(Pending::Look(alloc::collections::BTreeSet::new()));
-        self.effects.push_back(Effect::Read { ticket, flight: None, stores: due });
+        // One that hangs keeps no other waiting.
+        for store in due {
+            let ticket = self.ticket(Pending::Look(BTreeSet::new()));
+            self.effects.push_back(Effect::Read {
+                ticket,
+                flight: None,
+                stores: Vec::from([store]),
+            });
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     Failure, Keeper, Mode, Notice,
     grant::{Asked, Grant, Standing},
     harmless::{self, Harmless},
-    plan::{LOST, Next},
+    plan::{LOST, Next, OUT_OF_REACH},
 };
 use crate::{
     facts::{GrantFacts, Renewer},
@@ -118,6 +118,7 @@ impl Keeper {
                 | Standing::CannotRenew(_)
                 | Standing::SignInRequired(_)
                 | Standing::Yielding(_)
+                | Standing::Superseded
                 | Standing::Renewable => None,
             },
             sign_in: self.sign_in_shown(target),
@@ -183,7 +184,8 @@ impl Keeper {
         let view = seen.and_then(|seen| seen.as_ref().ok());
         // Where nobody ever signed in there is no store, and nothing wrong with that.
         let fault = seen.and_then(|seen| seen.as_ref().err());
-        let fault = fault.filter(|fault| !matches!(fault, StoreFault::Absent { .. }));
+        let is_known = self.grants.in_store(store).next().is_some();
+        let fault = fault.filter(|fault| is_known || !matches!(fault, StoreFault::Absent { .. }));
         let row = StoreRow {
             id: store.clone(),
             client: info.client.clone(),
@@ -212,6 +214,9 @@ impl Keeper {
             Some(Err(StoreFault::Locked { place })) => {
                 let near_end = ends.is_some_and(|end| end <= self.now.wall + NEAR_END);
                 return Situation::StoreLocked { place: place.clone(), near_end };
+            }
+            Some(Err(StoreFault::Absent { place })) => {
+                return Situation::StoreAway { place: place.clone() };
             }
             Some(Err(_)) => return Situation::StoreBroken,
             Some(Ok(_)) => {}
@@ -246,6 +251,15 @@ impl Keeper {
             }
             Standing::CannotRenew(_) => Situation::CannotRenew { ends },
             Standing::SignInRequired(_) => Situation::SignInRequired,
+            Standing::Superseded => {
+                let why = grant.failure.as_ref().map(|failure| failure.told(&self.title_of(grant)));
+                let next = grant.wait_until.map(|at| self.now.wall + self.now.boot.until(at));
+                match (why, ended) {
+                    (_, true) => Situation::Due { ended: ends.filter(|end| *end != Wall(0)) },
+                    (Some(why), false) => Situation::Retrying { why, next },
+                    (None, false) => Situation::Retrying { why: OUT_OF_REACH.into(), next: None },
+                }
+            }
             Standing::Approval { known, now } => Situation::Approval { known, now },
             Standing::Yielding(_) if grant.is_refused_after_renewal(facts) => {
                 Situation::Refused { renewed: facts.renewed_by == Some(Renewer::Lamplighter) }
@@ -261,6 +275,10 @@ impl Keeper {
                 }
                 (Some(failure), false, _) if !refused => {
                     Situation::Retrying { why: failure.told(&self.title_of(grant)), next }
+                }
+                // No server is to blame for what keeps a store or the journal from being used.
+                (Some(failure @ (Failure::Store(_) | Failure::Journal(_))), _, _) => {
+                    Situation::Hindered { why: failure.told(&self.title_of(grant)), next }
                 }
                 (Some(_), _, since) => {
                     Situation::RetryingEnded { since: since.unwrap_or(self.now.wall), next }
@@ -293,9 +311,12 @@ impl Keeper {
         }
         Some(match self.next(target, grant) {
             Next::At(at, _) => self.now.wall + self.now.boot.until(at),
-            Next::Now | Next::After(_) | Next::StandBy(_) | Next::Review(_) | Next::Never => {
-                self.due(target, grant).max(self.now.wall)
-            }
+            Next::Now
+            | Next::After(_)
+            | Next::StandBy(_)
+            | Next::Review(_)
+            | Next::Give(_)
+            | Next::Never => self.due(target, grant).max(self.now.wall),
         })
     }
 
@@ -324,9 +345,11 @@ impl Keeper {
                 let lost = self.facts_of(target).lost.as_ref();
                 lost.filter(|lost| Some(lost.mark) == mark).map(|_| LOST.into())
             }
+            Standing::Superseded if grant.failure.is_none() => Some(OUT_OF_REACH.into()),
             Standing::NotSignedIn
             | Standing::Paused
             | Standing::Approval { .. }
+            | Standing::Superseded
             | Standing::Renewable => {
                 grant.failure.as_ref().map(|failure: &Failure| failure.told(&self.title_of(grant)))
             }

@@ -284,12 +284,13 @@ fn lock(
     flight: FlightId,
     targets: &[Target],
     waking: bool,
-) -> Result<(), StoreFault> {
+) -> Result<(), (StoreId, StoreFault)> {
     let mut taken = Vec::new();
     for target in targets {
-        let place = places.get(&target.store).ok_or_else(|| unknown_store(&target.store))?;
         // No turn here: a wait of seconds must not hold up a look.
-        taken.push(place.store.lock(&target.key, LOCK_PATIENCE, waking)?);
+        let place = places.get(&target.store).ok_or_else(|| unknown_store(&target.store));
+        let lock = place.and_then(|place| place.store.lock(&target.key, LOCK_PATIENCE, waking));
+        taken.push(lock.map_err(|fault| (target.store.clone(), fault))?);
     }
     held.lock().unwrap_or_else(PoisonError::into_inner).insert(flight, taken);
     Ok(())

@@ -27,8 +27,9 @@ pub use elsewhere::{Location, Waiting};
 
 /// A client's store.
 ///
-/// Contract, held by `tests/tests/contract.rs` for every implementation: absent is
-/// [`StoreFault::Absent`] (or an empty view where only configuration exists), locked
+/// Contract, held by `tests/tests/contract.rs` for every implementation: a store that is not there is
+/// [`StoreFault::Absent`], or a view that says so where its folder or its configuration is there;
+/// locked
 /// [`StoreFault::Locked`], unparsable or unknown [`StoreFault::Broken`], a held lock
 /// [`StoreFault::Busy`]; unknown fields, key order, number texts, escapes, mode and symlink survive a
 /// write; the file is at every moment whole.

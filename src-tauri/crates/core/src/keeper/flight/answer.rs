@@ -7,7 +7,7 @@ use alloc::{format, string::String};
 
 use super::{AGAIN_WITHIN, Ending, Flight, Presenting, Step, Work, send_failure};
 use crate::{
-    facts::{INVALID_CLIENT, Refusal, RefusedAccess, SPENT_KEPT},
+    facts::{INVALID_CLIENT, Refusal, RefusedAccess},
     http::Answer,
     ids::{Target, TokenMark},
     journal::Stage,
@@ -135,10 +135,7 @@ impl Keeper {
             facts.sign_in_ends = life_by_profile.map(|life| now + life);
         }
         if rotated {
-            facts.spent.retain(|mark| *mark != presented);
-            facts.spent.push(presented);
-            let over = facts.spent.len().saturating_sub(SPENT_KEPT);
-            facts.spent.drain(..over);
+            self.spend(presented, refresh);
         }
     }
 

@@ -26,6 +26,11 @@ impl Keeper {
                 Work::Refresh(presenting),
                 Ending::Adopted | Ending::SignedOut | Ending::Overtaken,
             ) => presenting.record.clone(),
+            // The tokens stand elsewhere, and are copied anew another time.
+            (
+                Work::Save { record, .. },
+                Ending::Adopted | Ending::SignedOut | Ending::PutOff | Ending::Failed(_),
+            ) if flight.for_copy => Some(record.clone()),
             _ => None,
         };
         let signed_out = ending == Ending::SignedOut;
@@ -68,9 +73,7 @@ impl Keeper {
     /// The flight is over; its grants learn how it ended.
     pub(super) fn landed(&mut self, flight: Flight) {
         for target in &flight.targets {
-            if let Some(grant) = self.grants.get_mut(target) {
-                grant.flight = None;
-            }
+            self.set_flight(target, None);
         }
         let Some(ending) = flight.ending.clone() else {
             return;
@@ -122,7 +125,7 @@ impl Keeper {
         }
     }
 
-    fn landed_failed(&mut self, target: &Target, failure: &Failure) {
+    pub(super) fn landed_failed(&mut self, target: &Target, failure: &Failure) {
         let Some(grant) = self.grants.get_mut(target) else {
             return;
         };

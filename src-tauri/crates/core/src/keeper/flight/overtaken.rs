@@ -43,6 +43,6 @@ impl Keeper {
         let held = facts.lost.as_ref().filter(|lost| lost.mark == mark).is_some_and(|lost| {
             self.now.boot_at(self.little_left(target, grant, lost.at)) > self.now.boot
         });
-        held || facts.spent.contains(&mark)
+        held || self.facts.is_spent(mark)
     }
 }

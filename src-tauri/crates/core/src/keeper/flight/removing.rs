@@ -5,7 +5,7 @@
 
 use alloc::{string::String, vec::Vec};
 
-use super::{Ending, Flight, Step, Views, Work, first_fault};
+use super::{Ending, Flight, Step, Views, Work};
 use crate::{
     facts::Pin,
     ids::{Target, TokenMark},
@@ -39,6 +39,8 @@ pub(in crate::keeper) struct Held {
     pub client: Option<ClientCredentials>,
     pub server_url: String,
     pub tokens: Vec<(Secret, TokenKind)>,
+    /// The mark of the refresh token that the entry held, spent or not.
+    pub refresh: Option<TokenMark>,
 }
 
 impl SigningOut {
@@ -109,6 +111,7 @@ impl Keeper {
             client: entry.client.clone(),
             server_url: entry.server_url.clone(),
             tokens: Vec::new(),
+            refresh: entry.pair.refresh.as_ref().map(|token| TokenMark::of(&self.mark_key, token)),
         };
         let mut take = |token: Option<&Secret>, kind| {
             held.tokens.extend(token.map(|token| (token.clone(), kind)));
@@ -117,10 +120,9 @@ impl Keeper {
             take(tokens.refresh.as_ref(), TokenKind::Refresh);
             take(Some(&tokens.access), TokenKind::Access);
         }
-        let facts = self.facts_of(target);
         let spent = |token: &&Secret| {
             let mark = TokenMark::of(&self.mark_key, token);
-            facts.spent.contains(&mark) || newer.is_some_and(|spare| spare.record.mark == mark)
+            self.facts.is_spent(mark) || newer.is_some_and(|spare| spare.record.mark == mark)
         };
         let refresh = entry.pair.refresh.as_ref().filter(|token| !spent(token));
         take(refresh, TokenKind::Refresh);
@@ -159,12 +161,9 @@ impl Keeper {
     }
 
     /// The store was read back, still under the client's lock.
-    pub(super) fn removed_read_back(&mut self, flight: Flight, views: Views) {
-        if let Some(fault) = first_fault(&views) {
+    pub(super) fn removed_read_back(&mut self, mut flight: Flight, views: Views) {
+        if let Some(fault) = self.leave_unreadable_out(&mut flight, views) {
             return self.unlock(flight, Ending::Failed(Failure::Store(fault)));
-        }
-        for (store, seen) in views {
-            self.see(&store, seen);
         }
         if flight.targets.iter().any(|target| self.grants.contains(target)) {
             return self.remove_again(flight);

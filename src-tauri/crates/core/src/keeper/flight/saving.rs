@@ -5,7 +5,7 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use super::{Ending, Flight, Step, Views, Work, first_fault};
+use super::{Ending, Flight, Step, Views, Work};
 use crate::{
     facts::Renewer,
     ids::Target,
@@ -17,6 +17,12 @@ use crate::{
 impl Keeper {
     /// The new tokens are written down, or could not be: then the store is the only place left.
     pub(super) fn journaled(&mut self, mut flight: Flight, kept: Result<(), JournalFault>) {
+        if flight.for_copy {
+            return match kept {
+                Ok(()) => self.take_lock(flight),
+                Err(fault) => self.land(flight, Ending::Failed(Failure::Journal(fault))),
+            };
+        }
         flight.only_here = kept.is_err();
         let Work::Refresh(presenting) = &flight.work else {
             return self.let_go(flight);
@@ -39,6 +45,9 @@ impl Keeper {
         let mut left = VecDeque::new();
         let mut gone = 0;
         for (target, replaced) in &record.replaced {
+            if flight.left_out.iter().any(|(out, _)| out == target) {
+                continue;
+            }
             match self.grants.get(target).map(|grant| grant.entry.pair.clone()) {
                 // A first sign-in makes the entry.
                 None if record.enrolment.is_some() && *replaced == TokenPair::default() => {
@@ -77,7 +86,7 @@ impl Keeper {
         })
     }
 
-    fn write_next(&mut self, mut flight: Flight, mut left: VecDeque<(Target, TokenPair)>) {
+    fn write_next(&mut self, flight: Flight, mut left: VecDeque<(Target, TokenPair)>) {
         let Work::Save { record, .. } = &flight.work else {
             return self.let_go(flight);
         };
@@ -86,8 +95,12 @@ impl Keeper {
         };
         let (client_id, enrolment) = (record.client_id.clone(), record.enrolment.clone());
         let Some((at, expect)) = left.pop_front() else {
-            if let Some(fault) = flight.unsaved.take() {
-                return self.owe(flight, Failure::Store(fault));
+            if let (true, Some((_, fault))) = (flight.saved.is_empty(), flight.left_out.first()) {
+                let failure = Failure::Store(fault.clone());
+                return self.owe(flight, failure);
+            }
+            if flight.for_copy && flight.saved.is_empty() {
+                return self.unlock(flight, Ending::Adopted);
             }
             return self.go(flight, Step::ReadingBack, |ticket, flight| Effect::ReadBack {
                 ticket,
@@ -123,9 +136,7 @@ impl Keeper {
             Ok(Written::Conflict(_)) => {}
             Ok(Written::Gone) => self.signed_out(at),
             // Its copies elsewhere would go on with a token that is spent.
-            Err(fault) => {
-                flight.unsaved.get_or_insert(fault);
-            }
+            Err(fault) => self.leave_out(&mut flight, at, fault),
         }
         self.write_next(flight, left);
     }
@@ -135,14 +146,11 @@ impl Keeper {
         if let Work::SignOut(_) = &flight.work {
             return self.removed_read_back(flight, views);
         }
-        if let Some(fault) = first_fault(&views) {
+        if let Some(fault) = self.leave_unreadable_out(&mut flight, views) {
             return self.owe(flight, Failure::Store(fault));
         }
-        for (store, seen) in views {
-            self.see(&store, seen);
-        }
         let all_gone = flight.targets.iter().all(|target| !self.grants.contains(target));
-        if all_gone {
+        if all_gone && flight.left_out.is_empty() {
             return self.give_up_tokens(flight);
         }
         let now = self.now.wall;
@@ -157,6 +165,8 @@ impl Keeper {
             return self.let_go(flight);
         };
         record.stage = Stage::Saved { tokens, at: now, looks: 0, restores };
+        // What was left out holds a spent token, and is given the newer one later.
+        record.replaced.retain(|(target, _)| flight.targets.contains(target));
         let record = record.clone();
         self.go(flight, Step::Marking, |ticket, _| Effect::Journal { ticket, record });
     }
@@ -167,8 +177,14 @@ impl Keeper {
             return self.let_go(flight);
         };
         let record = record.clone();
+        let heirs = self.heirs(&record, &flight.targets);
+        if !heirs.is_empty() && !flight.for_copy {
+            flight.only_here = false;
+            self.readdress(record, heirs);
+            return self.unlock(flight, Ending::SignedOut);
+        }
         if let (Some(at), Some(entry)) = (&flight.given_back_at, &flight.lead) {
-            self.give_back(at, &record, entry);
+            self.give_back(at, &record, entry, &flight.targets);
         }
         self.spares.remove(&record.id);
         flight.only_here = false;
@@ -181,10 +197,18 @@ impl Keeper {
 
     /// The store cannot take the tokens now: they stay in the journal (or here) and are owed.
     fn owe(&mut self, mut flight: Flight, failure: Failure) {
+        if flight.for_copy {
+            return self.unlock(flight, Ending::Failed(failure));
+        }
         let Work::Save { record, .. } = &flight.work else {
             return self.let_go(flight);
         };
-        let record = record.clone();
+        let mut record = record.clone();
+        // Where others have theirs, only what was left out waits.
+        let waits = |target: &Target| flight.left_out.iter().any(|(out, _)| out == target);
+        if record.replaced.iter().any(|(target, _)| waits(target)) {
+            record.replaced.retain(|(target, _)| waits(target) || flight.targets.contains(target));
+        }
         self.keep_spare(record, true);
         if let Work::Save { record, .. } = &flight.work {
             self.spares.edit(&record.id, |spare| {
@@ -225,6 +249,9 @@ impl Keeper {
         let now = self.now.wall;
         if !flight.saved.contains(target) {
             return self.landed_adopted(target);
+        }
+        if let Some(record) = flight.record().filter(|_| flight.for_copy) {
+            self.was_given(target, record.mark);
         }
         let Some(grant) = self.grants.get_mut(target) else {
             return;

@@ -23,9 +23,11 @@ mod writing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -33,7 +35,8 @@ use lamplighter_core::{
     ids::EntryKey,
     secret::Secret,
     store::{
-        Change, ConfiguredServer, Entry, StoreFault, StoreInfo, StoreView, TokenPair, Written,
+        Change, ConfiguredServer, Entry, SignIns, StoreFault, StoreInfo, StoreView, TokenPair,
+        Written,
     },
     time::{Millis, Wall},
 };
@@ -56,6 +59,8 @@ use servers::Configured;
 const CLIENT_MARGIN: Millis = Millis::minutes(5);
 /// 2.1.330 calls a refresh lock stale after this long; the older ones sooner.
 const REFRESH_STALE: Duration = Duration::from_secs(60);
+/// A text that does not parse is read again after this time before it is called broken.
+const TORN: Duration = Duration::from_millis(200);
 /// A store larger than this is not one.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
@@ -244,28 +249,17 @@ impl ClaudeCode {
         });
         Ok(left.collect())
     }
-}
 
-impl Store for ClaudeCode {
-    fn info(&self) -> StoreInfo {
-        StoreInfo {
-            id: self.folder.id.clone(),
-            client: "Claude Code".into(),
-            place: self.keychain.as_ref().map_or_else(|| self.folder.shown(), Keychain::shown),
-            client_margin: CLIENT_MARGIN,
-        }
-    }
-
-    fn location(&self) -> Option<Location> {
-        self.folder.location()
-    }
-
-    fn look(&self) -> Result<StoreView, StoreFault> {
+    /// One look.
+    fn look_once(&self) -> Result<StoreView, StoreFault> {
         let configured = Configured::read(&self.folder, &self.managed, &self.env);
-        let blob = match self.blob() {
-            Ok(blob) => Some(blob),
+        let (blob, sign_ins) = match self.blob() {
+            Ok(blob) => (Some(blob), SignIns::Read),
             // Servers may be configured before anybody has signed in.
-            Err(StoreFault::Absent { .. }) if !configured.servers.is_empty() => None,
+            Err(StoreFault::Absent { .. }) if self.has_folder() => (None, SignIns::None),
+            Err(StoreFault::Absent { .. }) if !configured.servers.is_empty() => {
+                (None, SignIns::Away)
+            }
             Err(fault) => return Err(fault),
         };
         let entries = blob.as_ref().map(|blob| self.entries(blob, &configured)).transpose()?;
@@ -293,7 +287,45 @@ impl Store for ClaudeCode {
             client_version,
             advice,
             wiper,
+            sign_ins,
         })
+    }
+
+    /// Whether the place that the sign-ins belong in is there, whatever it holds. An empty folder may
+    /// be one that a disk is usually mounted on.
+    fn has_folder(&self) -> bool {
+        let is_lock = |name: &OsStr| Path::new(name).extension().is_some_and(|e| e == "lock");
+        let holds_anything = || {
+            let mut held = fs::read_dir(&self.folder.secure).ok()?.flatten();
+            held.find(|entry| !is_lock(&entry.file_name()))
+        };
+        self.keychain.is_some() || holds_anything().is_some()
+    }
+}
+
+impl Store for ClaudeCode {
+    fn info(&self) -> StoreInfo {
+        StoreInfo {
+            id: self.folder.id.clone(),
+            client: "Claude Code".into(),
+            place: self.keychain.as_ref().map_or_else(|| self.folder.shown(), Keychain::shown),
+            client_margin: CLIENT_MARGIN,
+        }
+    }
+
+    fn location(&self) -> Option<Location> {
+        self.folder.location()
+    }
+
+    fn look(&self) -> Result<StoreView, StoreFault> {
+        match self.look_once() {
+            // A writer that does not replace the file may be in the middle of it.
+            Err(StoreFault::Broken { .. }) => {
+                thread::sleep(TORN);
+                self.look_once()
+            }
+            seen => seen,
+        }
     }
 
     fn lock(
@@ -307,7 +339,8 @@ impl Store for ClaudeCode {
         }
         let manner = Manner { stale: REFRESH_STALE, patience, after_wake };
         self.make_lock_folder(false)?;
-        let lock = DirLock::take(&self.folder.refresh_lock(key.as_str()), manner)?;
+        let lock = DirLock::take(&self.folder.refresh_lock(key.as_str()), manner)
+            .map_err(|fault| self.or_away(fault))?;
         self.prove_keychain()?;
         Ok(Box::new(lock))
     }

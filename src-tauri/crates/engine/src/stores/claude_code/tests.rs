@@ -73,7 +73,45 @@ fn what_a_link_leads_to_is_away_and_not_signed_out() {
         |fault| matches!(fault, StoreFault::Absent { .. }),
         |view| view.entries.is_empty()
     ));
-    assert_eq!(store.remove(&entry.key, &entry.pair), Ok(Written::Gone));
+    let absent = |fault| matches!(fault, StoreFault::Absent { .. });
+    assert!(absent(store.remove(&entry.key, &entry.pair).unwrap_err()));
+}
+
+#[test]
+fn a_store_says_whether_its_file_is_gone_or_its_folder() {
+    let (home, store) = store_of(1);
+    let sign_ins = || store.look().map(|view| (view.sign_ins, view.entries.len()));
+    assert_eq!(sign_ins(), Ok((SignIns::Read, 1)));
+    fs::rename(store.folder.credentials(), home.path().join("kept")).unwrap();
+    // An empty folder, but for locks that stand in it, may be where a disk is mounted.
+    fs::create_dir(store.folder.write_lock()).unwrap();
+    assert!(matches!(store.look(), Err(StoreFault::Absent { .. })));
+    fs::write(store.folder.secure.join("settings.json"), "{}").unwrap();
+    assert_eq!(sign_ins(), Ok((SignIns::None, 0)));
+    let configured = r#"{"mcpServers":{"s":{"type":"http","url":"https://s.example/mcp"}}}"#;
+    fs::write(&store.folder.servers, configured).unwrap();
+    assert_eq!(sign_ins(), Ok((SignIns::None, 0)));
+    fs::remove_dir_all(&store.folder.secure).unwrap();
+    assert_eq!(sign_ins(), Ok((SignIns::Away, 0)));
+    assert_eq!(store.look().unwrap().servers.len(), 1);
+}
+
+#[test]
+fn a_file_that_is_just_being_written_is_read_again_before_it_is_called_broken() {
+    let (_home, store) = store_of(1);
+    let file = store.folder.credentials();
+    let whole = fs::read_to_string(&file).unwrap();
+    fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    let writer = std::thread::spawn(move || {
+        let started = Instant::now();
+        // The second look is the one that finds it whole.
+        while started.elapsed() < TORN / 4 {
+            std::thread::yield_now();
+        }
+        fs::write(file, whole).unwrap();
+    });
+    assert_eq!(store.look().map(|view| view.entries.len()), Ok(1));
+    writer.join().unwrap();
 }
 
 /// A store with this many entries of the usual size, in a home of its own.

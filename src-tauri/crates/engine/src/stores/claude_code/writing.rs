@@ -57,7 +57,7 @@ impl ClaudeCode {
         &self,
         attempt: impl Fn() -> Result<Option<Written>, StoreFault>,
     ) -> Result<Written, StoreFault> {
-        let Some(_lock) = self.write_lock()? else { return Ok(Written::Gone) };
+        let _lock = self.write_lock()?;
         let started = Instant::now();
         for _ in 0..TRIES {
             if let Some(written) = attempt()? {
@@ -72,11 +72,7 @@ impl ClaudeCode {
 
     /// One attempt to remove an entry; `None`: somebody else wrote in between, try again.
     fn try_remove(&self, key: &str, expect: &TokenPair) -> Result<Option<Written>, StoreFault> {
-        let blob = match self.blob() {
-            Ok(blob) => blob,
-            Err(StoreFault::Absent { .. }) => return Ok(Some(Written::Gone)),
-            Err(fault) => return Err(fault),
-        };
+        let blob = self.blob()?;
         let text = blob.text.as_str();
         let whole = self.whole(&blob)?;
         let Some(grants) = self.grants(&blob, &whole)? else { return Ok(Some(Written::Gone)) };
@@ -96,11 +92,9 @@ impl ClaudeCode {
         let first = change.enrolment.as_ref().filter(|_| change.expect == TokenPair::default());
         let blob = match self.blob() {
             Ok(blob) => blob,
-            Err(StoreFault::Absent { .. }) => {
-                let Some(enrolment) = first.filter(|_| self.is_in_use()) else {
-                    // No store: the user signed out of everything.
-                    return Ok(Some(Written::Gone));
-                };
+            Err(fault @ StoreFault::Absent { .. }) => {
+                // Whether somebody signed out of everything, or a disk is away, is not told here.
+                let Some(enrolment) = first.filter(|_| self.is_in_use()) else { return Err(fault) };
                 let entry = entry::made(change, enrolment);
                 let grants = entry::object([(change.key.as_str(), Some(entry))]);
                 let content = Zeroizing::new(entry::object([(GRANTS, Some(grants))]));
@@ -180,20 +174,20 @@ impl ClaudeCode {
         until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// The store's write lock. `None`: not even its folder is there any more.
-    fn write_lock(&self) -> Result<Option<DirLock>, StoreFault> {
+    /// The store's write lock.
+    fn write_lock(&self) -> Result<DirLock, StoreFault> {
         self.make_lock_folder(false)?;
         let manner = Manner { after_wake: self.is_waking(), ..WRITE_LOCK };
-        match DirLock::take(&self.folder.write_lock(), manner) {
-            Ok(lock) => Ok(Some(lock)),
-            Err(fault @ StoreFault::Io { .. }) => match fs::metadata(&self.folder.secure) {
-                Ok(_) => Err(fault),
-                Err(error) => {
-                    let away = absent_or(&self.folder.secure, READING, &error);
-                    if matches!(away, StoreFault::Absent { .. }) { Ok(None) } else { Err(away) }
-                }
-            },
-            Err(fault) => Err(fault),
+        DirLock::take(&self.folder.write_lock(), manner).map_err(|fault| self.or_away(fault))
+    }
+
+    /// A lock that can't be made because its folder is not there says that the store is away.
+    pub(super) fn or_away(&self, fault: StoreFault) -> StoreFault {
+        match fs::metadata(&self.folder.secure) {
+            Err(error) if matches!(fault, StoreFault::Io { .. }) => {
+                absent_or(&self.folder.secure, READING, &error)
+            }
+            Ok(_) | Err(_) => fault,
         }
     }
 
@@ -225,7 +219,7 @@ impl ClaudeCode {
         };
         // What is wrong with the store is told by the look that follows.
         let Some(_) = self.blob().ok().and_then(long) else { return Ok(()) };
-        let Some(_lock) = self.write_lock()? else { return Ok(()) };
+        let _lock = self.write_lock()?;
         let blob = self.blob()?;
         self.whole(&blob)?;
         long(blob).map_or(Ok(()), |text| keychain.prove(&text))

@@ -1,0 +1,224 @@
+//! Copies of a sign-in: entries whose refresh token was spent from another entry, store or folder.
+//!
+//! A spent token is never presented, whoever holds it. A copy of the same grant is given the newest
+//! tokens, from another entry that can be read or from the journal, under its client's locks like any
+//! other write. Where the newest tokens are not known, it is called an older copy.
+//!
+//! Read next: `spent` in [`Facts`](crate::facts::Facts), and `flight/saving`, which writes.
+
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+
+use super::{
+    Effect, Event, Keeper, Pending,
+    flight::{Flight, Step, Work},
+    grant::{Grant, Standing},
+};
+use crate::{
+    facts::{GrantFacts, Spent},
+    ids::{FlightId, Target, TokenMark},
+    journal::{Record, Stage},
+    store::{NewTokens, TokenPair},
+};
+
+/// How often a copy is given newer tokens for the same spent one: a client that goes on writing its
+/// old copy back keeps it.
+const GIVEN_AT_MOST: u8 = 2;
+
+/// The tokens that took the place of a spent one.
+#[derive(Debug, Clone)]
+pub(super) enum Newer {
+    /// They can be read now, in this entry or in the journal.
+    Known(Box<NewTokens>, Option<Target>),
+    /// They are known to be somewhere that cannot be read now, or are being replaced.
+    OutOfReach,
+}
+
+impl Keeper {
+    /// Whether the refresh token that this grant holds was answered with success.
+    pub(super) fn holds_spent(&self, grant: &Grant) -> bool {
+        grant.refresh_mark.is_some_and(|mark| self.facts.is_spent(mark))
+    }
+
+    /// A refresh token was answered with success, and the answer brought `next`.
+    pub(super) fn spend(&mut self, mark: TokenMark, next: Option<TokenMark>) {
+        let at = self.now.wall;
+        if let Some(next) = next {
+            // What was received last is good, even where a server gives an old token again.
+            self.facts.set_spent(next, None);
+            self.grants.set_older(next, false);
+        }
+        self.facts.set_spent(mark, Some(Spent { next, at }));
+        self.grants.set_older(mark, true);
+    }
+
+    /// Where the tokens are that took the place of the spent one this grant holds.
+    pub(super) fn newer(&self, target: &Target, grant: &Grant) -> Option<Newer> {
+        let client = grant.entry.client.as_ref()?;
+        let newest = self.facts.newest_after(grant.refresh_mark?)?;
+        if grant
+            .given
+            .is_some_and(|(held, times)| Some(held) == grant.refresh_mark && times >= GIVEN_AT_MOST)
+        {
+            return None;
+        }
+        let mut out_of_reach = false;
+        for other in self.grants.holding(newest).filter(|other| ***other != *target) {
+            let Some(Grant { entry, flight, .. }) = self.grants.get(other) else { continue };
+            let same = entry.client.as_ref().is_some_and(|theirs| theirs.id == client.id);
+            let Some(access) = entry.pair.access.clone().filter(|_| same && self.works(other))
+            else {
+                continue;
+            };
+            if flight.is_some() || !self.is_readable(&other.store) {
+                out_of_reach = true;
+                continue;
+            }
+            let tokens = NewTokens {
+                access,
+                refresh: entry.pair.refresh.clone(),
+                expires_at: entry.pair.expires_at,
+                scope: entry.scope.clone(),
+            };
+            return Some(Newer::Known(Box::new(tokens), Some(Target::clone(other))));
+        }
+        let brings = |record: &Record| {
+            let refresh = record.stage.tokens().and_then(|tokens| tokens.refresh.as_ref());
+            record.client_id == client.id
+                && refresh.is_some_and(|token| TokenMark::of(&self.mark_key, token) == newest)
+        };
+        if out_of_reach || self.flights.values().filter_map(Flight::record).any(brings) {
+            return Some(Newer::OutOfReach);
+        }
+        let mut spares = self.spares.all().filter(|spare| !spare.is_about(target));
+        let tokens = spares.find(|spare| brings(&spare.record))?.record.stage.tokens()?;
+        Some(Newer::Known(Box::new(tokens.clone()), None))
+    }
+
+    /// Whether nothing is known against this sign-in.
+    fn works(&self, target: &Target) -> bool {
+        let standing = self.grants.get(target).map(|grant| self.standing(target, grant));
+        match standing {
+            Some(Standing::Renewable | Standing::Yielding(_) | Standing::Paused) => true,
+            Some(
+                Standing::LeftAlone(_)
+                | Standing::NotSignedIn
+                | Standing::CannotRenew(_)
+                | Standing::SignInRequired(_)
+                | Standing::Superseded
+                | Standing::Approval { .. },
+            )
+            | None => false,
+        }
+    }
+
+    /// Writes the newest tokens of its sign-in into a copy that holds a spent one.
+    pub(super) fn give_newer(&mut self, target: &Target) {
+        let Some(grant) = self.grants.get(target) else { return };
+        let Some(Newer::Known(tokens, from)) = self.newer(target, grant) else { return };
+        let (Some(mark), Some(client)) = (grant.refresh_mark, &grant.entry.client) else { return };
+        let id = grant.id.clone();
+        let record = Record {
+            id: self.record_id(mark),
+            at: self.now.wall,
+            replaced: Vec::from([(target.clone(), grant.entry.pair.clone())]),
+            client_id: client.id.clone(),
+            mark,
+            stage: Stage::Answered((*tokens).clone()),
+            enrolment: None,
+        };
+        self.learn_from(target, from.as_ref(), &tokens);
+        let work = Work::Save { record: record.clone(), restoring: false };
+        let mut flight = self.new_flight(Vec::from([target.clone()]), work);
+        flight.for_copy = true;
+        self.set_flight(target, Some(flight.id));
+        self.tell(Event::Renewing { grant: id });
+        self.go(flight, Step::Journaling, |ticket, _| Effect::Journal { ticket, record });
+    }
+
+    /// The copy has its newer tokens.
+    pub(super) fn was_given(&mut self, target: &Target, spent: TokenMark) {
+        if let Some(grant) = self.grants.get_mut(target) {
+            let before = grant.given.filter(|(held, _)| *held == spent).map_or(0, |(_, n)| n);
+            grant.given = Some((spent, before.saturating_add(1)));
+        }
+    }
+
+    /// What is known of the newer tokens holds for them in the copy too.
+    fn learn_from(&mut self, target: &Target, from: Option<&Target>, tokens: &NewTokens) {
+        let access = Some(TokenMark::of(&self.mark_key, &tokens.access));
+        let known = from.map(|from| self.facts_of(from).clone()).filter(|f| f.access == access);
+        let GrantFacts { life, issued_at, proof_at, sign_in_ends, .. } = known.unwrap_or_default();
+        let facts = self.facts_mut(target);
+        (facts.access, facts.life, facts.issued_at) = (access, life, issued_at);
+        facts.proof_at = facts.proof_at.max(proof_at);
+        facts.sign_in_ends = sign_in_ends;
+        facts.refusal = None;
+        facts.lost = None;
+    }
+
+    /// Whether another entry than these holds this grant too, with this token or an older one of it.
+    pub(super) fn others_share(&self, token: TokenMark, but: &[Target]) -> bool {
+        let newest = |mark| self.facts.newest_after(mark).unwrap_or(mark);
+        let wanted = newest(token);
+        let shares = |(target, grant): (&Arc<Target>, &Grant)| {
+            !but.contains(target) && grant.refresh_mark.map(newest) == Some(wanted)
+        };
+        // Also one in a store that can't be read now, or is not looked at.
+        let is_remembered = |(target, facts): (&Target, &GrantFacts)| {
+            !but.contains(target)
+                && !self.is_readable(&target.store)
+                && facts.refresh.map(newest) == Some(wanted)
+        };
+        self.grants.iter().any(shares) || self.facts.each().any(is_remembered)
+    }
+
+    /// New tokens whose own entries were signed out: those entries that still hold the token they were
+    /// got with, of the same client. The sign-in goes on there.
+    pub(super) fn heirs(&self, record: &Record, gone: &[Target]) -> Vec<(Target, TokenPair)> {
+        let heirs = self.grants.holding(record.mark).filter_map(|target| {
+            let entry = &self.grants.get(target)?.entry;
+            let same = entry.client.as_ref().is_some_and(|client| client.id == record.client_id);
+            let stays = same && !gone.contains(target);
+            stays.then(|| (Target::clone(target), entry.pair.clone()))
+        });
+        let brought = record.enrolment.is_none() && record.stage.tokens().is_some();
+        heirs.filter(|_| brought).collect()
+    }
+
+    /// New tokens go on to other entries than those they were got for.
+    pub(super) fn readdress(&mut self, mut record: Record, heirs: Vec<(Target, TokenPair)>) {
+        let old = record.id;
+        (record.id, record.replaced) = (self.record_id(record.mark), heirs);
+        self.keep_spare(record.clone(), true);
+        let ticket = self.ticket(Pending::Rewrite(record.id.clone()));
+        self.effects.push_back(Effect::Journal { ticket, record });
+        self.forget(Vec::from([old]));
+    }
+
+    /// Whether this token is on its way for another entry: two presentations would be one too many.
+    pub(super) fn is_in_the_air_for_another(
+        &self,
+        mark: TokenMark,
+        flight: Option<FlightId>,
+    ) -> bool {
+        self.grants.holding(mark).any(|other| {
+            let theirs = self.grants.get(other).and_then(|grant| grant.flight);
+            theirs.is_some() && theirs != flight
+        })
+    }
+
+    /// A flight for this entry begins or ends: whoever holds the same token waits for it.
+    pub(super) fn set_flight(&mut self, target: &Target, flight: Option<FlightId>) {
+        let Some(grant) = self.grants.get_mut(target) else { return };
+        grant.flight = flight;
+        let mark = grant.refresh_mark;
+        self.grants.touch_holders(mark);
+    }
+
+    /// An older copy depends on every other entry: it is looked at whenever anything is.
+    pub(super) fn touch_older(&mut self) {
+        if !self.grants.touched().is_empty() || !self.batch.is_empty() {
+            self.grants.touch_older();
+        }
+    }
+}
