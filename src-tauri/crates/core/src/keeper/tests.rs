@@ -45,6 +45,7 @@ use crate::{
 
 const MINUTE: u64 = 60_000;
 const STORE: &str = "claude-code";
+const OTHER: &str = "claude-code@~/.claude-work";
 
 /// What the server does with one token request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -1479,6 +1480,10 @@ enum Chance {
     Woke(i64),
     Verdict,
     RefuseAccess,
+    /// `cp -r` of the usual folder to the other one, or back.
+    CopyFolder(bool),
+    /// The usual store, or the other one, can't be read or is not there; or can be again.
+    Away(bool, u8),
     Act(u8),
     /// A configuration names a document of a foreign host, or does no longer.
     Configured(Option<&'static str>),
@@ -1509,6 +1514,8 @@ fn chance() -> impl Strategy<Value = Chance> {
         1 => proptest::sample::select(vec![
             None, Some("https://evil.example"), Some("https://as.example"),
         ]).prop_map(Chance::Configured),
+        3 => any::<bool>().prop_map(Chance::CopyFolder),
+        3 => (any::<bool>(), 0..6_u8).prop_map(|(other, how)| Chance::Away(other, how)),
     ]
 }
 
@@ -1520,10 +1527,12 @@ proptest! {
     /// by `pass`), a person is told at most once per descent, and tokens that reached the keeper are
     /// in the store, in the journal or in memory until somebody newer stands in the store; nobody is
     /// asked for a sign-in while a renewal would do. To a host that only a configuration names nothing
-    /// is ever sent (asserted by `perform` and `metadata`).
+    /// is ever sent (asserted by `perform` and `metadata`). There are two folders, copied
+    /// from one to the other, and away or unreadable at times.
     #[test]
     fn whatever_happens_nothing_received_is_lost(chances in prop::collection::vec(chance(), 1..40)) {
         let mut world = World::new();
+        world.others.insert(OTHER.into(), BTreeMap::new());
         let mut keeper = world.start();
         let mut clients = 0;
         let mut crashes = 0;
@@ -1578,6 +1587,25 @@ proptest! {
                     let end = world.now.wall.0 + 3_600_000;
                     world.put(entry("slack", &format!("at-s{clients}"), &format!("rt-s{clients}"), end));
                 }
+                Chance::CopyFolder(back) => {
+                    world.received = None;
+                    if back {
+                        world.entries = world.others[&StoreId::from(OTHER)].clone();
+                    } else {
+                        world.others.insert(OTHER.into(), world.entries.clone());
+                    }
+                }
+                Chance::Away(other, how) => {
+                    let store = StoreId::from(if other { OTHER } else { STORE });
+                    let place = || String::from("store");
+                    let fault = match how {
+                        0 => StoreFault::Absent { place: place() },
+                        1 => StoreFault::Locked { place: place() },
+                        2 => StoreFault::Broken { place: place(), what: "not JSON".into() },
+                        _ => { world.faults.remove(&store); continue },
+                    };
+                    world.faults.insert(store, fault);
+                }
                 Chance::StoreFault => {
                     world.write_faults.push_back(StoreFault::DiskFull { place: "store".into() });
                 }
@@ -1606,8 +1634,7 @@ proptest! {
                     }), world.now);
                 }
             }
-            keeper.handle(world.seen(), world.now);
-            prop_assert!(world.settle(&mut keeper));
+            prop_assert!(world.look(&mut keeper));
             if let Some(token) = &world.received {
                 let kept = world.keeps(token) || keeper.holds_unsaved();
                 prop_assert!(kept || world.entries.is_empty(), "{} was received and is lost", token);
@@ -1616,13 +1643,16 @@ proptest! {
                 previous.clone_from(&world.entries);
             }
             let flights = keeper.flights.len();
-            prop_assert!(flights <= 1, "{} flights for one grant", flights);
+            prop_assert!(flights <= 2, "{} flights for two entries", flights);
             let notices = keeper.snapshot().notices;
-            prop_assert!(notices.len() <= 1);
+            prop_assert!(notices.len() <= 2);
             // No notice while a renewal would do.
             let (_, refresh) = world.pair_or_none();
             if world.server.live.contains(&refresh) && !world.server.dead && !refusals && crashes == 0 {
-                let in_vain = notices.iter().any(|n| n.code == NoticeCode::SignInRequired);
+                let slack = GrantId::from("claude-code/slack");
+                let in_vain = notices.iter().any(|n| {
+                    n.code == NoticeCode::SignInRequired && n.grant == slack
+                });
                 prop_assert!(!in_vain, "asked in vain for a sign-in");
             }
         }
@@ -1646,7 +1676,8 @@ impl World {
     /// Whether this refresh token stands in the store or in the journal.
     fn keeps(&self, token: &str) -> bool {
         let token = Secret::new(token);
-        let stored = self.entries.values().any(|e| e.pair.refresh.as_ref() == Some(&token));
+        let mut all = self.entries.values().chain(self.others.values().flat_map(BTreeMap::values));
+        let stored = all.any(|e| e.pair.refresh.as_ref() == Some(&token));
         let noted = self.journal.values().filter_map(|record| record.stage.tokens());
         stored || noted.into_iter().any(|tokens| tokens.refresh.as_ref() == Some(&token))
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::facts::{GrantFacts, Spent};
 use crate::ids::TokenMark;
 
-const COPY: &str = "claude-code@~/.claude-work";
+const COPY: &str = OTHER;
 
 impl World {
     /// `cp -r ~/.claude ~/.claude-work`.

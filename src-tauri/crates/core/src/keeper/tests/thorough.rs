@@ -7,7 +7,7 @@ use crate::{
     journal::Stage,
     oauth::authorize::Entropy,
     signin::Invitation,
-    store::{ConfiguredServer, NewTokens},
+    store::{ConfiguredServer, NewTokens, SignIns},
 };
 
 /// A copy of a keeper that takes the same input in and looks at all there is.
@@ -74,7 +74,7 @@ enum Turn {
     Probe(bool),
     Wiper(usize, bool),
     Verdict(usize, usize),
-    Fault(usize, bool),
+    Fault(usize, u8),
     SignOut(usize, usize),
     SignIn(usize, usize, u8, u64),
     Copy(usize, usize),
@@ -105,7 +105,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         1 => any::<bool>().prop_map(Turn::Probe),
         2 => (store.clone(), any::<bool>()).prop_map(|(s, on)| Turn::Wiper(s, on)),
         2 => (store.clone(), name.clone()).prop_map(|(s, n)| Turn::Verdict(s, n)),
-        2 => (store.clone(), any::<bool>()).prop_map(|(s, locked)| Turn::Fault(s, locked)),
+        2 => (store.clone(), 0..5_u8).prop_map(|(s, how)| Turn::Fault(s, how)),
         1 => (store.clone(), name.clone()).prop_map(|(s, n)| Turn::SignOut(s, n)),
         4 => (store.clone(), name.clone(), 0..4_u8, 1..5_000_000_u64)
             .prop_map(|(s, n, kind, life)| Turn::SignIn(s, n, kind, life)),
@@ -372,11 +372,14 @@ impl Crowd {
                 }
                 self.look(keeper, store);
             }
-            Turn::Fault(store, locked) => {
-                let seen = if locked {
-                    Err(StoreFault::Locked { place: "keychain".into() })
-                } else {
-                    Ok(empty())
+            Turn::Fault(store, how) => {
+                let beside = |sign_ins| StoreView { sign_ins, ..empty() };
+                let seen = match how {
+                    0 => Err(StoreFault::Locked { place: "keychain".into() }),
+                    1 => Err(StoreFault::Absent { place: "folder".into() }),
+                    2 => Ok(beside(SignIns::None)),
+                    3 => Ok(beside(SignIns::Away)),
+                    _ => Ok(empty()),
                 };
                 self.stores.insert(STORES[store].into(), seen);
                 self.look(keeper, store);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::store::SignIns;
 
-const COPY: &str = "claude-code@~/.claude-work";
+const COPY: &str = OTHER;
 
 fn faults() -> [StoreFault; 4] {
     let place = || String::from("~/.claude-work/.credentials.json");
