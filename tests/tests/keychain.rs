@@ -266,7 +266,8 @@ fn the_folder_that_holds_only_locks_is_made_where_there_is_an_item() {
     assert_eq!(store.write(&change), Ok(Written::Saved));
     fs::remove_dir_all(home.path().join(".claude")).expect("removed");
     fs::remove_file(keychain.item()).expect("removed");
-    assert_eq!(store.write(&change), Ok(Written::Gone));
+    let fault = store.write(&change).expect_err("nothing to write to");
+    assert!(matches!(fault, StoreFault::Absent { .. }), "{fault:?}");
     assert!(!home.path().join(".claude").exists());
 }
 

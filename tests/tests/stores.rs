@@ -36,7 +36,7 @@ fn copy_folder(stage: &Stage) -> PathBuf {
 
 /// The folder is looked at too from now on, as `doctor` offers.
 fn add_folder(stage: &Stage, folder: &Path) {
-    let file = stage.home.config("lamplighter/config.toml");
+    let file = stage.home.config("lamplighter/settings.toml");
     fs::create_dir_all(file.parent().expect("a folder")).expect("a new folder");
     let text = format!("[stores.claude-code]\nfolders = [{:?}]\n", folder.display().to_string());
     fs::write(file, text).expect("written");

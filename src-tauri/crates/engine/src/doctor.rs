@@ -6,7 +6,10 @@
 
 use std::{fs, path::Path};
 
-use lamplighter_core::{store::StoreFault, text};
+use lamplighter_core::{
+    store::{SignIns, StoreFault},
+    text,
+};
 use serde::Serialize;
 
 use crate::{
@@ -143,14 +146,16 @@ fn store_findings(store: &dyn crate::stores::Store) -> Vec<Finding> {
     match store.look() {
         Ok(view) => {
             let renewable = view.entries.iter().filter(|e| e.pair.refresh.is_some()).count();
-            findings.push(Finding::fine(
-                "store",
-                format!(
-                    "{name}: {} sign-ins, {renewable} with a refresh token, {} servers without one",
-                    view.entries.len(),
-                    view.servers.len()
+            let (entries, servers) = (view.entries.len(), view.servers.len());
+            let found = match view.sign_ins {
+                SignIns::Read => format!(
+                    "{name}: {entries} sign-ins, {renewable} with a refresh token, {servers} servers \
+                     without one"
                 ),
-            ));
+                SignIns::None => format!("{name}: nobody signed in, {servers} servers configured"),
+                SignIns::Away => format!("{name}: it is not there, {servers} servers configured"),
+            };
+            findings.push(Finding::fine("store", found));
             if !view.verdicts.is_empty() {
                 let names: Vec<_> =
                     view.verdicts.iter().map(|verdict| verdict.server_name.as_str()).collect();
