@@ -2,6 +2,7 @@
 //! program, against a server where a token used twice ends the sign-in.
 
 #![cfg(unix)]
+#![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
 
 use std::{
     fs,
