@@ -9,6 +9,7 @@
 mod process;
 
 use std::{
+    path::PathBuf,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -57,6 +58,8 @@ pub(crate) struct Place {
     pinned: AtomicBool,
     /// A sign-in runs: losing the focus to the browser must not close it.
     held: AtomicBool,
+    /// Where the window's engine keeps what it keeps, if not where the desktop wants it.
+    folder: Mutex<Option<PathBuf>>,
 }
 
 /// What is in the window.
@@ -91,6 +94,11 @@ impl Place {
     pub(crate) fn send(&self, view: &View) -> bool {
         // A page that is just closing hears nothing.
         lock(&self.channel).as_ref().is_some_and(|channel| channel.send(view.clone()).is_ok())
+    }
+
+    /// What the window's engine keeps goes into this folder, and not where the desktop wants it.
+    pub(crate) fn keep_in(&self, folder: PathBuf) {
+        *lock(&self.folder) = Some(folder);
     }
 
     /// It is about to be open.
@@ -178,7 +186,11 @@ pub(crate) fn open<R: Runtime>(app: &AppHandle<R>) {
 fn make<R: Runtime>(app: &AppHandle<R>) -> tauri::Result<()> {
     let pinned = app.state::<Place>().pinned.load(Ordering::Relaxed);
     // No access to the clipboard beyond a click's: that is enough to copy, and must not read.
-    let window = WebviewWindowBuilder::new(app, LABEL, WebviewUrl::App("index.html".into()))
+    let mut builder = WebviewWindowBuilder::new(app, LABEL, WebviewUrl::App("index.html".into()));
+    if let Some(folder) = lock(&app.state::<Place>().folder).clone() {
+        builder = builder.data_directory(folder);
+    }
+    let window = builder
         .title("Lamplighter")
         .inner_size(SIZE.0, SIZE.1)
         .visible(false)

@@ -16,13 +16,15 @@ use crate::{demo::Demo, desktop, notices, page, tray};
 pub(crate) struct Window<R: Runtime> {
     app: AppHandle<R>,
     demo: Option<Demo>,
+    /// Started on the demo's servers: nothing of the person's is asked or touched.
+    demo_alone: bool,
     at_login: Option<bool>,
 }
 
 impl<R: Runtime> Window<R> {
-    pub(crate) fn new(app: AppHandle<R>) -> Self {
-        let at_login = desktop::starts_at_login(&app);
-        Self { app, demo: None, at_login }
+    pub(crate) fn new(app: AppHandle<R>, demo_alone: bool) -> Self {
+        let at_login = if demo_alone { None } else { desktop::starts_at_login(&app) };
+        Self { app, demo: None, demo_alone, at_login }
     }
 
     fn main(&self, what: impl FnOnce(&AppHandle<R>) + Send + 'static) {
@@ -102,6 +104,9 @@ impl<R: Runtime> Shell for Window<R> {
     fn start_demo(&mut self) -> Result<PathBuf, String> {
         let demo = Demo::start().map_err(|fault| format!("The demo can't be started: {fault}"))?;
         let home = demo.home().to_owned();
+        if self.demo_alone {
+            self.app.state::<page::Place>().keep_in(home.join("window"));
+        }
         self.demo = Some(demo);
         Ok(home)
     }

@@ -13,8 +13,8 @@ use lamplighter_core::secret::Secret;
 use lamplighter_engine::{
     desk::{self, Bell, Desk, Tick},
     limits, output,
-    paths::Env,
-    stop,
+    paths::{Env, Paths},
+    stop, traces,
 };
 use tauri::{AppHandle, Manager, RunEvent, Runtime};
 use tauri_plugin_deep_link::DeepLinkExt;
@@ -33,7 +33,8 @@ lamplighter-tray [--hidden | --demo]
 Keeps MCP servers signed in, with an icon in the panel. Started again it opens its window.
 
   --hidden   open no window; for the start at login
-  --demo     try it on servers of its own; nothing of yours is read or written
+  --demo     show nothing but servers of its own, beside a tray that runs too; nothing of yours is
+             read or written
 
 `lamplighter` is the same without a desktop: `lamplighter keep`, `lamplighter status`.";
 
@@ -62,6 +63,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     start_lean(&words)?;
     let hidden = words.iter().any(|word| word == HIDDEN);
     let demo = words.iter().any(|word| word == DEMO);
+    let mut context = tauri::generate_context!();
+    context.config_mut().identifier = identifier(demo);
     let (bell, ticks) = desk::bell();
     let (for_second, for_setup) = (bell.clone(), bell.clone());
     let builder = tauri::Builder::default()
@@ -92,11 +95,16 @@ pub(crate) fn run() -> anyhow::Result<()> {
             let handle = app.handle().clone();
             #[cfg(target_os = "macos")]
             handle.set_activation_policy(tauri::ActivationPolicy::Accessory)?;
-            links(&handle, &for_setup);
             notices::start(&handle, &for_setup);
-            let shell = Window::new(handle.clone());
-            let desk = Desk::new(Env::Process, shell, for_setup.clone())
-                .context("the engine can't be started")?;
+            let shell = Window::new(handle.clone(), demo);
+            // The demo's links are nobody's: they would come to the person's own.
+            let desk = if demo {
+                Desk::in_demo(shell, for_setup.clone())
+            } else {
+                links(&handle, &for_setup);
+                Desk::new(Env::Process, shell, for_setup.clone())
+            };
+            let desk = desk.context("the engine can't be started")?;
             let last = Last(handle.clone());
             std::thread::Builder::new().name("desk".into()).spawn(move || {
                 let _last = last;
@@ -111,18 +119,25 @@ pub(crate) fn run() -> anyhow::Result<()> {
                 for_stop.ring(Tick::End);
             });
             tray::appear(&handle, &for_setup, !hidden);
-            if demo {
-                for_setup.ring(Tick::Act(lamplighter_core::desk::Act::Demo, None));
-            }
             if !hidden {
                 for_setup.ring(Tick::Act(lamplighter_core::desk::Act::Open, None));
             }
             Ok(())
         })
-        .build(tauri::generate_context!())
+        .build(context)
         .context("the desktop can't be joined")?;
     app.run(move |app, event| happened(app, &event));
     Ok(())
+}
+
+/// What the desktop tells this program's instances apart by: the demo is another program than the
+/// person's own tray, and so is the tray of each home that is set apart.
+fn identifier(demo: bool) -> String {
+    if demo {
+        return format!("{}.demo", traces::IDENTIFIER);
+    }
+    let own = Paths::find(&Env::Process).map(|paths| traces::identifier(&paths.home));
+    own.unwrap_or_else(|_| traces::IDENTIFIER.to_owned())
 }
 
 /// Whether all that was on its way has come home, so that the process may end.

@@ -7,6 +7,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
 
+mod tray_homes;
 mod tray_links;
 
 use std::{

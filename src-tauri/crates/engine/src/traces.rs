@@ -14,6 +14,7 @@ use std::{
 };
 
 use crate::{
+    files,
     home::{self, Home},
     paths::Env,
     stores::atomic,
@@ -21,13 +22,18 @@ use crate::{
 
 /// The entry for links, named after the program.
 pub(crate) const HANDLER: &str = "lamplighter-tray-handler.desktop";
-/// What the window's engine calls us.
-const NAME: &str = "dev.lamplighter";
+/// What desktops and the window's engine call the tray of the person's own home.
+pub const IDENTIFIER: &str = "dev.lamplighter";
 pub(crate) const SCHEME: &str = "x-scheme-handler/dev.lamplighter";
 /// The program, as every entry of ours names it.
 pub(crate) const TRAY: &str = "lamplighter-tray";
 /// The line of an entry that names its home.
 pub(crate) const HOME: &str = "X-Lamplighter-Home=";
+
+/// What they call the tray of this home.
+pub fn identifier(home: &Home) -> String {
+    home.name(IDENTIFIER, ".h")
+}
 
 /// Where the traces of one home may lie.
 #[derive(Debug, Clone)]
@@ -104,8 +110,19 @@ impl Traces {
         self.window_folders().filter(ours).collect()
     }
 
+    /// Marks the folders that the window's engine has made. One that another home has marked stays its.
+    pub fn mark_folders(&self) {
+        let unmarked = |folder: &PathBuf| !folder.join(home::MARKER_FILE).exists();
+        for folder in self.window_folders().filter(|f| f.is_dir()).filter(unmarked) {
+            let mark = self.home.mark() + "\n";
+            if let Err(fault) = files::write_new(&folder.join(home::MARKER_FILE), mark.as_bytes()) {
+                tracing::info!(%fault, folder = %folder.display(), "not marked");
+            }
+        }
+    }
+
     fn window_folders(&self) -> impl Iterator<Item = PathBuf> {
-        let name = self.home.name(NAME, ".h");
+        let name = identifier(&self.home);
         let folders = [&self.data, &self.cache].into_iter().flatten().cloned();
         folders.map(move |folder| folder.join(&name))
     }
@@ -244,7 +261,12 @@ mod tests {
         let (own, others) = (login("Lamplighter.desktop", &usual.home), login(&name, &apart.home));
         assert_eq!(apart.files(), [others]);
         assert_eq!(usual.files(), [own, handler.clone()]);
-        assert_eq!((usual.shared(), usual.folders()), (vec![list], vec![folder]));
+        assert_eq!((usual.shared(), usual.folders()), (vec![list], vec![folder.clone()]));
+        // One that another home moved to by XDG_STATE_HOME alone has marked is that home's.
+        let moved = [("HOME", home.path()), ("XDG_STATE_HOME", Path::new("/moved"))];
+        traces_in(&Env::fixed(moved)).mark_folders();
+        usual.mark_folders();
+        assert!(usual.folders().is_empty() && folder.join(home::MARKER_FILE).exists());
         // A handler that another home's tray took over is that home's, and so is the line.
         let mark = format!("{HOME}{}\n", apart.home.mark());
         fs::write(&handler, format!("[Desktop Entry]\n{mark}MimeType={SCHEME}\n")).unwrap();

@@ -19,6 +19,7 @@ use crate::{
         self, Consent, edit,
         live::{Change, LiveSettings},
     },
+    traces::Traces,
 };
 
 /// What is said to a click that would reach out of the demo.
@@ -90,6 +91,7 @@ impl<S: Shell> Desk<S> {
                 self.page_seen = true;
                 // The frame that it is shown with holds them all.
                 self.notes.seen();
+                self.mark_window();
             }
             Act::RemoveLamplighter => self.remove(None),
             Act::Quit => self.shell.quit(),
@@ -122,6 +124,14 @@ impl<S: Shell> Desk<S> {
             return;
         }
         self.notes.acted();
+    }
+
+    /// The window's engine has made folders of its own by now: they are this home's. The demo's are gone
+    /// with it.
+    fn mark_window(&self) {
+        if let Some(place) = self.place.as_ref().filter(|_| !self.is_demo()) {
+            Traces::of(&place.env, &place.paths.home).mark_folders();
+        }
     }
 
     fn place(&self) -> Result<&Place, String> {
