@@ -10,7 +10,7 @@ use lamplighter_tests::{
     stage::Stage,
     store::{self, CREDENTIALS, now_ms},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn strict() -> lamplighter_rehearsal::Builder {
     Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict).require_resource(true)
@@ -458,4 +458,23 @@ fn what_doctor_finds_has_a_code_that_the_readme_explains() {
         }
         assert!(stage.run(&["doctor"]).out.contains(&format!("[{expected}]")));
     }
+}
+
+#[test]
+fn a_server_without_tls_in_the_network_is_left_to_its_client_until_it_is_let_in() {
+    let (mut stage, _) = Stage::with_rig(strict());
+    stage.edit("rig", |entry| {
+        entry["serverUrl"] = "http://192.168.77.5/mcp".into();
+        entry["discoveryState"] = json!({"authorizationServerUrl": "http://192.168.77.5"});
+    });
+    let ran = stage.run(&["renew"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("Left to Claude Code"), "{}{}", ran.out, ran.err);
+    let row = stage.server("rig");
+    let reason = row["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("192.168.77.5 without TLS") && reason.contains("allow_http"), "{row}");
+    std::fs::create_dir_all(stage.home.config("lamplighter")).expect("a folder");
+    let let_in = "[network]\nallow_http = ['192.168.77.5']\n";
+    std::fs::write(stage.home.config("lamplighter/settings.toml"), let_in).expect("written");
+    assert_eq!(stage.server("rig")["health"], "retrying_ended", "it is due now");
 }

@@ -78,6 +78,7 @@ impl World {
             seed: 7,
             mode: Mode::Keep,
             probes: true,
+            plain_http: lamplighter_core::http::PlainHttp::default(),
             sign_in_means: SignInMeans::default(),
         }
     }

@@ -1,8 +1,14 @@
 //! HTTP requests and answers as values: core builds and reads them, the engine carries them.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{
+    collections::BTreeSet,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::fmt;
 
+use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::time::Millis;
@@ -72,6 +78,44 @@ impl fmt::Debug for Answer {
     }
 }
 
+/// The hosts that may be spoken to without TLS besides this machine: those that the user lets in. Whoever
+/// can read a network reads the tokens that travel to them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlainHttp(BTreeSet<String>);
+
+impl PlainHttp {
+    /// Lets these hosts in, names or addresses without port; `Err`: which of them is not one.
+    pub fn new(hosts: &[String]) -> Result<Self, usize> {
+        let read = hosts.iter().enumerate().map(|(place, host)| {
+            // As they stand in a URL, where an IPv6 address has brackets.
+            let parsed = Host::parse(host).or_else(|_| Host::parse(&format!("[{host}]")));
+            parsed.map(|host| host.to_string()).map_err(|_| place)
+        });
+        read.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether the user has let its host in.
+    pub fn lets_in(&self, url: &Url) -> bool {
+        url.host().is_some_and(|host| self.0.contains(&host.to_string()))
+    }
+
+    /// The host of an address that must not be spoken to for lack of TLS.
+    pub fn refused(&self, url: &str) -> Option<String> {
+        let url = Url::parse(url).ok().filter(|url| url.scheme() == "http")?;
+        let host = url.host()?;
+        (!is_this_machine(&host) && !self.lets_in(&url)).then(|| host.to_string())
+    }
+}
+
+/// Whether a URL's host is this machine by what is written (RFC 6761 §6.3).
+pub(crate) fn is_this_machine(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost" || name.ends_with(".localhost"),
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    }
+}
+
 /// Why no answer came. The line that matters is whether the server may have acted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -104,6 +148,45 @@ impl Fault {
         match self {
             Self::Dns | Self::Connect | Self::Tls | Self::Forbidden => false,
             Self::Cut | Self::Timeout | Self::TooLarge => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_this_machine_and_for_the_hosts_that_are_let_in() {
+        let hosts = ["192.168.77.5", "NAS.lan", "fd00::7"].map(String::from);
+        let plain = PlainHttp::new(&hosts).unwrap();
+        for url in [
+            "http://192.168.77.5:8080/mcp",
+            "http://nas.lan/mcp",
+            "http://[fd00::7]/mcp",
+            "http://127.0.0.1/mcp",
+            "http://[::1]/mcp",
+            "http://localhost:1/mcp",
+            "http://app.localhost/mcp",
+            "https://10.0.0.9/mcp",
+            "no address",
+        ] {
+            assert_eq!(plain.refused(url), None, "{url}");
+        }
+        for (url, host) in [
+            ("http://192.168.77.6/mcp", "192.168.77.6"),
+            ("http://nas.lan.evil.example/mcp", "nas.lan.evil.example"),
+            ("http://192.168.77.5.evil.example/", "192.168.77.5.evil.example"),
+            ("http://u:p@as.example/", "as.example"),
+        ] {
+            assert_eq!(plain.refused(url).as_deref(), Some(host), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_told_by_its_place() {
+        for wrong in ["http://nas.lan", "nas.lan:80", "nas.lan/mcp", "a b", ""] {
+            assert_eq!(PlainHttp::new(&["nas.lan".into(), wrong.into()]), Err(1), "{wrong}");
         }
     }
 }

@@ -25,7 +25,7 @@ pub use failure::{PortFault, SignInFailure};
 
 use crate::{
     facts::Pin,
-    http::{Answer, Fault, Method, Request},
+    http::{Answer, Fault, Method, PlainHttp, Request},
     oauth::{
         authorize::{
             Authorization, Callback, CallbackRefused, Entropy, Proof, SCHEME_REDIRECT,
@@ -105,6 +105,8 @@ pub struct Subject {
     pub redirects_known: BTreeMap<String, Redirect>,
     /// Our own Client ID Metadata Document, where one is configured.
     pub metadata_document: Option<String>,
+    /// Whom the user lets in without TLS.
+    pub plain_http: PlainHttp,
 }
 
 /// What the machine wants.
@@ -342,6 +344,7 @@ impl SignIn {
             metadata_url: self.subject.metadata_url.as_deref(),
             recorded: self.subject.recorded.as_deref(),
             confirmed_issuer: self.subject.confirmed_issuer.as_deref(),
+            plain_http: Some(&self.subject.plain_http),
         };
         let search = SignInDiscovery::new(start, &self.subject.profile);
         self.step = Step::Discovering(Box::new(search));

@@ -139,6 +139,8 @@ pub enum LeftAlone {
     EnterpriseManaged,
     /// The entry has a shape this version does not know: read, never written.
     UnknownShape,
+    /// It speaks HTTP without TLS to another machine, and the user has not let that in.
+    PlainHttp,
 }
 
 /// A server that configuration names and no entry stands for.

@@ -122,6 +122,7 @@ impl Place {
             seed,
             mode: Mode::WatchOnly,
             probes: false,
+            plain_http: self.settings.network.plain_http.clone(),
             sign_in_means: SignInMeans::default(),
         };
         let clock = SystemClock::new();
@@ -191,6 +192,7 @@ impl Place {
             seed: opened.state.seed(),
             mode,
             probes: self.settings.probe,
+            plain_http: self.settings.network.plain_http.clone(),
             sign_in_means: SignInMeans {
                 // Links go to the tray of the user's own home.
                 scheme_served: !self.paths.home.is_apart() && browser::scheme_served(&self.env),

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_core::profile::Profiles;
+use lamplighter_core::{http::PlainHttp, profile::Profiles};
 use serde::Deserialize;
 
 use crate::{
@@ -167,6 +167,11 @@ impl Settings {
             network: Network {
                 proxy: proxy(wire.network.proxy),
                 extra_ca: folders("network.extra_ca", wire.network.extra_ca)?,
+                plain_http: PlainHttp::new(&wire.network.allow_http).map_err(|place| {
+                    let number = place + 1;
+                    let what = "is not a host; leave scheme, port and path out";
+                    fault(None, format!("network.allow_http: number {number} {what}"))
+                })?,
             },
             profiles: Profiles::with_overrides(&overrides).map_err(|wrong| {
                 fault(None, format!("[profiles]: {}", without_content(&wrong.to_string())))
@@ -290,6 +295,7 @@ impl Default for WireClaudeCode {
 struct WireNetwork {
     proxy: Option<String>,
     extra_ca: Vec<String>,
+    allow_http: Vec<String>,
 }
 
 #[cfg(test)]
@@ -336,6 +342,7 @@ mod tests {
         let settings = parse(&live).unwrap();
         assert_eq!(settings.claude_code.folders, [Path::new("/home/ada/team/.claude")]);
         assert_eq!(settings.network.extra_ca, [Path::new("/etc/ssl/corp.pem")]);
+        assert_eq!(settings.network.plain_http.refused("http://192.168.77.5/mcp"), None);
         assert_eq!(settings.on_change, ["notify-my-phone", "--json"]);
         let slack = settings.profiles.of("https://mcp.slack.com/mcp").1;
         assert_eq!(slack.access_life(), Some(Millis::hours(12)));
@@ -378,6 +385,7 @@ mod tests {
             "line 1, column 13: this value is of another kind",
         );
         refused("[network]\nextra_ca = ['corp.pem']\n", "extra_ca: number 1 is not an absolute");
+        refused("[network]\nallow_http = ['nas.lan:80']\n", "allow_http: number 1 is not a host");
     }
 
     #[test]
@@ -397,6 +405,7 @@ mod tests {
                 format!("keyring_wait_seconds = {quoted}\n"),
                 format!("[network]\nproxy = [{quoted}]\n"),
                 format!("[network]\nextra_ca = [{quoted}]\n"),
+                format!("[network]\nallow_http = ['nas.lan', 'a b', {quoted}]\n"),
                 format!("[stores.claude-code]\nfolders = [{quoted}]\n"),
                 format!("[stores.{quoted}]\n"),
                 format!("[profiles.{quoted}]\nlief = 1\n"),

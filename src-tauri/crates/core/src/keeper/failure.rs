@@ -61,6 +61,9 @@ pub enum Failure {
         /// The host it would go to now.
         now: String,
     },
+    /// Its tokens would travel without TLS.
+    #[error("{}", plain_http_words(.0))]
+    PlainHttp(String),
 }
 
 /// What follows from a failure.
@@ -95,9 +98,9 @@ impl Failure {
             Self::Discovery(DiscoveryFault::Unreachable | DiscoveryFault::Nothing) => {
                 Verdict::Retry(None)
             }
-            Self::Discovery(DiscoveryFault::Elsewhere { .. }) | Self::Approval { .. } => {
-                Verdict::Person
-            }
+            Self::Discovery(DiscoveryFault::Elsewhere { .. })
+            | Self::Approval { .. }
+            | Self::PlainHttp(_) => Verdict::Person,
             Self::NotProcessed(_, retry_after) => Verdict::Retry(*retry_after),
             Self::Refused(_) => Verdict::Retry(None),
             Self::Lost(_) => Verdict::AwaitEnd,
@@ -116,6 +119,7 @@ impl Failure {
             Self::Discovery(DiscoveryFault::Elsewhere { .. }) | Self::Approval { .. } => {
                 "approval_required"
             }
+            Self::PlainHttp(_) => "plain_http",
             Self::BadEndpoint(_) => "no_metadata",
             Self::NotSent(_) => "server_unreachable",
             Self::NotProcessed(..) => "server_busy",
@@ -131,7 +135,9 @@ impl Failure {
     /// In words, with the server's name in front where the server is the cause.
     pub fn told(&self, server: &str) -> String {
         match self {
-            Self::Store(_) | Self::Journal(_) | Self::Discovery(_) => format!("{self}"),
+            Self::Store(_) | Self::Journal(_) | Self::Discovery(_) | Self::PlainHttp(_) => {
+                format!("{self}")
+            }
             Self::NotSent(http::Fault::Dns) => format!("{server}'s name could not be looked up"),
             Self::BadEndpoint(_) => format!("{self}"),
             Self::NotSent(fault) => by_name(server, &format!("{fault}")),
@@ -168,7 +174,8 @@ impl Failure {
                 | Self::GrantRefused(_)
                 | Self::ClientRefusedOnce(_)
                 | Self::ClientRefused(_)
-                | Self::Approval { .. } => true,
+                | Self::Approval { .. }
+                | Self::PlainHttp(_) => true,
             },
         }
     }
@@ -186,6 +193,14 @@ impl Failure {
     pub(super) const fn is_definite(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Discovery(DiscoveryFault::Nothing))
     }
+}
+
+/// Why a server in the network is left to its client, and what lets it in.
+pub(super) fn plain_http_words(host: &str) -> String {
+    format!(
+        "its tokens would travel to {host} without TLS, where others in the network can read them; to \
+         have it renewed all the same, add the host to [network] allow_http in the settings"
+    )
 }
 
 /// A sentence about "it", with the server's name where that stands.

@@ -40,6 +40,8 @@ pub struct Opening {
     pub probes: bool,
     /// What this machine has for signing in.
     pub sign_in_means: SignInMeans,
+    /// Whom the user lets in without TLS.
+    pub plain_http: http::PlainHttp,
 }
 
 /// What a machine has for signing in.

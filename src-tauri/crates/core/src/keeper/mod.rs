@@ -71,6 +71,7 @@ pub use signing_out::AtServer;
 
 use crate::{
     facts::{GrantFacts, StoreFacts},
+    http::PlainHttp,
     ids::{FlightId, GrantId, MarkKey, RecordId, SignInId, StoreId, Target, Ticket},
     profile::Profiles,
     snapshot::Unfinished,
@@ -147,6 +148,7 @@ pub struct Keeper {
     seed: u64,
     mode: Mode,
     probes: bool,
+    plain_http: PlainHttp,
     stopping: bool,
     /// Nothing new starts before this: the machine is falling asleep.
     asleep_until: Option<Boot>,
@@ -197,6 +199,7 @@ impl Keeper {
             seed: opening.seed,
             mode: opening.mode,
             probes: opening.probes,
+            plain_http: opening.plain_http,
             stopping: false,
             asleep_until: None,
             network: None,

@@ -11,6 +11,7 @@ use alloc::{format, string::String, vec::Vec};
 use super::{
     Event, Failure, Keeper, Mode, Wake,
     copies::Newer,
+    failure::plain_http_words,
     grant::{Asked, CONFIRM_AFTER, Grant, Standing},
     grants::Call,
     schedule,
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::{
     ids::{StoreId, Target},
+    store::LeftAlone,
     time::{Boot, Millis, Wall},
 };
 
@@ -158,15 +160,19 @@ impl Keeper {
             Standing::Renewable => {}
             Standing::Yielding(_) => return Next::StandBy(self.stands_until(target, grant)),
             Standing::Superseded => return self.next_gift(target, grant),
+            // Met on the way, it may have been mended since.
+            Standing::LeftAlone(LeftAlone::PlainHttp)
+                if matches!(grant.failure, Some(Failure::PlainHttp(_))) =>
+            {
+                return self.reviewed_next(target, grant);
+            }
             Standing::LeftAlone(_)
             | Standing::NotSignedIn
             | Standing::Paused
             | Standing::CannotRenew(_)
             | Standing::SignInRequired(_) => return Next::Never,
             Standing::Approval { .. } => {
-                let is_looked_at = self.reviews.contains_key(target);
-                let at = grant.wait_until.unwrap_or(self.now.boot).max(self.now.boot);
-                return if is_looked_at { Next::Never } else { Next::Review(at) };
+                return self.reviewed_next(target, grant);
             }
         }
         let mark = grant.refresh_mark;
@@ -215,6 +221,13 @@ impl Keeper {
             Probation::Until(first) => Next::Give(at.max(first)),
             Probation::Running => Next::After(Why::FirstWrite),
         }
+    }
+
+    /// When its metadata is looked at again.
+    fn reviewed_next(&self, target: &Target, grant: &Grant) -> Next {
+        let is_looked_at = self.reviews.contains_key(target);
+        let at = grant.wait_until.unwrap_or(self.now.boot).max(self.now.boot);
+        if is_looked_at { Next::Never } else { Next::Review(at) }
     }
 
     /// When a renewal is due by the schedule alone, on the wall clock.
@@ -338,6 +351,10 @@ impl Keeper {
                 Standing::CannotRenew(why) => unchanged(why),
                 Standing::Paused => unchanged("it is paused and left to the client"),
                 Standing::NotSignedIn => unchanged("nobody is signed in"),
+                Standing::LeftAlone(LeftAlone::PlainHttp) => {
+                    let host = self.plain_host(grant).unwrap_or_default();
+                    unchanged(&plain_http_words(&host))
+                }
                 Standing::LeftAlone(_) => unchanged("it is left to the client"),
                 Standing::Superseded => failed("newer_out_of_reach", String::from(OUT_OF_REACH)),
                 Standing::Yielding(wiper) if asked == Asked::Now => {

@@ -132,7 +132,8 @@ impl Keeper {
             | Failure::BadEndpoint(_)
             | Failure::NotSent(_)
             | Failure::NotProcessed(..)
-            | Failure::Approval { .. } => false,
+            | Failure::Approval { .. }
+            | Failure::PlainHttp(_) => false,
         };
         let now = self.now.boot;
         if let Some(grant) = self.grants.get_mut(target).filter(|_| answered) {

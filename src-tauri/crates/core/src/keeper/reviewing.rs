@@ -3,7 +3,7 @@
 //! It asks for metadata and sends nothing else, pins nothing, and decides nothing: what it finds is
 //! told, with both hosts, and a move stands on the row until it is trusted or heals.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 
 use super::{Event, Failure, Keeper, Mode, Outcome, Pending, grant::Grant};
 use crate::{
@@ -92,6 +92,11 @@ impl Keeper {
         match trust(&found, recorded, pin, profile, &facts.trusted) {
             Trust::Approval { known, now } => self.moved(&target, known, now, asked),
             Trust::Fine(_) if found.guessed && !asked => {}
+            Trust::Fine(_) if self.plain_http.refused(&found.metadata.token_endpoint).is_some() => {
+                let host = self.plain_http.refused(&found.metadata.token_endpoint);
+                let failure = Failure::PlainHttp(host.unwrap_or_default());
+                self.travels_plainly(&target, failure, asked);
+            }
             Trust::Fine(_) => {
                 let url = entry.authorization_server.as_ref().unwrap_or(&entry.server_url).clone();
                 let met = met(&url, facts);
@@ -122,12 +127,27 @@ impl Keeper {
         }
     }
 
+    fn travels_plainly(&mut self, target: &Target, failure: Failure, asked: bool) {
+        let Some(grant) = self.grants.get_mut(target) else { return };
+        let (id, why) = (grant.id.clone(), failure.to_string());
+        let code = failure.code().into();
+        grant.failure = Some(failure);
+        grant.wait_until = Some(self.now.boot + AGAIN);
+        if asked {
+            self.tell(Event::Failed { grant: id, code, why, next: None });
+        }
+    }
+
     fn stayed(&mut self, target: &Target, met: Option<NewAddress>, asked: bool) {
         let Some(grant) = self.grants.get_mut(target) else { return };
         let id = grant.id.clone();
         let stood = matches!(
             grant.failure,
-            Some(Failure::Approval { .. } | Failure::Discovery(DiscoveryFault::Elsewhere { .. }))
+            Some(
+                Failure::Approval { .. }
+                    | Failure::PlainHttp(_)
+                    | Failure::Discovery(DiscoveryFault::Elsewhere { .. })
+            )
         );
         if stood {
             grant.failure = None;

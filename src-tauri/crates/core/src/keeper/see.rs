@@ -155,7 +155,10 @@ impl Keeper {
     /// What was met at another beginning says nothing about this one.
     fn looks_elsewhere(&mut self, target: &Target) {
         let Some(grant) = self.grants.get_mut(target) else { return };
-        if matches!(grant.failure, Some(Failure::Approval { .. } | Failure::Discovery(_))) {
+        if matches!(
+            grant.failure,
+            Some(Failure::Approval { .. } | Failure::Discovery(_) | Failure::PlainHttp(_))
+        ) {
             grant.failure = None;
             grant.wait_until = None;
         }

@@ -14,6 +14,7 @@ use alloc::{
 
 use super::{
     Effect, Event, Failure, Keeper, Mode, NamedServer, Outcome, Pending, ProbeFinding, Reconnect,
+    failure::plain_http_words,
     flight::{Ending, Flight, Work},
     grant::Grant,
     harmless::Harmless,
@@ -177,6 +178,9 @@ impl Keeper {
                 None => self.configured_subject(&wish.grant)?,
             },
         };
+        if self.plain_http.refused(&url).is_some() {
+            return Err(self.plain_words(&url));
+        }
         let facts = self.facts_of(&target);
         let kept = facts.registration.clone();
         // A secret is in the entry alone: without the entry only a client that has none is left.
@@ -209,8 +213,13 @@ impl Keeper {
             scheme_served: self.sign_in_means.scheme_served,
             redirects_known: redirects.collect(),
             metadata_document: self.sign_in_means.metadata_document.clone(),
+            plain_http: self.plain_http.clone(),
         };
         Ok((target, name, subject))
+    }
+
+    fn plain_words(&self, url: &str) -> String {
+        plain_http_words(&self.plain_http.refused(url).unwrap_or_else(|| host(url)))
     }
 
     /// The entry that a person means by name and URL. A name that another server has is refused: the
@@ -222,7 +231,10 @@ impl Keeper {
             Some(Err(fault)) => return Err(fault.to_string()),
             None => return Err(format!("no client by the name of {store} is looked after here")),
         }
-        if !may_lead_to(url, url) {
+        if self.plain_http.refused(url).is_some() {
+            return Err(self.plain_words(url));
+        }
+        if !may_lead_to(url, url, &self.plain_http) {
             return Err(
                 "only https addresses without a user can be signed in to, and http ones on \
                         this machine"

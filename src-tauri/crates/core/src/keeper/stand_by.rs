@@ -7,13 +7,13 @@
 use alloc::{format, string::String};
 
 use super::{
-    Keeper, Mode,
+    Failure, Keeper, Mode,
     grant::{Asked, Grant, Standing},
 };
 use crate::{
     health,
     ids::Target,
-    store::Wiper,
+    store::{LeftAlone, Wiper},
     time::{Boot, Millis},
 };
 
@@ -26,6 +26,9 @@ impl Keeper {
         if self.is_visited(&target.store) {
             return Standing::Paused;
         }
+        if grant.entry.left_alone.is_none() && self.plain_host(grant).is_some() {
+            return Standing::LeftAlone(LeftAlone::PlainHttp);
+        }
         let is_spent = self.holds_spent(grant);
         let standing = grant.standing(self.facts_of(target), is_spent, self.now);
         let is_stuck = matches!(standing, Standing::CannotRenew(_) | Standing::SignInRequired(_));
@@ -36,6 +39,19 @@ impl Keeper {
             return standing;
         }
         self.wiper(target, grant).map_or(Standing::Renewable, Standing::Yielding)
+    }
+
+    /// The host to which its tokens would travel without TLS, unasked for: its own, that of its sign-in
+    /// server, or that of a token endpoint that was met.
+    pub(super) fn plain_host(&self, grant: &Grant) -> Option<String> {
+        let entry = &grant.entry;
+        let recorded = [entry.authorization_server.as_deref(), entry.issuer.as_deref()];
+        let places = [Some(entry.server_url.as_str())].into_iter().chain(recorded);
+        let written = places.flatten().find_map(|url| self.plain_http.refused(url));
+        written.or_else(|| match &grant.failure {
+            Some(Failure::PlainHttp(host)) => Some(host.clone()),
+            Some(_) | None => None,
+        })
     }
 
     pub(super) fn is_standing_by(&self, target: &Target) -> bool {

@@ -16,6 +16,7 @@ mod asking;
 mod configured;
 mod copies;
 mod journal;
+mod plain_http;
 mod refused_access;
 mod reviewing;
 mod signing;
@@ -32,7 +33,7 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::{
     facts::Facts,
-    http::{Answer, Fault},
+    http::{Answer, Fault, PlainHttp},
     ids::EntryKey,
     journal::Record,
     secret::Secret,
@@ -151,6 +152,8 @@ struct World {
     configured: bool,
     /// The issuer that this document claims to be.
     evil_claims: &'static str,
+    /// Whom the user lets in without TLS.
+    plain_http: PlainHttp,
     /// Laid over the shipped profiles.
     profiles: &'static str,
 }
@@ -237,6 +240,7 @@ impl World {
             wiper: None,
             configured: false,
             evil_claims: "https://evil.example",
+            plain_http: PlainHttp::default(),
             profiles: "",
         };
         world.put(entry("slack", "at-0", "rt-0", now.wall.0 + 10 * 60_000));
@@ -269,6 +273,7 @@ impl World {
                 seed: 7,
                 mode: self.mode,
                 probes: self.probes,
+                plain_http: self.plain_http.clone(),
                 sign_in_means: SignInMeans {
                     scheme_served: self.scheme_served,
                     metadata_document: None,

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::{
     Failure, Keeper, Mode, Notice,
+    failure::plain_http_words,
     grant::{Asked, Grant, Standing},
     harmless::{self, Harmless},
     plan::{LOST, Next, OUT_OF_REACH},
@@ -17,6 +18,7 @@ use super::{
 use crate::{
     facts::{GrantFacts, Renewer},
     health::{self, EXIT_FINE, Situation},
+    http::is_this_machine,
     ids::{GrantId, StoreId, Target},
     oauth::token::scopes,
     snapshot::{NewAddress, Row, Snapshot, StoreRow},
@@ -336,6 +338,9 @@ impl Keeper {
             Standing::LeftAlone(crate::store::LeftAlone::EnterpriseManaged) => {
                 Some("enterprise-managed sign-in belongs to the client".into())
             }
+            Standing::LeftAlone(crate::store::LeftAlone::PlainHttp) => {
+                self.plain_host(grant).map(|host| plain_http_words(&host))
+            }
             Standing::LeftAlone(crate::store::LeftAlone::UnknownShape) => {
                 Some("its entry has a shape this version does not know".into())
             }
@@ -359,13 +364,7 @@ impl Keeper {
 
 /// Whether a server is on this very machine, and therefore needs no network.
 fn is_here(url: &str) -> bool {
-    let url = Url::parse(url).ok();
-    match url.as_ref().and_then(Url::host) {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
+    Url::parse(url).is_ok_and(|url| url.host().is_some_and(|host| is_this_machine(&host)))
 }
 
 /// A URL as it may be shown: without user info, query and fragment.

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     facts::Pin,
-    http::{Method, Request},
+    http::{Method, PlainHttp, Request},
 };
 
 /// The protocol version named on discovery requests, as the 2025-03-26 text asks.
@@ -191,6 +191,8 @@ pub(super) struct Demands<'a> {
     pub(super) server_url: &'a str,
     /// The profile says that the server does PKCE although it does not say so.
     pub(super) s256_vouched: bool,
+    /// Whom the user lets in without TLS.
+    pub(super) plain_http: &'a PlainHttp,
 }
 
 impl ServerDocument {
@@ -211,13 +213,15 @@ impl ServerDocument {
     ) -> Result<AuthorizationServer, SignInFault> {
         let endpoint = |what: &'static str, url: Option<String>| {
             let url = url.ok_or(SignInFault::Incomplete { what })?;
-            if may_lead_to(&url, demands.server_url) {
+            if may_lead_to(&url, demands.server_url, demands.plain_http) {
                 Ok(url)
             } else {
                 Err(SignInFault::Address { what, host: host(&url) })
             }
         };
-        let optional = |url: Option<String>| url.filter(|u| may_lead_to(u, demands.server_url));
+        let optional = |url: Option<String>| {
+            url.filter(|u| may_lead_to(u, demands.server_url, demands.plain_http))
+        };
         let server = AuthorizationServer {
             issuer,
             authorization_endpoint: endpoint("sign-in page", self.authorization_endpoint)?,
@@ -245,8 +249,12 @@ impl ServerDocument {
 impl AuthorizationServer {
     /// The endpoints of a server that publishes nothing, where the 2025-03-26 text puts them.
     /// `None` where `base` is no address to lead anyone to.
-    pub(super) fn at_fixed_places(base: &str, server_url: &str) -> Option<Self> {
-        may_lead_to(base, server_url).then(|| Self {
+    pub(super) fn at_fixed_places(
+        base: &str,
+        server_url: &str,
+        plain_http: &PlainHttp,
+    ) -> Option<Self> {
+        may_lead_to(base, server_url, plain_http).then(|| Self {
             issuer: base.into(),
             authorization_endpoint: format!("{base}/authorize"),
             token_endpoint: format!("{base}/token"),
@@ -284,12 +292,13 @@ impl AuthorizationServer {
 /// Whether a browser or a request may be led to `url` for the MCP server at `server_url`: HTTPS, or
 /// plain HTTP on loopback where the MCP server itself is on loopback; no user info, no fragment, and
 /// nothing that a parser would silently repair.
-pub(crate) fn may_lead_to(url: &str, server_url: &str) -> bool {
+pub(crate) fn may_lead_to(url: &str, server_url: &str, plain_http: &PlainHttp) -> bool {
     let repaired = |c: char| c.is_ascii_control() || c.is_whitespace() || c == '\\';
     let Ok(parsed) = Url::parse(url) else { return false };
     let allowed = match parsed.scheme() {
         "https" => true,
-        "http" => is_loopback(&parsed) && Url::parse(server_url).is_ok_and(|s| is_loopback(&s)),
+        "http" if is_loopback(&parsed) => Url::parse(server_url).is_ok_and(|s| is_loopback(&s)),
+        "http" => plain_http.lets_in(&parsed),
         _ => false,
     };
     allowed
@@ -369,7 +378,8 @@ mod tests {
                 "token_endpoint":"https://as.example/t"{members}}}"#
         );
         let document = ServerDocument::read(body.as_bytes()).unwrap();
-        let demands = Demands { server_url: SERVER, s256_vouched: false };
+        let plain_http = &PlainHttp::default();
+        let demands = Demands { server_url: SERVER, s256_vouched: false, plain_http };
         document.checked("https://as.example".into(), demands)
     }
 
@@ -475,13 +485,17 @@ mod tests {
             "vscode://as.example",
             "",
         ] {
-            assert!(!may_lead_to(url, SERVER), "{url:?}");
+            assert!(!may_lead_to(url, SERVER, &PlainHttp::default()), "{url:?}");
         }
-        assert!(may_lead_to("https://as.example/a?x=1", SERVER));
+        assert!(may_lead_to("https://as.example/a?x=1", SERVER, &PlainHttp::default()));
         for here in ["http://127.0.0.1:9/a", "http://[::1]:9/a", "http://localhost:9/a"] {
-            assert!(may_lead_to(here, "http://127.0.0.1:8/mcp"), "{here}");
+            assert!(may_lead_to(here, "http://127.0.0.1:8/mcp", &PlainHttp::default()), "{here}");
         }
-        assert!(!may_lead_to("http://192.168.0.1/a", "http://127.0.0.1:8/mcp"));
+        assert!(!may_lead_to(
+            "http://192.168.0.1/a",
+            "http://127.0.0.1:8/mcp",
+            &PlainHttp::default()
+        ));
         let evil =
             r#","registration_endpoint":"file:///r","revocation_endpoint":"http://as.example/v""#;
         let found = server(&format!("{S256}{evil}")).unwrap();

@@ -8,7 +8,7 @@ use std::{error::Error, io, sync::Arc, time::Duration};
 
 use hyper_util::client::proxy::matcher::Matcher;
 use lamplighter_core::{
-    http::{Answer, Fault, MAX_ANSWER, Method, Request},
+    http::{Answer, Fault, MAX_ANSWER, Method, PlainHttp, Request},
     time::{Millis, Wall},
 };
 use reqwest::{
@@ -58,6 +58,7 @@ pub struct Client {
     clock: Arc<dyn Clock>,
     limits: Limits,
     advice: Option<String>,
+    plain_http: PlainHttp,
 }
 
 impl Client {
@@ -94,6 +95,7 @@ impl Client {
             clock,
             limits,
             advice,
+            plain_http: network.plain_http.clone(),
         })
     }
 
@@ -107,7 +109,7 @@ impl Client {
     pub async fn for_server(&self, url: &str) -> Option<reqwest::Client> {
         let parsed = Url::parse(url).ok()?;
         let written = Reach::of_written(&parsed);
-        if !may_speak_to(&parsed, written) {
+        if !self.may_speak_to(&parsed, written) {
             return None;
         }
         if let Some(proxied) = self.proxy_for(&parsed, written) {
@@ -145,7 +147,7 @@ impl Client {
         request: &Request,
     ) -> Result<Response, Fault> {
         let written = Reach::of_written(url);
-        if !may_speak_to(url, written) {
+        if !self.may_speak_to(url, written) {
             return Err(Fault::Forbidden);
         }
         let send = async |client: &reqwest::Client| {
@@ -187,6 +189,15 @@ impl Client {
         }
     }
 
+    /// HTTPS, or plain HTTP that does not leave this machine or that the user lets in.
+    fn may_speak_to(&self, url: &Url, written: Reach) -> bool {
+        match url.scheme() {
+            "https" => true,
+            "http" => written == Reach::Loopback || self.plain_http.lets_in(url),
+            _ => false,
+        }
+    }
+
     const fn direct(&self, innermost: Reach) -> &reqwest::Client {
         match innermost {
             Reach::Public => &self.public,
@@ -199,6 +210,10 @@ impl Client {
     /// checked, and the rest is the proxy's business.
     fn proxy_for(&self, url: &Url, written: Reach) -> Option<&reqwest::Client> {
         let (matcher, client) = self.proxied.as_ref().filter(|_| written != Reach::Loopback)?;
+        if url.scheme() != "https" {
+            // A token without TLS takes no way that the user did not think of.
+            return None;
+        }
         let uri: http::Uri = url.as_str().parse().ok()?;
         matcher.intercept(&uri).map(|_| client)
     }
@@ -256,15 +271,6 @@ impl Http for Client {
             }
             outcome
         })
-    }
-}
-
-/// HTTPS, or plain HTTP that does not leave this machine.
-fn may_speak_to(url: &Url, written: Reach) -> bool {
-    match url.scheme() {
-        "https" => true,
-        "http" => written == Reach::Loopback,
-        _ => false,
     }
 }
 

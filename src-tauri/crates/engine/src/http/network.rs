@@ -9,6 +9,8 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
+use lamplighter_core::http::PlainHttp;
+
 use crate::paths::Env;
 
 /// How to get out, from the settings.
@@ -18,6 +20,8 @@ pub struct Network {
     pub proxy: ProxyChoice,
     /// PEM files with certificate authorities that are trusted besides the system's.
     pub extra_ca: Vec<PathBuf>,
+    /// Hosts that may be spoken to without TLS.
+    pub plain_http: PlainHttp,
 }
 
 /// Which proxy is used. Loopback never goes through one.

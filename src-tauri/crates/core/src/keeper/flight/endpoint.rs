@@ -23,7 +23,7 @@ impl Keeper {
         };
         let anchor = Anchor::of(&entry);
         let same = facts.anchor.as_deref() == Some(anchor.beginning());
-        let known = facts.metadata.filter(|_| same);
+        let known = facts.metadata.filter(|(metadata, _)| same && self.may_reach(metadata));
         let fresh = known.filter(|(_, at)| self.now.wall < *at + METADATA_KEPT);
         if let (Some((metadata, _)), Some(pin)) = (fresh, facts.pin) {
             return self.take_lock(with_endpoint(flight, metadata, pin));
@@ -77,7 +77,12 @@ impl Keeper {
         let (facts, entry) = self.lead(flight)?;
         let same = facts.anchor.as_deref() == Some(Anchor::of(&entry).beginning());
         let ((metadata, _), pin) = facts.metadata.zip(facts.pin).filter(|_| same)?;
-        Some((metadata, pin))
+        self.may_reach(&metadata).then_some((metadata, pin))
+    }
+
+    /// Whether a token may travel there: with TLS, or where the user does without.
+    fn may_reach(&self, metadata: &ServerMetadata) -> bool {
+        self.plain_http.refused(&metadata.token_endpoint).is_none()
     }
 
     /// No token may be sent anywhere. Who signs out does so all the same; only the server does not
@@ -99,6 +104,10 @@ impl Keeper {
         match discovery::trust(found, recorded, pin, profile, &facts.trusted) {
             Trust::Approval { known, now } => {
                 self.leads_nowhere(flight, Failure::Approval { known, now });
+            }
+            Trust::Fine(_) if !self.may_reach(&found.metadata) => {
+                let host = self.plain_http.refused(&found.metadata.token_endpoint);
+                self.leads_nowhere(flight, Failure::PlainHttp(host.unwrap_or_default()));
             }
             Trust::Fine(pin) => {
                 let (now, anchor) = (self.now.wall, Anchor::of(&entry).beginning());

@@ -62,7 +62,8 @@ impl SigningOut {
             | Failure::GrantRefusedOnce(_)
             | Failure::GrantRefused(_)
             | Failure::ClientRefusedOnce(_)
-            | Failure::ClientRefused(_) => AtServer::Failed,
+            | Failure::ClientRefused(_)
+            | Failure::PlainHttp(_) => AtServer::Failed,
         });
     }
 

@@ -134,6 +134,7 @@ fn all_copies_of_a_sign_in_wait_for_the_one_that_would_be_wiped() {
         mark_key: MarkKey([1; 32]),
         seed: 7,
         probes: true,
+        plain_http: PlainHttp::default(),
         sign_in_means: SignInMeans::default(),
         mode: Mode::Keep,
     };

@@ -150,6 +150,7 @@ impl Crowd {
             seed: 7,
             mode,
             probes: true,
+            plain_http: PlainHttp::default(),
             sign_in_means: SignInMeans { scheme_served: true, metadata_document: None },
         };
         Keeper::new(opening, self.now)

@@ -16,7 +16,7 @@ use super::super::{
     },
 };
 use crate::{
-    http::{Answer, Fault, Request},
+    http::{Answer, Fault, PlainHttp, Request},
     profile::Profile,
 };
 
@@ -36,6 +36,8 @@ pub struct Start<'a> {
     pub recorded: Option<&'a str>,
     /// An issuer that a person has seen and confirmed although it differs from its address.
     pub confirmed_issuer: Option<&'a str>,
+    /// Whom the user lets in without TLS.
+    pub plain_http: Option<&'a PlainHttp>,
 }
 
 /// What a search found.
@@ -170,13 +172,15 @@ pub struct SignInDiscovery {
     /// Why the first document that was passed over may not be used.
     refused: Option<SignInFault>,
     saw_unwell: bool,
+    plain_http: PlainHttp,
 }
 
 impl SignInDiscovery {
     /// A search for where `start`'s server signs people in.
     pub fn new(start: Start<'_>, profile: &Profile) -> Self {
         let named = start.challenge.and_then(|c| c.resource_metadata.as_deref());
-        let named = named.filter(|url| may_lead_to(url, start.server_url));
+        let plain_http = start.plain_http.cloned().unwrap_or_default();
+        let named = named.filter(|url| may_lead_to(url, start.server_url, &plain_http));
         let mut queue = VecDeque::new();
         queue.extend(named.map(|url| (url.into(), Document::Challenged)));
         for place in resource_places(start.server_url) {
@@ -198,6 +202,7 @@ impl SignInDiscovery {
             waiting: VecDeque::new(),
             refused: None,
             saw_unwell: false,
+            plain_http,
         }
     }
 
@@ -312,7 +317,7 @@ impl SignInDiscovery {
     fn ask_next(&mut self) -> Option<Result<Discovered, SignInFault>> {
         if let Some(url) = self.metadata_url.clone() {
             self.waiting.clear();
-            if !may_lead_to(&url, &self.server_url) {
+            if !may_lead_to(&url, &self.server_url, &self.plain_http) {
                 let what = "configured metadata";
                 return Some(Err(SignInFault::Address { what, host: host(&url) }));
             }
@@ -320,7 +325,7 @@ impl SignInDiscovery {
             return None;
         }
         while let Some(named) = self.waiting.pop_front() {
-            if may_lead_to(&named, &self.server_url) && !named.contains('?') {
+            if may_lead_to(&named, &self.server_url, &self.plain_http) && !named.contains('?') {
                 let document = Document::Server(Asked::Named(named.clone()));
                 let places = server_places(&named);
                 self.queue = places.into_iter().map(|place| (place, document.clone())).collect();
@@ -363,7 +368,11 @@ impl SignInDiscovery {
         if issuer != asked && !self.vouched_issuers.contains(&issuer) {
             return Err(SignInFault::IssuerMismatch { asked, issuer });
         }
-        let demands = Demands { server_url: &self.server_url, s256_vouched: self.s256_vouched };
+        let demands = Demands {
+            server_url: &self.server_url,
+            s256_vouched: self.s256_vouched,
+            plain_http: &self.plain_http,
+        };
         found.checked(issuer, demands)
     }
 
@@ -382,9 +391,9 @@ impl SignInDiscovery {
         };
         // Nothing anywhere: the 2025-03-26 text puts the endpoints at fixed places of the server's
         // own origin, but only a server that answered may be taken at that word.
-        let fixed = base
-            .filter(|_| !has_own_word && self.waiting.is_empty())
-            .and_then(|base| AuthorizationServer::at_fixed_places(&base, &self.server_url));
+        let fixed = base.filter(|_| !has_own_word && self.waiting.is_empty()).and_then(|base| {
+            AuthorizationServer::at_fixed_places(&base, &self.server_url, &self.plain_http)
+        });
         if let Some(mut server) = fixed {
             if let Asked::Named(named) = asked {
                 server.issuer.clone_from(named);

@@ -413,3 +413,47 @@ async fn an_answer_that_was_packed_unasked_comes_back_unpacked() {
         assert!(!asked.contains("accept-encoding"), "{asked}");
     }
 }
+
+#[tokio::test]
+async fn plain_http_to_another_machine_needs_the_users_word() {
+    // A name that leads here: what is written decides, and not where it leads.
+    let (origin, heard) = server(vec![said("HTTP/1.1 204 No Content\r\n\r\n")]).await;
+    let port = origin.rsplit(':').next().unwrap().to_owned();
+    let request = |host: &str| Request {
+        on_behalf_of: format!("http://{host}:{port}/mcp"),
+        ..post(&format!("http://{host}:{port}/token"))
+    };
+    let network = |hosts: &[&str]| {
+        let hosts: Vec<String> = hosts.iter().map(|&host| host.into()).collect();
+        Network { plain_http: PlainHttp::new(&hosts).unwrap(), ..Network::default() }
+    };
+    let env = Env::fixed::<&str, &str>([]);
+    let nobody = client_with(&network(&[]), &env, Book::default());
+    assert_eq!(nobody.fetch(&request("nas.lan")).await, Err(Fault::Forbidden));
+    assert!(nobody.for_server("http://nas.lan/mcp").await.is_none());
+    let book = || Book(BTreeMap::from([("nas.lan", "127.0.0.1"), ("other.lan", "127.0.0.1")]));
+    let one = client_with(&network(&["nas.lan"]), &env, book());
+    assert_eq!(one.fetch(&request("other.lan")).await, Err(Fault::Forbidden));
+    assert_eq!(one.fetch(&request("nas.lan")).await.unwrap().status, 204);
+    assert!(one.for_server("http://nas.lan/mcp").await.is_some());
+    assert_eq!(heard.await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn plain_http_that_is_let_in_goes_through_no_proxy() {
+    let (proxy, _heard) = server(vec![]).await;
+    let network = Network {
+        proxy: ProxyChoice::Url(proxy),
+        plain_http: PlainHttp::new(&["nas.lan".into()]).unwrap(),
+        ..Network::default()
+    };
+    let (origin, _task) = server(vec![said("HTTP/1.1 204 No Content\r\n\r\n")]).await;
+    let port = origin.rsplit(':').next().unwrap();
+    let book = Book(BTreeMap::from([("nas.lan", "127.0.0.1")]));
+    let client = client_with(&network, &Env::fixed::<&str, &str>([]), book);
+    let request = Request {
+        on_behalf_of: format!("http://nas.lan:{port}/mcp"),
+        ..post(&format!("http://nas.lan:{port}/token"))
+    };
+    assert_eq!(client.fetch(&request).await.unwrap().status, 204);
+}

@@ -13,7 +13,8 @@ const AS: &str = "https://as.example";
 pub(crate) fn discovered(issuer: &str) -> Discovered {
     let metadata = document(issuer, "");
     let server = ServerDocument::read(metadata.as_bytes()).unwrap();
-    let demands = Demands { server_url: SERVER, s256_vouched: false };
+    let plain_http = &PlainHttp::default();
+    let demands = Demands { server_url: SERVER, s256_vouched: false, plain_http };
     Discovered {
         resource: SERVER.into(),
         challenge_scopes: vec![],
