@@ -10,6 +10,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use lamplighter_core::secret::Secret;
+#[cfg(target_os = "linux")]
+use lamplighter_engine::children;
 use lamplighter_engine::{
     desk::{self, Bell, Desk, Tick},
     limits, output,
@@ -225,7 +227,8 @@ fn start_lean(words: &[String]) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut again = std::process::Command::new(std::env::current_exe()?);
-    let fault = again.args(words).env(LEAN, "1").exec();
+    // What it starts later is not to have it.
+    let fault = again.args(words).env(LEAN, "1").env(children::SET_FOR_OURSELVES, LEAN).exec();
     Err(anyhow::Error::new(fault).context("starting again"))
 }
 

@@ -16,6 +16,8 @@ pub struct Visit {
     pub status: u16,
     /// `Location`.
     pub location: Option<String>,
+    /// Every header, a line each.
+    pub headers: String,
     /// The page.
     pub body: String,
 }
@@ -31,7 +33,7 @@ pub fn visit(url: &str) -> Visit {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("location").then(|| value.trim().to_owned())
     });
-    Visit { status, location, body: body.to_owned() }
+    Visit { status, location, headers: head.to_owned(), body: body.to_owned() }
 }
 
 /// Asks, and leaves the answer to come or not: the tab is open for as long as this is held.

@@ -82,6 +82,15 @@ impl<'a> Chromium<'a> {
         page
     }
 
+    /// A variable of the environment that it was started with.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let id = until("the browser runs", || self.process()).as_raw_nonzero();
+        let variables = fs::read(format!("/proc/{id}/environ")).expect("a process of ours");
+        let mut variables = variables.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        variables
+            .find_map(|variable| Some(variable.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+    }
+
     /// Its process, if it runs.
     fn process(&self) -> Option<Pid> {
         let lock = fs::read_link(self.folder.join("profile/SingletonLock")).ok()?;

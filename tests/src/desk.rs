@@ -6,7 +6,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -74,6 +74,16 @@ impl<'a> Desk<'a> {
     /// Writes a program of this name into the desk's folder.
     pub fn program(&self, name: &str, text: &str) {
         write_program(&self.bin.join(name), &format!("#!/bin/sh\n{text}\n"));
+    }
+
+    /// `lamplighter ARGS…` for a terminal that is to be its own: Ctrl-C there reaches it and its group.
+    pub fn at_its_terminal(&self, args: &[&str]) -> Command {
+        let command = self.command(&[]);
+        let mut apart = self.home.command(Path::new("setsid"));
+        apart.arg("--ctty").arg(command.get_program()).args(args);
+        let path = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, path)| path);
+        apart.env("PATH", path.unwrap_or_default());
+        apart
     }
 
     /// Runs the installed `lamplighter ARGS…`.

@@ -3,13 +3,17 @@
 
 #![expect(clippy::expect_used, reason = "a step that fails is a test that fails")]
 
-use std::fs;
+use std::{
+    fs,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
 
 use lamplighter_rehearsal::{Fault, Mint, Rehearsal, Rotation};
 use lamplighter_tests::{
     browser::visit,
     desk::Desk,
-    home::run,
     hostile::{Answer, Hostile},
     keeper::Keeper,
     reconnect::{Reconnect, free_port},
@@ -466,16 +470,31 @@ fn a_page_with_the_signs_of_a_shell_is_opened_as_it_is_and_by_no_shell() {
     });
     let (stage, secrets) = with(&hostile);
     let desk = Desk::new(&stage.home);
-    desk.program("xdg-open", r#"printf '%s\n' "$#" "$@" > "${0%/*}/opened""#);
-    let mut command = desk.command(&["reconnect", "rig", "--timeout", "3"]);
-    command.env("DISPLAY", ":9");
-    let ran = run(command);
-    assert_eq!(ran.code, Some(10), "{}{}", ran.out, ran.err);
-    let opened = fs::read_to_string(desk.bin.join("opened")).expect("a page was opened");
-    let lines: Vec<&str> = opened.lines().collect();
-    assert_eq!((lines[0], lines.len()), ("1", 2), "{opened}");
     let expected = format!("{}/authorize?{}&", hostile.origin, SIGNS.trim_end_matches('#'));
-    assert!(lines[1].starts_with(&expected), "{} {expected}", lines[1]);
+    desk.program(
+        "xdg-open",
+        r#"printf '%s\n' "$#" "$@" > "${0%/*}/new"; mv "${0%/*}/new" "${0%/*}/opened""#,
+    );
+    let at = desk.bin.join("opened");
+    // A browser here is led to it; one that may be elsewhere is given it.
+    for (variable, led) in [("DISPLAY", true), ("BROWSER", false)] {
+        let mut command = desk.command(&["reconnect", "rig", "--timeout", "60"]);
+        command.env(variable, ":9").stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("started");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !at.exists() {
+            assert!(Instant::now() < deadline, "no page was opened");
+            thread::sleep(Duration::from_millis(5));
+        }
+        let opened = fs::read_to_string(&at).expect("a page was opened");
+        let lines: Vec<&str> = opened.lines().collect();
+        assert_eq!((lines[0], lines.len()), ("1", 2), "{opened}");
+        let page = if led { visit(lines[1]).location.unwrap_or_default() } else { lines[1].into() };
+        assert!(page.starts_with(&expected), "{page} {expected}");
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        fs::remove_file(&at).expect("removed");
+    }
     for place in [stage.home.project(), stage.home.path(), desk.bin.clone()] {
         assert!(!place.join("owned").exists());
     }

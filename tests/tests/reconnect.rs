@@ -250,7 +250,7 @@ fn where_nobody_uses_the_client_no_store_is_made() {
     assert!(!stage.home.claude("").exists());
 }
 
-/// A person at a terminal, with a browser whose every page is noted, and a program that serves the
+/// A person at a terminal, with a browser whose every address is noted, and a program that serves the
 /// scheme.
 #[cfg(target_os = "linux")]
 fn at_a_terminal(
@@ -292,7 +292,9 @@ fn a_page_that_shows_an_error_is_opened_another_way_by_enter() {
         }
         // There is no third.
         terminal.types("\n");
-        let pages = pages(&opened);
+        // Each address leads to its page, once.
+        let lead = |address: &String| visit(address).location.unwrap_or_default();
+        let pages: Vec<String> = pages(&opened).iter().map(lead).collect();
         assert!(pages[0].contains("redirect_uri=dev.lamplighter%3A"), "{}", pages[0]);
         assert!(pages[1].contains("redirect_uri=http%3A%2F%2Flocalhost%3A"), "{}", pages[1]);
         if first_answers {

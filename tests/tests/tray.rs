@@ -286,6 +286,11 @@ fn a_dead_sign_in_is_one_notice_one_click_and_a_consent_that_comes_back_by_the_s
     until_lamp(&desktop, "alert");
     desktop.press_on_a_notice("Sign in");
     let page = chromium.page();
+    // The tray has set something for its own window, which is nobody else's.
+    assert!(chromium.variable("HOME").is_some());
+    for ours in ["WEBKIT_DISABLE_DMABUF_RENDERER", "LAMPLIGHTER_SET_FOR_ITSELF"] {
+        assert_eq!(chromium.variable(ours), None, "{ours}");
+    }
     until_lamp(&desktop, "half");
     consent(&page);
     dead.until_signed_in();

@@ -138,6 +138,7 @@ pub(crate) const PARTS: &[Part] = &[
     waiting("keep", "the keeper in the foreground", &[], What::Binary("keep")),
     waiting("output", "readers, terminals and disks that go away", &[], What::Binary("output")),
     waiting("stores", "copied, broken and absent folders", &[], What::Binary("stores")),
+    waiting("children", "programs that are started for a person", &[], What::Binary("children")),
     waiting("reconnect", "signing in, in the browser", &[], What::Binary("reconnect")),
     waiting("sign-out", "signing out, and what is asked before", &[], What::Binary("sign_out")),
     waiting("providers", "providers that go their own way", &[], What::Binary("providers")),

@@ -5,12 +5,12 @@
 use std::{
     env::consts::EXE_SUFFIX,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
-use lamplighter_engine::open::Place;
+use lamplighter_engine::{children, open::Place};
 
 use crate::remote;
 
@@ -36,12 +36,8 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<u8> {
     if cfg!(target_os = "linux") && !set("DISPLAY") && !set("WAYLAND_DISPLAY") {
         bail!("there is no display here to show a window on; `lamplighter status` needs none");
     }
-    let mut command = Command::new(&tray);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Ctrl-C at this terminal is not meant for it.
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let started = command.spawn().with_context(|| format!("starting {}", tray.display()))?;
+    let started = children::start(Command::new(&tray));
+    let started = started.with_context(|| format!("starting {}", tray.display()))?;
     if ended_badly(started)? {
         bail!("{} ended at once; start it by hand to see why", tray.display());
     }

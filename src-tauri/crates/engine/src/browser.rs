@@ -1,19 +1,18 @@
 //! Opens one page in the user's browser.
 //!
 //! It must never open anything but a web address, never go through a shell, and never wait for the
-//! browser. What it opens holds `state`: it is not logged.
+//! browser. What it opens holds `state`: it is not logged, and stands on no command line where the
+//! browser is on this machine. Read next: [`once`](self), [`children`](crate::children).
 
-use std::{
-    io,
-    process::{Command, Stdio},
-    time::Duration,
-};
+mod once;
+
+use std::{io, process::Command, time::Duration};
 
 use lamplighter_core::secret::Secret;
 use url::{Host, Url};
 
 use crate::{
-    bounded,
+    bounded, children,
     paths::{Env, HOME_OVERRIDE},
 };
 
@@ -41,15 +40,17 @@ pub fn open(url: &Secret) -> Result<(), BrowserFault> {
     if !may_open(url.expose()) {
         return Err(BrowserFault::NotAPage);
     }
-    if !has_desktop() {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if !has_desktop(set) {
         return Err(BrowserFault::NoDesktop);
     }
-    let mut opener = opener(url.expose());
-    opener.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = opener.spawn().map_err(BrowserFault::NoOpener)?;
-    // It ends by itself; somebody has to take note of that.
-    std::thread::spawn(move || child.wait());
-    Ok(())
+    let short = is_browser_here(set).then(|| once::leading_to(url)).transpose();
+    let short = short.unwrap_or_else(|fault| {
+        tracing::info!(%fault, "a browser is given the page's own address");
+        None
+    });
+    let address = short.as_deref().unwrap_or(url.expose());
+    children::start_and_leave(opener(address)).map_err(BrowserFault::NoOpener)
 }
 
 /// Opens the program that unlocks the keychain the client keeps its sign-ins in.
@@ -58,20 +59,24 @@ pub fn open_keychain() -> Result<(), BrowserFault> {
         return Err(BrowserFault::NoDesktop);
     }
     let mut opener = Command::new("/usr/bin/open");
-    let mut child = opener
-        .args(["-b", "com.apple.keychainaccess"])
-        .stdin(Stdio::null())
-        .spawn()
-        .map_err(BrowserFault::NoOpener)?;
-    std::thread::spawn(move || child.wait());
-    Ok(())
+    opener.args(["-b", "com.apple.keychainaccess"]);
+    children::start_and_leave(opener).map_err(BrowserFault::NoOpener)
 }
 
 /// Without a desktop `xdg-open` starts a text browser that nobody sees, and reports success.
-fn has_desktop() -> bool {
+fn has_desktop(set: impl Fn(&str) -> bool) -> bool {
     let ways = ["DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"];
-    let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    cfg!(any(target_os = "macos", windows)) || ways.iter().any(set)
+    cfg!(any(target_os = "macos", windows)) || ways.into_iter().any(set)
+}
+
+/// Whether the browser surely reaches a port of this machine. `BROWSER` alone, or beside SSH, is how
+/// an editor or a script opens it on another one, and Windows' is beside its Linux, not in it.
+fn is_browser_here(set: impl Fn(&str) -> bool) -> bool {
+    if cfg!(any(target_os = "macos", windows)) {
+        return true;
+    }
+    let display = set("DISPLAY") || set("WAYLAND_DISPLAY");
+    display && !set("WSL_DISTRO_NAME") && !(set("BROWSER") && set("SSH_CONNECTION"))
 }
 
 /// HTTPS anywhere, HTTP only on this machine; nothing that a parser would have to repair.
@@ -129,6 +134,21 @@ pub fn scheme_served(env: &Env) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(all(unix, not(target_os = "macos")))]
+    #[test]
+    fn a_browser_is_here_where_there_is_a_display_and_no_sign_of_another_machine() {
+        for (variables, here) in [
+            (&["DISPLAY"][..], true),
+            (&["WAYLAND_DISPLAY", "BROWSER"], true),
+            (&["DISPLAY", "SSH_CONNECTION"], true),
+            (&["BROWSER"], false),
+            (&["DISPLAY", "BROWSER", "SSH_CONNECTION"], false),
+            (&["DISPLAY", "WSL_DISTRO_NAME"], false),
+        ] {
+            assert_eq!(is_browser_here(|name| variables.contains(&name)), here, "{variables:?}");
+        }
+    }
 
     #[test]
     fn only_web_addresses_are_opened() {

@@ -8,6 +8,7 @@
 mod bounded;
 pub mod browser;
 pub mod changes;
+pub mod children;
 pub mod clock;
 pub mod desk;
 #[cfg(all(unix, not(target_os = "macos")))]

@@ -20,6 +20,8 @@ use tokio::{
     task::JoinHandle,
 };
 
+use crate::children;
+
 /// How long one run may take, and all that is left to tell when the keeper ends.
 pub const LONGEST_RUN: Duration = Duration::from_secs(10);
 /// How many lines wait at most; beyond that the oldest go, because the newest are the truth.
@@ -130,17 +132,18 @@ async fn work(queue: Arc<Queue>, command: Vec<String>, mut complain: Complain) {
 }
 
 /// One run, killed after [`LONGEST_RUN`]. The error says what went wrong, and neither what was told nor
-/// a word of the settings, where a token may stand in the command.
+/// a word of the settings, where a token may stand in the command. What the command prints may hold one
+/// too, and our standard error is often a log: it is not kept.
 async fn run(command: &[String], line: String) -> Result<(), String> {
     let Some((program, arguments)) = command.split_first() else { return Ok(()) };
-    let mut command = Command::new(program);
-    // Its own words may matter to the user; what it prints must not mix with our lines.
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null());
-    command.kill_on_drop(true);
-    #[cfg(unix)]
-    command.process_group(0);
     let failed = |what: String| format!("on_change: the command {what}");
-    let child = command.spawn().map_err(|error| failed(format!("can't be started: {error}")))?;
+    let unstarted = |error: std::io::Error| failed(format!("can't be started: {error}"));
+    let mut command = std::process::Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    children::set_apart(&mut command).map_err(unstarted)?;
+    let mut command = Command::from(command);
+    command.kill_on_drop(true);
+    let child = command.spawn().map_err(unstarted)?;
     let mut started = Started { child };
     let ended = tokio::time::timeout(LONGEST_RUN, started.hear(line)).await;
     match ended {

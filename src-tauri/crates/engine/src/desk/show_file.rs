@@ -1,10 +1,8 @@
 //! Opens a file for editing, or the folder it lies in. No shell is involved.
 
-use std::{
-    io,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{io, path::Path, process::Command};
+
+use crate::children;
 
 /// Opens a file of ours with whatever edits such files.
 pub(super) fn open(file: &Path) -> io::Result<()> {
@@ -36,9 +34,6 @@ fn opener() -> Command {
 }
 
 fn run(mut opener: Command, what: &Path) -> io::Result<()> {
-    opener.arg(what).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = opener.spawn()?;
-    // It ends by itself; somebody has to take note of that.
-    std::thread::spawn(move || child.wait());
-    Ok(())
+    opener.arg(what);
+    children::start_and_leave(opener)
 }

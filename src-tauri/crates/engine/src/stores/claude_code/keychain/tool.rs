@@ -41,6 +41,9 @@ pub(super) fn run(
 ) -> Result<Ended, Unended> {
     let deadline = Instant::now() + patience;
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // Ctrl-C at our terminal must not end a tool that writes new tokens.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.spawn().map_err(Unended::Io)?;
     if let Some(mut stdin) = child.stdin.take() {
         // One that ended without reading tells so by its exit code.
