@@ -425,3 +425,25 @@ fn a_server_that_is_called_like_another_ones_tie_is_only_itself() {
         assert_eq!(ids(&stage).len(), 2, "{name}");
     }
 }
+
+/// Literally what `claude mcp list` of 2.1.330 left behind (measured), run in a trusted repository whose
+/// `.mcp.json` names the attacker's document, with an entry of 2.1.119 and an attacker who answers 503.
+#[test]
+fn what_claude_code_noted_in_a_repository_leads_no_token_there() {
+    for issuer_too in [true, false] {
+        let mut scene = Scene::new(true);
+        let (attacker, honest) = (scene.attacker.origin.clone(), scene.stage.town.origin());
+        scene.stage.edit("rig", |entry| {
+            entry["discoveryState"]["authServerMetadataUrl"] = format!("{attacker}/m").into();
+            if issuer_too {
+                entry["issuer"] = honest.clone().into();
+            }
+        });
+        let ran = scene.stage.run(&["renew", "rig"]);
+        let sent = scene.attacker.sent();
+        assert!(sent.iter().all(|line| line == "GET /m "), "{issuer_too} {sent:?} {}", ran.out);
+        let ran = scene.stage.run(&["sign-out", "rig", "--yes"]);
+        let sent = scene.attacker.sent();
+        assert!(sent.iter().all(|line| line == "GET /m "), "{issuer_too} {sent:?} {}", ran.out);
+    }
+}

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{StoreId, Target, TokenMark},
-    oauth::{discovery::ServerMetadata, preflight::Redirect},
+    oauth::{discovery::ServerMetadata, preflight::Redirect, recorded::RecordedAnchor},
     signin::Kept,
     time::{Millis, Wall},
 };
@@ -108,6 +108,21 @@ impl Facts {
             }
         }
         None
+    }
+
+    /// Whether the one refresh token came in the place of the other, through any number of renewals.
+    pub(crate) fn are_of_one_sign_in(&self, one: TokenMark, other: TokenMark) -> bool {
+        let leads_to = |mut from: TokenMark, to: TokenMark| {
+            for _ in 0..=self.spent.len() {
+                if from == to {
+                    return true;
+                }
+                let Some(next) = self.spent.get(&from).and_then(|spent| spent.next) else { break };
+                from = next;
+            }
+            false
+        };
+        leads_to(one, other) || leads_to(other, one)
     }
 
     /// Which spent tokens to forget where there are too many: the oldest, and never one that a known
@@ -223,6 +238,8 @@ pub struct GrantFacts {
     pub failing_since: Option<Wall>,
     /// The user said: leave this one to the client.
     pub paused: bool,
+    /// What the entry recorded of its server when the token was first seen that it holds.
+    pub recorded: Option<RecordedAnchor>,
     /// Where the search for the metadata began: it is good for an entry that begins there too.
     pub anchor: Option<String>,
     /// New names that a person was shown and trusts, until one of them is pinned: hosts, or an issuer

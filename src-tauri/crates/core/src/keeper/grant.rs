@@ -190,7 +190,9 @@ impl Grant {
     pub(super) fn refusal<'f>(&self, facts: &'f GrantFacts) -> Option<&'f Refusal> {
         let client = self.entry.client.as_ref().map(|client| client.id.as_str());
         let refusal = facts.refusal.as_ref().filter(|r| Some(r.mark) == self.refresh_mark)?;
-        refusal.client_id.as_deref().is_none_or(|id| Some(id) == client).then_some(refusal)
+        // Earlier versions noted no client, and asked as whichever a configuration named.
+        let of_any = refusal.code != INVALID_CLIENT;
+        refusal.client_id.as_deref().map_or(of_any, |id| Some(id) == client).then_some(refusal)
     }
 
     fn cannot_renew(&self, now: Now, why: &'static str) -> Standing {

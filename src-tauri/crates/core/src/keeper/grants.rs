@@ -96,10 +96,11 @@ impl Grants {
 
     /// Every grant of this server in this store, in order.
     pub(super) fn of_server(&self, store: &StoreId, server: &str) -> Vec<Arc<Target>> {
-        // Names begin with store and server; a tie is told apart by what follows.
-        let stem = alloc::format!("{store}/{server}");
-        let from = (GrantId(stem.clone()), least());
-        let named = self.by_id.range(from..).take_while(|(id, _)| id.as_str().starts_with(&stem));
+        // A tie is told apart by what follows the plain identifier.
+        let stem = GrantId::of(store, server);
+        let from = (stem.clone(), least());
+        let begins = |(id, _): &&(GrantId, _)| id.as_str().starts_with(stem.as_str());
+        let named = self.by_id.range(from..).take_while(begins);
         let mut found: Vec<Arc<Target>> = named
             .filter(|(_, target)| {
                 let grant = self.all.get(target);

@@ -125,6 +125,11 @@ impl Memory {
         self.facts.spent.contains_key(&mark)
     }
 
+    /// Whether the one refresh token came in the place of the other.
+    pub(super) fn are_of_one_sign_in(&self, one: TokenMark, other: TokenMark) -> bool {
+        self.facts.are_of_one_sign_in(one, other)
+    }
+
     /// The newest refresh token that took the place of this spent one, as far as that is known.
     pub(super) fn newest_after(&self, mark: TokenMark) -> Option<TokenMark> {
         self.facts.newest_after(mark)

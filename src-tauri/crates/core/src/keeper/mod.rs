@@ -35,6 +35,7 @@ mod naming;
 mod notice;
 mod plan;
 mod probing;
+mod recorded;
 mod refused;
 mod reviewing;
 mod schedule;
@@ -403,6 +404,10 @@ impl Keeper {
         let Some(target) = self.target_of(id).or_else(|| self.configured_target(id)) else {
             return;
         };
+        let moved = self.grants.get(&target).and_then(|grant| self.moved_record(&target, grant));
+        if moved.is_some_and(|moved| harmless::answer(&moved.now) == wish.now) {
+            self.note_recorded_anew(&target);
+        }
         let facts = self.facts_mut(&target);
         facts.metadata = None;
         if !facts.trusted.contains(&wish.now) {

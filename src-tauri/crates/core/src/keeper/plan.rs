@@ -225,7 +225,9 @@ impl Keeper {
 
     /// When its metadata is looked at again.
     fn reviewed_next(&self, target: &Target, grant: &Grant) -> Next {
-        let is_looked_at = self.reviews.contains_key(target);
+        // What the entry says is in the store: nobody else needs to be asked.
+        let is_looked_at =
+            self.reviews.contains_key(target) || self.moved_record(target, grant).is_some();
         let at = grant.wait_until.unwrap_or(self.now.boot).max(self.now.boot);
         if is_looked_at { Next::Never } else { Next::Review(at) }
     }

@@ -10,7 +10,10 @@ use crate::{
     facts::GrantFacts,
     ids::{GrantId, Target},
     keeper::Effect,
-    oauth::discovery::{Anchor, Discovery, DiscoveryFault, Trust, host, trust},
+    oauth::{
+        discovery::{Anchor, Discovery, DiscoveryFault, Trust, host, trust},
+        recorded::AnchorMoved,
+    },
     snapshot::NewAddress,
     store::Entry,
     time::{Boot, Millis},
@@ -44,6 +47,11 @@ impl Keeper {
             let moved = known.and_then(|(target, facts)| met(&self.configured_url(target)?, facts));
             return self.tell(Event::Reviewed { grant: id.clone(), moved });
         };
+        let moved = self.grants.get(&target).and_then(|grant| self.moved_record(&target, grant));
+        if let Some(AnchorMoved { known, now }) = moved {
+            let moved = Some(NewAddress { known, now });
+            return self.tell(Event::Reviewed { grant: id.clone(), moved });
+        }
         let search = self.review_of(&target, entry);
         self.look_for(target, Review { search, asked: true });
     }

@@ -150,6 +150,7 @@ impl Keeper {
         if self.facts_of(target).refresh != mark {
             self.facts_mut(target).refresh = mark;
         }
+        self.note_recorded(target);
     }
 
     /// What was met at another beginning says nothing about this one.

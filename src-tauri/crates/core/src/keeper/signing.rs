@@ -204,7 +204,7 @@ impl Keeper {
             kept,
             more_scopes: wish.more_scopes.clone(),
             granted_scope: entry.and_then(|entry| entry.scope.clone()),
-            recorded: entry.and_then(|entry| entry.authorization_server.clone()),
+            recorded: self.recorded_server(&target),
             pin: facts.pin.clone(),
             trusted: facts.trusted.clone(),
             confirmed_issuer: facts.confirmed_issuer.clone(),

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     health,
     ids::Target,
+    oauth::recorded::AnchorMoved,
     store::{LeftAlone, Wiper},
     time::{Boot, Millis},
 };
@@ -21,7 +22,7 @@ use crate::{
 const LOOK_AGAIN: Millis = Millis::minutes(1);
 
 impl Keeper {
-    /// Where a grant stands, with who else is at work.
+    /// Where a grant stands, with what its entry recorded earlier and who else is at work.
     pub(super) fn standing(&self, target: &Target, grant: &Grant) -> Standing {
         if self.is_visited(&target.store) {
             return Standing::Paused;
@@ -34,6 +35,11 @@ impl Keeper {
         let is_stuck = matches!(standing, Standing::CannotRenew(_) | Standing::SignInRequired(_));
         if is_stuck && is_spent && self.newer(target, grant).is_some() {
             return Standing::Superseded;
+        }
+        if matches!(standing, Standing::Renewable | Standing::Approval { .. })
+            && let Some(AnchorMoved { known, now }) = self.moved_record(target, grant)
+        {
+            return Standing::Approval { known, now };
         }
         if standing != Standing::Renewable || grant.has_ended(self.now) {
             return standing;

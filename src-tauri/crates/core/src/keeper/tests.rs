@@ -17,6 +17,7 @@ mod configured;
 mod copies;
 mod journal;
 mod plain_http;
+mod recorded;
 mod refused_access;
 mod reviewing;
 mod signing;

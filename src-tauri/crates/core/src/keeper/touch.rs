@@ -76,6 +76,10 @@ impl Keeper {
         match (before, seen) {
             (Some(Err(before)), Err(fault)) if before == fault => {}
             (Some(Ok(before)), Ok(view)) => {
+                // Records of what is not known here wait for a store that is there.
+                if before.sign_ins != view.sign_ins {
+                    self.touch_store(store);
+                }
                 if before.wiper != view.wiper {
                     self.touch_store_and_copies(store);
                 }

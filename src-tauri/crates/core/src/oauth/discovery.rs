@@ -48,7 +48,8 @@ pub struct Anchor<'a> {
     pub server_url: &'a str,
     /// The authorization server that the client signed in at.
     pub authorization_server: Option<&'a str>,
-    /// The metadata document that the client signed in with.
+    /// The metadata document that the client recorded. It must fit the recorded server too: a client
+    /// rewrites it by the configuration of whatever folder it was started in.
     pub metadata_url: Option<&'a str>,
     /// The metadata document that the user configured. It must fit the recorded server.
     pub configured_url: Option<&'a str>,
@@ -112,11 +113,11 @@ pub enum DiscoveryFault {
 enum Document {
     /// Protected resource metadata (RFC 9728).
     Resource,
-    /// Authorization server metadata of this issuer; `None`: the sign-in recorded the document.
-    Server { asked: Option<String> },
-    /// Authorization server metadata that the user configured; with the recorded server that it has to
-    /// fit, where one is recorded.
-    Configured { recorded: Option<String> },
+    /// Authorization server metadata of this issuer.
+    Server { asked: String },
+    /// Authorization server metadata that the user configured or the entry names; with the recorded
+    /// server that it has to fit, where one is recorded.
+    Named { recorded: Option<String> },
 }
 
 /// One search, for one grant.
@@ -133,12 +134,9 @@ impl Discovery {
     /// A search for the token endpoint of an existing grant. `trusted`: new hosts that a person has
     /// seen and trusts; another one than these is not followed.
     pub fn for_refresh(anchor: Anchor<'_>, profile: &Profile, trusted: &[String]) -> Self {
-        let recorded = || anchor.authorization_server.map(String::from);
-        let configured = anchor.configured_url.filter(|url| anchor.metadata_url != Some(url));
-        let queue = if let Some(url) = configured {
-            VecDeque::from([(url.into(), Document::Configured { recorded: recorded() })])
-        } else if let Some(url) = anchor.metadata_url {
-            VecDeque::from([(url.into(), Document::Server { asked: None })])
+        let queue = if let Some(url) = anchor.configured_url.or(anchor.metadata_url) {
+            let recorded = anchor.authorization_server.map(String::from);
+            VecDeque::from([(url.into(), Document::Named { recorded })])
         } else if let Some(issuer) = anchor.authorization_server {
             server_documents(issuer)
         } else {
@@ -180,11 +178,12 @@ impl Discovery {
         match document {
             Document::Server { asked } => {
                 if let Some(metadata) = metadata() {
+                    let asked = Some(asked);
                     return Some(Ok(Found { metadata, asked, guessed: false, foreign: false }));
                 }
                 self.queue.is_empty().then(|| self.nothing_found(asked))
             }
-            Document::Configured { recorded: asked } => Some(match metadata() {
+            Document::Named { recorded: asked } => Some(match metadata() {
                 Some(metadata) => {
                     let at = |url: &str| origin(url).is_some() && origin(url) == origin(&place);
                     let at_home = asked.as_deref().is_none_or(at) || at(&metadata.issuer);
@@ -223,11 +222,10 @@ impl Discovery {
 
     /// No document anywhere: the 2025-03-26 text puts the endpoints at fixed places, but only a
     /// server that answered may be taken at that word.
-    fn nothing_found(&self, asked: Option<String>) -> Result<Found, DiscoveryFault> {
+    fn nothing_found(&self, issuer: String) -> Result<Found, DiscoveryFault> {
         if self.saw_unwell {
             return Err(DiscoveryFault::Unreachable);
         }
-        let issuer = asked.ok_or(DiscoveryFault::Nothing)?;
         let base = origin(&issuer).ok_or(DiscoveryFault::Nothing)?;
         Ok(Found {
             metadata: ServerMetadata {
@@ -334,7 +332,7 @@ pub fn trust(
 
 /// The places of an authorization server's metadata, as documents to ask for.
 fn server_documents(issuer: &str) -> VecDeque<(String, Document)> {
-    let document = Document::Server { asked: Some(issuer.into()) };
+    let document = Document::Server { asked: issuer.into() };
     server_places(issuer).into_iter().map(|place| (place, document.clone())).collect()
 }
 

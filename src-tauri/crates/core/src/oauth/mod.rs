@@ -3,7 +3,8 @@
 //! The `oauth2` crate builds what leaves; answers are read by our own lenient types, because real
 //! servers differ from the RFCs in more ways than one type can say.
 //!
-//! Read next: [`discovery`] for where a refresh token may go, [`token`] for the refresh itself. A
+//! Read next: [`discovery`] for where a refresh token may go, [`recorded`]
+//! for what an entry said of that when its token was first seen, [`token`] for the refresh itself. A
 //! sign-in goes through [`challenge`], [`discovery::SignInDiscovery`], [`registration`], [`scopes`],
 //! [`preflight`], [`authorize`] and [`token`], in this order.
 
@@ -12,6 +13,7 @@ pub mod challenge;
 pub mod discovery;
 pub mod metadata;
 pub mod preflight;
+pub mod recorded;
 pub mod registration;
 pub mod scopes;
 pub mod token;

@@ -8,7 +8,10 @@ use crate::{
     facts::Pin,
     http::{Answer, Fault},
     keeper::{Effect, Failure, Keeper, spare::GivenBackAt},
-    oauth::discovery::{self, Anchor, Discovery, DiscoveryFault, Found, ServerMetadata, Trust},
+    oauth::{
+        discovery::{self, Anchor, Discovery, DiscoveryFault, Found, ServerMetadata, Trust},
+        recorded::AnchorMoved,
+    },
     time::Millis,
 };
 
@@ -21,6 +24,9 @@ impl Keeper {
         let Some((facts, entry)) = self.lead(&flight) else {
             return self.land_quietly(flight);
         };
+        if let Some(AnchorMoved { known, now }) = self.lead_moved(&flight) {
+            return self.leads_nowhere(flight, Failure::Approval { known, now });
+        }
         let anchor = Anchor::of(&entry);
         let same = facts.anchor.as_deref() == Some(anchor.beginning());
         let known = facts.metadata.filter(|(metadata, _)| same && self.may_reach(metadata));
@@ -31,6 +37,11 @@ impl Keeper {
         let profile = self.profiles.of(&entry.server_url).1;
         let search = Discovery::for_refresh(anchor, profile, &facts.trusted);
         self.search(flight, search);
+    }
+
+    fn lead_moved(&self, flight: &Flight) -> Option<AnchorMoved> {
+        let target = flight.targets.first()?;
+        self.moved_record(target, self.grants.get(target)?)
     }
 
     fn search(&mut self, flight: Flight, search: Discovery) {

@@ -270,6 +270,7 @@ impl Keeper {
         facts.renewed_at = Some(now);
         facts.renewed_by = Some(Renewer::Lamplighter);
         if signed_in {
+            self.note_recorded_anew(target);
             // Told when the server has been asked.
             return;
         }

@@ -92,3 +92,77 @@ fn a_refusal_that_another_client_met_ends_nothing() {
     assert_eq!(world.health(&keeper), Health::Healthy);
     assert_eq!(world.pair().1, "rt-1");
 }
+
+#[test]
+fn a_recorded_document_has_to_fit_the_recorded_server_too() {
+    // As Claude Code 2.1.330 leaves an entry of 2.1.119 behind after `claude mcp list` in a repository whose
+    // `.mcp.json` names this document.
+    for claims in ["https://as.example", "https://evil.example"] {
+        let mut world = World::new();
+        world.evil_claims = claims;
+        let mut poisoned = entry("slack", "at-0", "rt-0", world.now.wall.0 + 10 * 60_000);
+        poisoned.metadata_url = Some(EVIL.into());
+        poisoned.issuer = Some("https://as.example".into());
+        world.put(poisoned);
+        let mut keeper = world.start();
+        world.pass(&mut keeper, 30 * MINUTE);
+        assert_eq!(world.server.presented.len(), 0, "{claims}");
+    }
+}
+
+#[test]
+fn a_client_refusal_noted_without_its_client_does_not_end_a_grant() {
+    let mut world = World::new();
+    let target = Target { store: STORE.into(), key: EntryKey::from("slack|0") };
+    let mark = crate::ids::TokenMark::of(&MarkKey([1; 32]), &Secret::new("rt-0"));
+    world.facts.grants.entry(target).or_default().refusal = Some(crate::facts::Refusal {
+        mark,
+        code: crate::facts::INVALID_CLIENT.into(),
+        at: world.now.wall,
+        confirmed: true,
+        client_id: None,
+    });
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 10 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::Healthy, "{:?}", world.notices());
+}
+
+#[test]
+fn a_stale_verdict_is_withdrawn_whatever_its_server_is_called() {
+    let long = "long".repeat(30);
+    for name in ["slack", "team/slack", "slack~2", "100%", " slack ", "sl\u{200b}ack", &long] {
+        let mut world = World::new();
+        world.entries.clear();
+        world.put(entry(name, "at-0", "rt-0", world.now.wall.0 + 10 * 60_000));
+        world.verdicts =
+            vec![AuthVerdict { server_name: name.into(), at: world.now.wall, left_alone: false }];
+        let mut keeper = world.start();
+        world.pass(&mut keeper, 10 * MINUTE);
+        assert!(world.verdicts.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_new_address_that_is_long_can_be_trusted() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let key = EntryKey::from("slack|0");
+    let target = Target { store: STORE.into(), key };
+    let long = format!("https://login.example/{}/v2.0", "tenant-".repeat(14));
+    let facts = world.facts.grants.entry(target.clone()).or_default();
+    facts.seen_issuer = Some(long.clone());
+    let mut keeper = world.start();
+    keeper.handle(Input::Act(Action::Review("claude-code/slack".into())), world.now);
+    world.settle(&mut keeper);
+    let moved = world.events.iter().find_map(|event| match event {
+        Event::Reviewed { moved, .. } => moved.clone(),
+        _ => None,
+    });
+    let moved = moved.unwrap();
+    keeper.handle(
+        Input::Act(Action::Trust(Trusted::new("claude-code/slack", &moved.now))),
+        world.now,
+    );
+    world.settle(&mut keeper);
+    assert_eq!(world.facts.grants[&target].confirmed_issuer.as_deref(), Some(long.as_str()));
+}
