@@ -29,6 +29,9 @@ pub struct Record {
     pub stage: Stage,
     /// What a sign-in has to write beside the tokens; `None` for a refresh.
     pub enrolment: Option<Enrolment>,
+    /// A first sign-in is about to be written over this version of its store. An entry that is not there
+    /// in a later version was there, and its user signed out.
+    pub written_over: Option<u64>,
 }
 
 /// How far a refresh came.

@@ -25,6 +25,9 @@ pub struct StoreInfo {
     pub client_margin: Millis,
 }
 
+/// The version of a store that has no file.
+pub const NO_FILE: u64 = 0;
+
 /// Everything one look at a store found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoreView {
@@ -42,6 +45,9 @@ pub struct StoreView {
     pub wiper: Option<Wiper>,
     /// Whether there was anything to read.
     pub sign_ins: SignIns,
+    /// Another number each time anybody writes the store, where that can be told; [`NO_FILE`] where
+    /// there is none yet.
+    pub version: Option<u64>,
 }
 
 impl StoreView {

@@ -125,6 +125,7 @@ impl Keeper {
             mark,
             stage: Stage::Answered((*tokens).clone()),
             enrolment: None,
+            written_over: None,
         };
         self.learn_from(target, from.as_ref(), &tokens);
         let work = Work::Save { record: record.clone(), restoring: false };

@@ -55,6 +55,8 @@ pub(super) enum Step {
     /// An answer that could not be read is being kept; then the token is presented again or not.
     KeepingRaw(Failure),
     Journaling,
+    /// That an entry is about to be made is being written down.
+    Announcing(VecDeque<(Target, TokenPair)>),
     Writing {
         at: Target,
         left: VecDeque<(Target, TokenPair)>,
@@ -279,6 +281,7 @@ impl Keeper {
             (Step::Sending, Outcome::Answered(answer)) => self.answered(flight, answer),
             (Step::KeepingRaw(failure), Outcome::Kept(_)) => self.again_or_lost(flight, failure),
             (Step::Journaling, Outcome::Kept(kept)) => self.journaled(flight, kept),
+            (Step::Announcing(left), Outcome::Kept(_)) => self.write_next(flight, left),
             (Step::Writing { at, left }, Outcome::Wrote(wrote)) => {
                 self.wrote(flight, &at, left, wrote);
             }
@@ -420,6 +423,7 @@ impl Keeper {
             mark,
             stage: Stage::Intent,
             enrolment: None,
+            written_over: None,
         };
         presenting.record = Some(record.clone());
         flight.work = Work::Refresh(presenting);

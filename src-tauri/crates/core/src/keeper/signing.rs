@@ -439,6 +439,7 @@ impl Keeper {
             mark: access,
             stage: Stage::Answered(tokens),
             enrolment: Some(gained.enrolment),
+            written_over: None,
         };
         if let Some(running) = self.sign_ins.get_mut(&id) {
             (running.account, running.other_account) = (account, other);

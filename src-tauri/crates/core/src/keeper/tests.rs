@@ -116,6 +116,8 @@ struct World {
     lock_faults: VecDeque<StoreFault>,
     write_faults: VecDeque<StoreFault>,
     journal_broken: bool,
+    /// How often the store was written.
+    written: u64,
     accepts_probe: bool,
     /// Access tokens that the server no longer takes.
     refused: BTreeSet<String>,
@@ -219,6 +221,7 @@ impl World {
             lock_faults: VecDeque::new(),
             write_faults: VecDeque::new(),
             journal_broken: false,
+            written: 1,
             accepts_probe: true,
             refused: BTreeSet::new(),
             bodies: VecDeque::new(),
@@ -292,6 +295,7 @@ impl World {
             sign_ins: self.sign_ins,
             verdicts: self.verdicts.clone(),
             wiper: self.wiper.clone(),
+            version: Some(self.written),
             ..StoreView::default()
         }
     }
@@ -536,6 +540,7 @@ impl World {
             entry.redirect_uri = Some(enrolment.redirect_uri.clone());
             entry.issuer = Some(enrolment.issuer.clone());
         }
+        self.written += 1;
         Written::Saved
     }
 

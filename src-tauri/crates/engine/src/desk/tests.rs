@@ -679,6 +679,7 @@ fn while_it_leaves_the_window_and_the_menu_go_on_and_who_quits_stops_it() {
         client_id: "c".into(),
         stage: Stage::Saved { tokens, at: now(), looks: 0, restores: 0 },
         enrolment: None,
+        written_over: None,
     };
     let journal = place.paths.journal_file();
     crate::journal::Journal::open(&journal, None, now()).0.keep(record).unwrap();

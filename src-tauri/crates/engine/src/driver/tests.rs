@@ -69,6 +69,7 @@ fn leave_an_answer(place: &Place, key: Option<Key>) {
         client_id: "client".into(),
         stage: Stage::Answered(tokens),
         enrolment: None,
+        written_over: None,
     };
     let (mut journal, _, _) = Journal::open(&place.paths.journal_file(), key, now);
     journal.keep(record).unwrap();

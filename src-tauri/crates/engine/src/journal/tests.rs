@@ -40,6 +40,7 @@ fn record(id: &str, stage: Stage) -> Record {
         mark: TokenMark::of(&MarkKey([1; 32]), &secret("old-refresh")),
         stage,
         enrolment: None,
+        written_over: None,
     }
 }
 
@@ -57,7 +58,7 @@ fn sign_in() -> Record {
         metadata_url: None,
     };
     let answered = Stage::Answered(NewTokens { refresh: None, ..tokens() });
-    Record { enrolment: Some(enrolment), ..record("5", answered) }
+    Record { enrolment: Some(enrolment), written_over: Some(u64::MAX), ..record("5", answered) }
 }
 
 fn every_stage() -> Vec<Record> {

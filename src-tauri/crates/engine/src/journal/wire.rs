@@ -166,6 +166,8 @@ struct WireRecord {
     stage: WireStage,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     enrolment: Option<WireEnrolment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    written_over: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -260,6 +262,7 @@ impl From<&Record> for WireRecord {
             mark: record.mark,
             stage: WireStage::from(&record.stage),
             enrolment: record.enrolment.as_ref().map(WireEnrolment::from),
+            written_over: record.written_over,
         }
     }
 }
@@ -282,6 +285,7 @@ impl From<WireRecord> for Record {
             mark: wire.mark,
             stage: Stage::from(wire.stage),
             enrolment: wire.enrolment.map(Enrolment::from),
+            written_over: wire.written_over,
         }
     }
 }

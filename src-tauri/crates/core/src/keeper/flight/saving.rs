@@ -10,8 +10,8 @@ use crate::{
     facts::Renewer,
     ids::Target,
     journal::{JournalFault, Record, Stage},
-    keeper::{Effect, Event, Failure, Keeper, grant::Asked},
-    store::{Change, StoreFault, TokenPair, Written},
+    keeper::{Effect, Event, Failure, Keeper, Pending, grant::Asked},
+    store::{Change, NO_FILE, StoreFault, TokenPair, Written},
 };
 
 impl Keeper {
@@ -51,7 +51,11 @@ impl Keeper {
             match self.grants.get(target).map(|grant| grant.entry.pair.clone()) {
                 // A first sign-in makes the entry.
                 None if record.enrolment.is_some() && *replaced == TokenPair::default() => {
-                    left.push_back((target.clone(), TokenPair::default()));
+                    if self.was_made(target, record) {
+                        gone += 1;
+                    } else {
+                        left.push_back((target.clone(), TokenPair::default()));
+                    }
                 }
                 None => gone += 1,
                 Some(pair) if pair == new => flight.saved.push(target.clone()),
@@ -71,7 +75,39 @@ impl Keeper {
         if gone == record.replaced.len() {
             return self.unlock(flight, Ending::SignedOut);
         }
-        self.write_next(flight, left);
+        self.announce(flight, left);
+    }
+
+    /// Whether a first sign-in made this entry already, as far as can be told: the store was written since
+    /// it was about to be. An entry that is not there was signed out of then. A store that has no file at
+    /// all says nothing.
+    fn was_made(&self, target: &Target, record: &Record) -> bool {
+        let now = self.store_version(target).filter(|now| *now != NO_FILE);
+        record.written_over.zip(now).is_some_and(|(before, now)| before != now)
+    }
+
+    fn store_version(&self, target: &Target) -> Option<u64> {
+        self.stores.get(&target.store)?.as_ref().ok()?.version
+    }
+
+    /// Before an entry is made for a first sign-in, it is written down over which version of its store. A
+    /// journal that can't take that costs no sign-in.
+    fn announce(&mut self, mut flight: Flight, left: VecDeque<(Target, TokenPair)>) {
+        let made = left.iter().find(|(target, _)| !self.grants.contains(target));
+        let version = made.and_then(|(target, _)| self.store_version(target));
+        match &mut flight.work {
+            Work::Save { record, .. } if version.is_some() && record.written_over != version => {
+                record.written_over = version;
+                let record = record.clone();
+                self.go(flight, Step::Announcing(left), |ticket, _| Effect::Journal {
+                    ticket,
+                    record,
+                });
+            }
+            Work::Save { .. } | Work::Refresh(_) | Work::SignOut(_) => {
+                self.write_next(flight, left);
+            }
+        }
     }
 
     /// Whether this pair is what a refresh of ours brought for what a sign-in is to replace.
@@ -86,7 +122,7 @@ impl Keeper {
         })
     }
 
-    fn write_next(&mut self, flight: Flight, mut left: VecDeque<(Target, TokenPair)>) {
+    pub(super) fn write_next(&mut self, flight: Flight, mut left: VecDeque<(Target, TokenPair)>) {
         let Work::Save { record, .. } = &flight.work else {
             return self.let_go(flight);
         };
@@ -200,14 +236,20 @@ impl Keeper {
         if flight.for_copy {
             return self.unlock(flight, Ending::Failed(failure));
         }
-        let Work::Save { record, .. } = &flight.work else {
+        let Work::Save { record, .. } = &mut flight.work else {
             return self.let_go(flight);
         };
+        // What was announced did not come about.
+        let announced = record.written_over.take_if(|_| flight.saved.is_empty()).is_some();
         let mut record = record.clone();
         // Where others have theirs, only what was left out waits.
         let waits = |target: &Target| flight.left_out.iter().any(|(out, _)| out == target);
         if record.replaced.iter().any(|(target, _)| waits(target)) {
             record.replaced.retain(|(target, _)| waits(target) || flight.targets.contains(target));
+        }
+        if announced {
+            let ticket = self.ticket(Pending::Rewrite(record.id.clone()));
+            self.effects.push_back(Effect::Journal { ticket, record: record.clone() });
         }
         self.keep_spare(record, true);
         if let Work::Save { record, .. } = &flight.work {

@@ -556,3 +556,92 @@ fn tokens_that_no_store_takes_yet_are_kept_and_saved_later() {
     assert_eq!(world.pair(), ("at-signed".into(), "rt-signed".into()));
     drop(keeper);
 }
+
+/// A world with a server that nobody is signed in to, and a sign-in to it whose browser has come back.
+fn first_sign_in() -> (World, Keeper) {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    world.entries.clear();
+    let mut keeper = world.start();
+    let wish = named("notion", "https://mcp.example/mcp");
+    keeper.handle(Input::Act(Action::Reconnect(wish)), world.now);
+    world.settle(&mut keeper);
+    world.bring(&mut keeper, "code=good");
+    (world, keeper)
+}
+
+fn held(world: &World) -> Option<Secret> {
+    world.entries.get(&EntryKey::from("notion|new"))?.pair.refresh.clone()
+}
+
+#[test]
+fn a_first_sign_in_that_ends_at_any_step_after_its_answer_is_finished_by_the_next_run() {
+    let (mut whole, mut keeper) = first_sign_in();
+    whole.steps_left = Some(usize::MAX);
+    whole.settle(&mut keeper);
+    let steps = usize::MAX - whole.steps_left.unwrap();
+    for performed in 0..steps {
+        let (mut world, mut keeper) = first_sign_in();
+        world.steps_left = Some(performed);
+        world.settle(&mut keeper);
+        world.steps_left = None;
+        let received = !world.journal.is_empty() || held(&world).is_some();
+        drop(keeper);
+        let mut keeper = world.start();
+        world.pass(&mut keeper, MINUTE);
+        assert_eq!(held(&world).is_some(), received, "after {performed} steps");
+    }
+}
+
+#[test]
+fn a_first_sign_in_that_was_written_and_signed_out_of_is_not_brought_back_by_the_next_run() {
+    let (mut world, mut keeper) = first_sign_in();
+    // The process ends when the store holds the tokens and the journal does not say so yet.
+    until_effect(&mut world, &mut keeper, |effect| {
+        let saved = |record: &Record| matches!(record.stage, crate::journal::Stage::Saved { .. });
+        matches!(effect, Effect::Journal { record, .. } if saved(record))
+    });
+    assert!(held(&world).is_some());
+    drop(keeper);
+    world.entries.clear();
+    world.written += 1;
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(held(&world), None, "the person signed out");
+    assert!(world.journal.is_empty());
+}
+
+#[test]
+fn a_first_sign_in_that_no_store_took_is_saved_though_its_client_writes_there_meanwhile() {
+    for ends in [true, false] {
+        let (mut world, mut keeper) = first_sign_in();
+        world.write_faults = VecDeque::from([StoreFault::Busy { lock: "x".into() }]);
+        world.settle(&mut keeper);
+        assert_eq!(held(&world), None);
+        world.written += 1;
+        if ends {
+            drop(keeper);
+            keeper = world.start();
+        } else {
+            keeper.handle(world.seen(), world.now);
+        }
+        world.pass(&mut keeper, 2 * MINUTE);
+        assert_eq!(held(&world), secret("rt-signed"), "ends: {ends}");
+    }
+}
+
+#[test]
+fn a_first_sign_in_whose_saving_could_not_be_read_back_is_not_brought_back_either() {
+    let (mut world, mut keeper) = first_sign_in();
+    let back = until_effect(&mut world, &mut keeper, |e| matches!(e, Effect::ReadBack { .. }));
+    let Effect::ReadBack { ticket, .. } = back else { panic!("{back:?}") };
+    let fault = StoreFault::LockLost { lock: "x".into() };
+    keeper.handle(Input::Done(ticket, Outcome::Read(vec![(STORE.into(), Err(fault))])), world.now);
+    world.entries.clear();
+    world.written += 1;
+    world.settle(&mut keeper);
+    keeper.handle(world.seen(), world.now);
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(held(&world), None);
+    assert!(world.journal.is_empty());
+}

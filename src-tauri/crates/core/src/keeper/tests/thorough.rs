@@ -347,6 +347,7 @@ impl Crowd {
                 _ => Stage::Saved { tokens, at, looks: 0, restores: 0 },
             },
             enrolment: None,
+            written_over: None,
         })
     }
 

@@ -28,19 +28,20 @@ use std::{
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use lamplighter_core::{
     ids::EntryKey,
     secret::Secret,
     store::{
-        Change, ConfiguredServer, Entry, SignIns, StoreFault, StoreInfo, StoreView, TokenPair,
-        Written,
+        Change, ConfiguredServer, Entry, NO_FILE, SignIns, StoreFault, StoreInfo, StoreView,
+        TokenPair, Written,
     },
     time::{Millis, Wall},
 };
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
@@ -187,6 +188,24 @@ impl ClaudeCode {
         }
     }
 
+    /// A number for the file as it is now: every write makes a new file. `None` where no number can be had;
+    /// [`NO_FILE`] where there is none yet.
+    fn file_version(&self) -> Option<u64> {
+        let found = match fs::metadata(self.folder.credentials()) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(NO_FILE),
+            Err(_) => return None,
+        };
+        let written = found.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let mut digest = Sha256::new();
+        digest.update(written.as_nanos().to_le_bytes());
+        digest.update(found.len().to_le_bytes());
+        #[cfg(unix)]
+        digest.update(std::os::unix::fs::MetadataExt::ino(&found).to_le_bytes());
+        let start = digest.finalize().first_chunk::<8>().copied()?;
+        Some(u64::from_le_bytes(start).max(NO_FILE + 1))
+    }
+
     fn whole(&self, blob: &Blob) -> Result<Object, StoreFault> {
         Object::whole(&blob.text).map_err(|fault| self.broken(blob, &fault))
     }
@@ -253,6 +272,8 @@ impl ClaudeCode {
     /// One look.
     fn look_once(&self) -> Result<StoreView, StoreFault> {
         let configured = Configured::read(&self.folder, &self.managed, &self.env);
+        // Before it is read: what is written in between is another version.
+        let version = self.file_version();
         let (blob, sign_ins) = match self.blob() {
             Ok(blob) => (Some(blob), SignIns::Read),
             // Servers may be configured before anybody has signed in.
@@ -266,6 +287,7 @@ impl ClaudeCode {
         let entries = entries.unwrap_or_default();
         let servers = self.without_entry(blob.as_ref(), &configured, &entries)?;
         let in_keychain = blob.is_some_and(|blob| blob.in_keychain);
+        let version = version.filter(|_| !in_keychain);
         let client_version = version::installed(&self.env, &self.folder.home);
         let mut advice = configured.advice;
         // Only who is signed in can lose a sign-in.
@@ -288,6 +310,7 @@ impl ClaudeCode {
             advice,
             wiper,
             sign_ins,
+            version,
         })
     }
 

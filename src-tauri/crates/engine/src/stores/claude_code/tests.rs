@@ -191,3 +191,21 @@ fn after_a_resume_a_write_lock_that_its_holder_has_not_touched_yet_is_not_taken_
     assert!(matches!(removed, Err(StoreFault::Busy { .. })), "{removed:?}");
     assert!(lock.exists());
 }
+
+#[test]
+fn every_write_of_the_file_makes_another_version_and_a_look_makes_none() {
+    let (_home, store) = store_of(1);
+    let version = || store.look().unwrap().version.unwrap();
+    let first = version();
+    assert_eq!(version(), first);
+    let entry = store.look().unwrap().entries.swap_remove(0);
+    assert_eq!(store.remove(&entry.key, &entry.pair), Ok(Written::Saved));
+    let second = version();
+    assert_ne!(second, first);
+    // The same bytes again, by anybody.
+    let text = fs::read(store.folder.credentials()).unwrap();
+    crate::files::replace(&store.folder.credentials(), &text).unwrap();
+    assert_ne!(version(), second);
+    fs::remove_file(store.folder.credentials()).unwrap();
+    assert_eq!(store.file_version(), Some(NO_FILE));
+}
