@@ -50,10 +50,11 @@ pub(super) fn read(key: &str, text: &str, said: &Said, config_secret: Option<Sec
     let own_id = full(wire.client_id);
     let clients_differ = own_id.is_none() && said.clients_differ;
     // Whoever has a client already is not given another one by a repository.
-    let to_sign_in = if own_id.is_some() { &said.own_client_id } else { &said.client_id };
+    let adopted = said.client_id.as_ref().filter(|_| own_id.is_none());
+    let to_sign_in = said.own_client_id.as_ref().or(adopted);
     let sign_in = SignInConfig {
         client: to_sign_in
-            .clone()
+            .cloned()
             .map(|id| ClientCredentials { id, secret: config_secret.clone() }),
         callback_port: said.callback_port,
         metadata_url: said.metadata_url.clone(),

@@ -263,7 +263,7 @@ impl ClaudeCode {
         let left = left.map(|server| ConfiguredServer {
             name: server.name.clone(),
             url: server.url.clone(),
-            key: server.key.clone().filter(|_| !server.enterprise),
+            key: server.key.clone().filter(|_| server.url_is_known && !server.enterprise),
             sign_in: server.sign_in(server.key.as_ref().and_then(secret)),
         });
         Ok(left.collect())

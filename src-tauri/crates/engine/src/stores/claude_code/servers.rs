@@ -35,10 +35,13 @@ pub(super) struct Server {
     pub name: String,
     /// Who says so.
     pub word: Word,
-    /// After expansion.
+    /// As it is shown and contacted: after expansion, but for what a repository or a plugin brings. The
+    /// value of a variable that only they name is nothing to show, and nothing to send to their host.
     pub url: String,
-    /// Whether every variable in the URL is known here.
+    /// Whether `url` is whole: every variable in it is known here, and its value may be shown.
     pub url_is_known: bool,
+    /// After expansion in any case: only ever compared with the URL of an entry.
+    expanded_url: Option<String>,
     /// Streamable HTTP, and not the older SSE transport.
     pub is_http: bool,
     /// After expansion; `None` where a variable is not known here, or a helper makes them.
@@ -65,13 +68,25 @@ pub(super) struct Configured {
 
 impl Server {
     /// How a first sign-in to it is configured; the secret is kept apart, in the store's text. Whoever
-    /// names the metadata decides where tokens go, and that is never a repository.
+    /// names the metadata decides where tokens go, and that is never a repository. A client is named by
+    /// whoever has the user's word for it; the secret that the user configured goes with no other.
     pub(super) fn sign_in(&self, secret: Option<Secret>) -> SignInConfig {
+        let approved = self.word != Word::Shown;
+        let secret = secret.filter(|_| self.word != Word::Plugin);
         SignInConfig {
-            client: self.client_id.clone().map(|id| ClientCredentials { id, secret }),
-            callback_port: self.callback_port,
-            metadata_url: self.metadata_url.clone().filter(|_| self.word == Word::User),
+            client: self
+                .client_id
+                .clone()
+                .filter(|_| approved)
+                .map(|id| ClientCredentials { id, secret }),
+            callback_port: self.callback_port.filter(|_| approved),
+            metadata_url: self.metadata_url.clone().filter(|_| self.word <= Word::Plugin),
         }
+    }
+
+    /// Whether an entry with this name and URL is this server's.
+    fn is_of(&self, name: &str, url: &str) -> bool {
+        self.name == name && self.expanded_url.as_deref() == Some(url)
     }
 
     fn has_key(&self, key: &str) -> bool {
@@ -96,30 +111,36 @@ pub(super) struct Said {
 impl Said {
     /// Of these servers, which all are the entry's.
     fn by(servers: &[&Server]) -> Self {
-        let own = || servers.iter().filter(|server| server.word == Word::User);
-        let named = |word| {
-            let of_word = servers.iter().filter(move |server| server.word == word);
-            of_word.filter_map(|server| server.client_id.as_deref()).collect::<BTreeSet<_>>()
+        let of = |word| servers.iter().filter(move |server: &&&Server| server.word == word);
+        let clients = |word| {
+            of(word).filter_map(|server| server.client_id.as_deref()).collect::<BTreeSet<_>>()
         };
-        let (owned, adopted) = (named(Word::User), named(Word::Adopted));
+        // A plugin that the user enabled is asked where their own files name no client.
+        let mut own = clients(Word::User);
+        if own.is_empty() && of(Word::User).next().is_none() {
+            own = clients(Word::Plugin);
+        }
+        let adopted = clients(Word::Adopted);
         // Where the user's files name the server and no client, a repository adds none to it.
-        let silent = owned.is_empty() && own().next().is_some();
-        let all: BTreeSet<&str> = owned.union(&adopted).copied().collect();
-        let clients_differ = all.len() > 1 || (silent && !adopted.is_empty());
+        let silent = own.is_empty() && of(Word::User).next().is_some();
+        // The user's own word stands, whatever a repository names beside it.
+        let named = if own.is_empty() { &adopted } else { &own };
+        let clients_differ = named.len() > 1 || (silent && !adopted.is_empty());
         let only = |ids: &BTreeSet<&str>| {
             ids.first().filter(|_| ids.len() == 1).map(|id| String::from(*id))
         };
-        let places: BTreeSet<&str> = own()
+        let places: BTreeSet<&str> = of(Word::User)
             .filter(|server| server.url_is_known)
             .filter_map(|server| server.metadata_url.as_deref())
             .collect();
+        let mut ports = of(Word::User).chain(of(Word::Plugin));
         Self {
-            client_id: only(&all).filter(|_| !clients_differ),
-            own_client_id: only(&owned),
+            client_id: only(named).filter(|_| !clients_differ),
+            own_client_id: only(&own),
             clients_differ,
-            callback_port: own().find_map(|server| server.callback_port),
+            callback_port: ports.find_map(|server| server.callback_port),
             metadata_url: only(&places),
-            enterprise: own().any(|server| server.enterprise),
+            enterprise: of(Word::User).any(|server| server.enterprise),
         }
     }
 }
@@ -167,13 +188,15 @@ impl Configured {
         read
     }
 
-    /// The configured servers that an entry belongs to: by key, and by name and URL. By name alone only
+    /// The configured servers that an entry belongs to: by key, else by name and URL. By name alone only
     /// where the user's own URL depends on a variable that is not known here: a URL that is known and
     /// another one is another server, and nothing of it is this entry's.
     pub(super) fn of_entry(&self, key: &str, name: &str, url: &str) -> Vec<&Server> {
-        let is_its =
-            |server: &&Server| server.has_key(key) || (server.name == name && server.url == url);
-        let found: Vec<&Server> = self.servers.iter().filter(is_its).collect();
+        let found: Vec<&Server> = self.servers.iter().filter(|s| s.has_key(key)).collect();
+        if !found.is_empty() {
+            return found;
+        }
+        let found: Vec<&Server> = self.servers.iter().filter(|s| s.is_of(name, url)).collect();
         if !found.is_empty() {
             return found;
         }
@@ -198,10 +221,16 @@ impl Configured {
         url: &str,
     ) -> Option<BTreeMap<String, String>> {
         let all = self.of_entry(key, name, url);
-        let mut its: Vec<&Server> = all.iter().copied().filter(|s| s.has_key(key)).collect();
+        let own = || all.iter().copied().filter(|server| server.word == Word::User);
+        let mut its: Vec<&Server> = own().filter(|server| server.has_key(key)).collect();
+        if its.is_empty() {
+            // Who else names it can keep no probe from being made: what they leave open does not count.
+            let others = all.iter().copied().filter(|server| server.has_key(key));
+            its = others.filter(|s| s.word != Word::User && s.headers.is_some()).collect();
+        }
         if its.is_empty() {
             // Its headers have changed since it was signed in to: the user's word for the new ones.
-            its = all.into_iter().filter(|server| server.word == Word::User).collect();
+            its = own().collect();
         }
         // Removed from the configuration: what is known is the entry's URL alone.
         let Some(first) = its.first() else { return Some(BTreeMap::new()) };
@@ -239,12 +268,12 @@ impl Configured {
                 if let Some(own) = self.file(&path.join(".mcp.json")) {
                     let wrapped = own.get("mcpServers").cloned();
                     let own = wrapped.unwrap_or(own);
-                    self.add(Some(&own), &prefix, expander, |_| Some(Word::User));
+                    self.add(Some(&own), &prefix, expander, |_| Some(Word::Plugin));
                 }
                 let manifest = self.file(&path.join(".claude-plugin/plugin.json"));
                 if let Some(manifest) = manifest {
                     let servers = manifest.get("mcpServers");
-                    self.add(servers, &prefix, expander, |_| Some(Word::User));
+                    self.add(servers, &prefix, expander, |_| Some(Word::Plugin));
                 }
             }
         }
@@ -298,19 +327,25 @@ fn read_server(name: &str, word: Word, server: &Value, expander: &Expander<'_>) 
         "sse" => "sse",
         _ => return None,
     };
-    let url = expander.text(server.get("url").and_then(Value::as_str)?);
+    let written = server.get("url").and_then(Value::as_str)?;
+    let url = expander.text(written);
     let empty = Map::new();
     let configured = server.get("headers").and_then(Value::as_object).unwrap_or(&empty);
     // A header that signs in by itself turns OAuth off for that server (2.1.330).
     if configured.keys().any(|header| header.eq_ignore_ascii_case("authorization")) {
         return None;
     }
-    let url_is_known = url.known;
-    let mut known = url_is_known;
+    let mut known = url.known;
+    // What somebody else names of the environment is theirs neither to show nor to send.
+    let own = word == Word::User;
+    let mut is_open = own || url.is_as_written;
+    let shown_url = if is_open { url.text.clone() } else { written.into() };
+    let url_is_known = url.known && is_open;
     let mut headers = Map::new();
     for (header, value) in configured {
         let value = expander.text(value.as_str()?);
         known &= value.known;
+        is_open &= own || value.is_as_written;
         headers.insert(header.clone(), value.text.into());
     }
     let oauth = |member: &str| server.get("oauth").and_then(|oauth| oauth.get(member));
@@ -322,9 +357,10 @@ fn read_server(name: &str, word: Word, server: &Value, expander: &Expander<'_>) 
         is_http: kind == "http",
         // A key is never made up for what cannot be expanded here: the user's shell may know more.
         key: known.then(|| entry_key(name, kind, &url.text, &headers)).flatten(),
-        url: url.text,
+        url: shown_url,
         url_is_known,
-        headers: (known && server.get("headersHelper").is_none()).then_some(headers),
+        expanded_url: url.known.then_some(url.text),
+        headers: (known && is_open && server.get("headersHelper").is_none()).then_some(headers),
         client_id: text("clientId").map(Into::into),
         callback_port: port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0),
         metadata_url: text("authServerMetadataUrl")

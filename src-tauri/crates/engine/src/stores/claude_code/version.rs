@@ -22,7 +22,9 @@ struct Package {
 /// The version that `claude` on the path is, or the newest that its installer left.
 pub(super) fn installed(env: &Env, home: &Path) -> Option<String> {
     let path = env.get("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join("claude"));
+    // A relative folder is another one wherever this process runs, a repository perhaps.
+    let on_path = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+    let on_path = on_path.map(|folder| folder.join("claude"));
     let usual = [home.join(".local/bin/claude"), home.join(".claude/local/claude")];
     on_path
         .chain(usual)

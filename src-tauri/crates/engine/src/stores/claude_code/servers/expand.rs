@@ -17,11 +17,14 @@ pub(super) struct Expanded {
     pub text: String,
     /// Whether every variable in it was known.
     pub known: bool,
+    /// Whether it names no variable, so that it holds nothing of the environment.
+    pub is_as_written: bool,
 }
 
 impl Expander<'_> {
     pub(super) fn text(&self, text: &str) -> Expanded {
-        let mut out = Expanded { text: String::with_capacity(text.len()), known: true };
+        let mut out =
+            Expanded { text: String::with_capacity(text.len()), known: true, is_as_written: true };
         let mut rest = text;
         while let Some(start) = rest.find("${") {
             out.text.push_str(&rest[..start]);
@@ -45,6 +48,7 @@ impl Expander<'_> {
             out.text.extend(["${", inner, "}"]);
             return;
         }
+        out.is_as_written = false;
         if BLANKED.contains(&name) {
             return;
         }
@@ -71,11 +75,12 @@ mod tests {
     fn known_variables_are_put_in_and_unknown_ones_are_said() {
         let env = Env::fixed([("HOST", "mcp.example"), ("NPM_TOKEN", "secret")]);
         let expand = |text: &str| Expander(&env).text(text);
-        let known = |text: &str| Expanded { text: text.into(), known: true };
+        let known = |text: &str| Expanded { text: text.into(), known: true, is_as_written: false };
         assert_eq!(expand("https://${HOST}/mcp"), known("https://mcp.example/mcp"));
         assert_eq!(expand("x${NPM_TOKEN}y"), known("xy"));
-        assert_eq!(expand("${not a name}${"), known("${not a name}${"));
+        let none = Expanded { is_as_written: true, ..known("${not a name}${") };
+        assert_eq!(expand("${not a name}${"), none);
         let unknown = expand("${NOT_SET_HERE:-a}${NOT_SET_HERE}");
-        assert_eq!(unknown, Expanded { text: "a${NOT_SET_HERE}".into(), known: false });
+        assert_eq!(unknown, Expanded { known: false, ..known("a${NOT_SET_HERE}") });
     }
 }

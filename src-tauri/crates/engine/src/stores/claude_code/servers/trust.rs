@@ -19,8 +19,11 @@ use super::names;
 /// Whose word a configured server is, the strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in super::super) enum Word {
-    /// The user's own files, a plugin that they enabled, or an organisation's file.
+    /// The user's own files, or an organisation's file.
     User,
+    /// A plugin that the user enabled, which changes with each of its updates: it may name the client of
+    /// an entry that names none, and how a first sign-in goes. It decides nothing about a grant.
+    Plugin,
     /// A trusted repository's, approved in the user's own files: it may name the client of an entry that
     /// names none.
     Adopted,
@@ -47,13 +50,17 @@ impl Records<'_> {
         if path.components().any(|part| part == Component::ParentDir) {
             return false;
         }
-        let above = || path.ancestors().skip(1);
-        let accepted = above().find(|folder| folder.to_str().is_some_and(|f| self.accepts(f)));
-        // Looked for only where the answer depends on it: a repository's root ends what is inherited.
-        accepted.is_some_and(|folder| {
-            let below = path.ancestors().take_while(|between| *between != folder);
-            !below.into_iter().any(|between| fs::symlink_metadata(between.join(".git")).is_ok())
-        })
+        let accepts = |folder: &Path| folder.to_str().is_some_and(|f| self.accepts(f));
+        // Looked for only where the answer depends on it. The answer about a folder holds for what lies
+        // below it in the same repository, and for nothing else.
+        path.ancestors().skip(1).any(accepts)
+            && path
+                .ancestors()
+                .find(|folder| fs::symlink_metadata(folder.join(".git")).is_ok())
+                .is_some_and(|root| {
+                    let within = path.ancestors().take_while(|folder| folder.starts_with(root));
+                    within.skip(1).any(accepts)
+                })
     }
 
     fn accepts(self, path: &str) -> bool {
