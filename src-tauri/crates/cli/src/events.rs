@@ -15,12 +15,10 @@ use crate::reader;
 pub(crate) fn choose(snapshot: &Snapshot, names: &[String]) -> anyhow::Result<BTreeSet<GrantId>> {
     let mut chosen = BTreeSet::new();
     for name in names {
-        let matching: Vec<&GrantId> = snapshot
-            .rows
-            .iter()
-            .filter(|row| row.id.as_str() == name || row.name == *name)
-            .map(|row| &row.id)
-            .collect();
+        // An identifier means one server, even where another one is called like it.
+        let exact = snapshot.rows.iter().find(|row| row.id.as_str() == name);
+        let called = snapshot.rows.iter().filter(|row| exact.is_none() && row.name == *name);
+        let matching: Vec<&GrantId> = exact.into_iter().chain(called).map(|row| &row.id).collect();
         match matching.as_slice() {
             [one] => {
                 chosen.insert((*one).clone());

@@ -58,6 +58,15 @@ text_id! {
     RecordId
 }
 
+impl StoreId {
+    /// What this store was called by versions that did not encode what can't be seen in a folder's name;
+    /// `None` where that is the same.
+    pub fn before_encoding(&self) -> Option<Self> {
+        let earlier = text::decoded(&self.0);
+        (earlier != self.0).then_some(Self(earlier))
+    }
+}
+
 impl GrantId {
     /// What a server of this name is called where it is the only one of its store.
     pub fn of(store: &StoreId, server_name: &str) -> Self {

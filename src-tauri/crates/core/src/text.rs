@@ -5,12 +5,12 @@
 //! `keeper/harmless.rs`), so that no shell can forget it. Markup is another matter: only the place that
 //! knows its receiver can escape that. [`encoded`] is for identifiers, which must stay apart as well.
 
-use alloc::{format, string::String};
+use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use crate::ids::hex;
+use crate::ids::{hex, unhex};
 
 /// The longest name that is shown whole.
 pub const LONGEST_NAME: usize = 100;
@@ -87,6 +87,64 @@ fn percent_encoded(text: &str, with: &str) -> String {
     encoded
 }
 
+/// The identifier that a link names. Whoever made the link may have encoded letters that a URL can't hold,
+/// and never one that an identifier encodes: that stands as it is, so that a link means one row.
+pub fn identifier_in_link(path: &str) -> String {
+    let mut id = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(letter) = rest.chars().next() {
+        let (bytes, after) = escapes(rest);
+        if bytes.is_empty() {
+            id.push(letter);
+            rest = &rest[letter.len_utf8()..];
+            continue;
+        }
+        let ends = after.is_empty() || after.starts_with('/');
+        for chunk in bytes.utf8_chunks() {
+            for (at, letter) in chunk.valid().char_indices() {
+                let is_last = ends && at + 1 == chunk.valid().len() && chunk.invalid().is_empty();
+                let is_inside = !id.is_empty() && !id.ends_with('/') && !is_last;
+                if letter == ' ' && is_inside {
+                    id.push(letter);
+                } else {
+                    id.push_str(&percent_encoded(letter.encode_utf8(&mut [0; 4]), "/~…"));
+                }
+            }
+            id.extend(chunk.invalid().iter().map(|byte| format!("%{byte:02X}")));
+        }
+        rest = after;
+    }
+    id
+}
+
+/// A text without its percent-encoding; what is no letter becomes the sign for that.
+pub fn decoded(text: &str) -> String {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let (bytes, after) = escapes(rest);
+        if bytes.is_empty() {
+            decoded.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+            rest = &rest[letter.len_utf8()..];
+        } else {
+            decoded.extend(bytes);
+            rest = after;
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// The bytes that a text begins with in percent-encoded form, and what follows them.
+fn escapes(text: &str) -> (Vec<u8>, &str) {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some(byte) = rest.strip_prefix('%').and_then(|digits| unhex(digits.get(..2)?)) {
+        bytes.extend(byte);
+        rest = &rest[3..];
+    }
+    (bytes, rest)
+}
+
 fn written_out(letter: char) -> impl Iterator<Item = char> {
     // Short forms exist for line breaks and the tabulator.
     let short = matches!(letter, '\n' | '\r' | '\t');
@@ -110,7 +168,7 @@ pub(crate) fn is_visible(letter: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{collections::BTreeMap, vec::Vec};
+    use alloc::collections::BTreeMap;
 
     use proptest::prelude::*;
 
@@ -175,6 +233,12 @@ mod tests {
         ) {
             prop_assert_eq!(encoded_path(&one) == encoded_path(&other), one == other);
             prop_assert!(encoded_path(&one).chars().all(is_visible));
+        }
+
+        #[test]
+        fn an_identifier_in_a_link_is_itself(name in name()) {
+            let id = format!("claude-code/{}", encoded(&name));
+            prop_assert_eq!(identifier_in_link(&id), id);
         }
 
         #[test]

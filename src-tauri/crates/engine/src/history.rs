@@ -4,6 +4,7 @@
 //! secret, and losing it loses nothing but the story: its faults stop no renewal.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -13,6 +14,7 @@ use lamplighter_core::{
     facts::Renewer,
     ids::{GrantId, StoreId},
     keeper::Event,
+    text::{self, LONGEST_SENTENCE},
     time::{Millis, Wall},
 };
 use serde::{Deserialize, Serialize};
@@ -124,6 +126,24 @@ impl Happening {
         }
     }
 
+    /// The same for people.
+    fn harmless(mut self) -> Self {
+        let sentence = |text: &mut String| *text = text::harmless(text, LONGEST_SENTENCE);
+        match &mut self {
+            Self::Failed { grant, code, why } | Self::SignInFailed { grant, code, why } => {
+                [&mut grant.0, code, why].into_iter().for_each(sentence);
+            }
+            Self::VerdictWithdrawn { store, server } => {
+                [&mut store.0, server].into_iter().for_each(sentence);
+            }
+            Self::Renewed { grant, .. }
+            | Self::Restored { grant }
+            | Self::SignedIn { grant }
+            | Self::SignedOut { grant } => sentence(&mut grant.0),
+        }
+        self
+    }
+
     /// The grant it is about; a verdict belongs to a server's name instead.
     pub const fn grant(&self) -> Option<&GrantId> {
         match self {
@@ -203,11 +223,20 @@ impl History {
     }
 }
 
-/// The newest `count` lines, oldest first; about one grant, or about all.
-pub fn last(place: &Path, grant: Option<&GrantId>, count: usize) -> io::Result<Vec<Line>> {
-    let wanted = |line: &Line| grant.is_none_or(|grant| line.what.grant() == Some(grant));
+/// The newest `count` lines, oldest first; about the grants of these names, or about all. Earlier versions
+/// wrote what others named as it came: it is made harmless here.
+pub fn last(
+    place: &Path,
+    about: Option<&BTreeSet<GrantId>>,
+    count: usize,
+) -> io::Result<Vec<Line>> {
+    let is_about = |line: &Line, names: &BTreeSet<_>| {
+        line.what.grant().is_some_and(|grant| names.contains(grant))
+    };
+    let wanted = |line: &Line| about.is_none_or(|names| is_about(line, names));
+    let lines = lines(place)?.into_iter().rev().map(|(line, _)| line).filter(wanted).take(count);
     let mut found: Vec<Line> =
-        lines(place)?.into_iter().rev().map(|(line, _)| line).filter(wanted).take(count).collect();
+        lines.map(|line| Line { what: line.what.harmless(), ..line }).collect();
     found.reverse();
     Ok(found)
 }
@@ -280,14 +309,33 @@ mod tests {
         for event in [&failed, &restored("claude-code/notion"), &renewed, &withdrawn] {
             history.record(event, NOW).unwrap();
         }
-        let found = last(&place(&folder), Some(&slack), 5).unwrap();
+        let about = BTreeSet::from([slack]);
+        let found = last(&place(&folder), Some(&about), 5).unwrap();
         let expected: Vec<Line> = [failed, renewed]
             .iter()
             .map(|event| Line { at: NOW, what: Happening::of(event).unwrap() })
             .collect();
         assert_eq!(found, expected);
         assert_eq!(last(&place(&folder), None, 10).unwrap().len(), 4);
-        assert_eq!(last(&place(&folder), Some(&slack), 1).unwrap(), expected[1..]);
+        assert_eq!(last(&place(&folder), Some(&about), 1).unwrap(), expected[1..]);
+    }
+
+    #[test]
+    fn what_an_earlier_version_wrote_as_it_came_is_read_harmlessly() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = serde_json::json!({
+            "at": NOW, "event": "failed", "grant": "claude-code/a\u{1b}[2J", "code": "x",
+            "why": "b\u{202e}c"
+        });
+        fs::write(place(&folder), format!("{line}\n")).unwrap();
+        let named = BTreeSet::from([GrantId::from("claude-code/a\u{1b}[2J")]);
+        let read = last(&place(&folder), Some(&named), 1).unwrap().remove(0).what;
+        let shown = Happening::Failed {
+            grant: "claude-code/a\\u{1b}[2J".into(),
+            code: "x".into(),
+            why: "b\\u{202e}c".into(),
+        };
+        assert_eq!(read, shown);
     }
 
     #[test]

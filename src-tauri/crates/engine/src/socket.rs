@@ -15,6 +15,7 @@ use lamplighter_core::{
     keeper::{Action, Event},
     signin::Invitation,
     snapshot::Snapshot,
+    text::{self, LONGEST_SENTENCE},
 };
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -82,6 +83,26 @@ pub enum Reply {
     OpenPage,
     /// Whether a desktop was asked to bring its page up.
     PageAsked(bool),
+}
+
+impl Reply {
+    /// What an older keeper sends may hold what others named as it came.
+    fn harmless(self) -> Self {
+        match self {
+            Self::Event(event) => Self::Event(Box::new(event.harmless())),
+            Self::Snapshot(snapshot) => Self::Snapshot(Box::new(snapshot.harmless())),
+            Self::Page { title, good, waited } => {
+                Self::Page { title: text::harmless(&title, LONGEST_SENTENCE), good, waited }
+            }
+            Self::Invited(invited) => {
+                let name = |text: &str| text::harmless(text, LONGEST_SENTENCE);
+                let grant = GrantId(name(invited.grant.as_str()));
+                let (client_name, host) = (name(&invited.client_name), name(&invited.host));
+                Self::Invited(Box::new(Invited { grant, client_name, host, ..*invited }))
+            }
+            Self::Settled | Self::OpenPage | Self::PageAsked(_) => self,
+        }
+    }
 }
 
 const fn yes() -> bool {
@@ -401,7 +422,7 @@ mod unix {
 
         /// The next thing that the keeper says; an error of kind `UnexpectedEof` when it has ended.
         pub fn hear(&mut self) -> io::Result<Reply> {
-            self.read()
+            self.read().map(Reply::harmless)
         }
 
         fn read<T: serde::de::DeserializeOwned>(&mut self) -> io::Result<T> {
@@ -438,7 +459,7 @@ mod unix {
     impl Ear {
         /// The next thing that the keeper says; an error of kind `UnexpectedEof` when it has ended.
         pub fn hear(&mut self) -> io::Result<Reply> {
-            read(&mut self.lines)
+            read(&mut self.lines).map(Reply::harmless)
         }
     }
 

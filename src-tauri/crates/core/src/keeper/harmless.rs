@@ -8,9 +8,9 @@ use alloc::{string::String, vec::Vec};
 use super::{Event, Notice};
 use crate::{
     health::{Part, Phrase},
-    ids::GrantId,
+    ids::{GrantId, StoreId},
     signin::{Invitation, Page},
-    snapshot::{NewAddress, Row, SigningIn, StoreRow},
+    snapshot::{NewAddress, Row, SigningIn, Snapshot, StoreRow, Unfinished},
     text::{self, LONGEST_NAME, LONGEST_SENTENCE},
 };
 
@@ -42,6 +42,44 @@ fn names(texts: &[String]) -> Vec<String> {
 pub(super) trait Harmless {
     /// The same, for people.
     fn harmless(self) -> Self;
+}
+
+impl Event {
+    /// The same for people, whichever version of the keeper told it.
+    #[must_use]
+    pub fn harmless(self) -> Self {
+        Harmless::harmless(self)
+    }
+}
+
+impl Snapshot {
+    /// The same for people, whichever version of the keeper made it.
+    #[must_use]
+    pub fn harmless(self) -> Self {
+        let rows = self.rows.into_iter().map(|row| Row {
+            id: id(&row.id),
+            store: StoreId(sentence(row.store.as_str())),
+            client: name(&row.client),
+            ..Harmless::harmless(row)
+        });
+        let stores = self.stores.into_iter().map(Harmless::harmless);
+        let unfinished = self.unfinished.into_iter().map(|unfinished| Unfinished {
+            store: StoreId(sentence(unfinished.store.as_str())),
+            client: name(&unfinished.client),
+            place: sentence(&unfinished.place),
+            why: sentence(&unfinished.why),
+            advice: sentence(&unfinished.advice),
+            ..unfinished
+        });
+        let notices = self.notices.into_iter().map(Harmless::harmless);
+        Self {
+            rows: rows.collect(),
+            stores: stores.collect(),
+            notices: notices.collect(),
+            unfinished: unfinished.collect(),
+            exit: self.exit,
+        }
+    }
 }
 
 impl Harmless for NewAddress {

@@ -69,6 +69,24 @@ impl Memory {
         }
     }
 
+    /// What is remembered of a store and its grants is about this one, which was called otherwise.
+    pub(super) fn rename_store(&mut self, from: &StoreId, to: &StoreId) {
+        let grants = self.facts.grants.keys();
+        let targets: BTreeSet<Target> = grants.filter(|t| t.store == *from).cloned().collect();
+        let is_known = self.facts.grants.keys().any(|target| target.store == *to);
+        if targets.is_empty() || is_known {
+            return;
+        }
+        for target in targets {
+            let facts = self.of(&target).clone();
+            self.forget(&target, |_| None);
+            *self.of_mut(&Target { store: to.clone(), key: target.key }) = facts;
+        }
+        if let Some(earlier) = self.store(from).cloned() {
+            self.edit_store(to, |facts| *facts = earlier);
+        }
+    }
+
     fn before(&mut self, target: &Target) {
         if !self.grants.contains_key(target) {
             let before = self.facts.grants.get(target).cloned();

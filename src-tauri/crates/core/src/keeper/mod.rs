@@ -82,7 +82,6 @@ use crate::{
 use air::{Flights, Tickets};
 use flight::Flight;
 use grants::Grants;
-use harmless::Harmless as _;
 use memory::Memory;
 use signing::Running;
 use signing_out::Leaving;
@@ -227,9 +226,20 @@ impl Keeper {
             last_flight: 0,
             last_sign_in: 0,
         };
+        keeper.rename_stores();
         keeper.take_up_journal(opening.journal);
         keeper.forget_tomorrows_writes();
         keeper
+    }
+
+    /// Earlier versions called some stores otherwise: what they remembered is about the same ones.
+    fn rename_stores(&mut self) {
+        for store in self.infos.keys() {
+            let earlier = store.before_encoding();
+            if let Some(earlier) = earlier.filter(|earlier| !self.infos.contains_key(earlier)) {
+                self.facts.rename_store(&earlier, store);
+            }
+        }
     }
 
     /// Takes in what happened. Effects, wake and snapshot may all have changed afterwards.

@@ -7,11 +7,11 @@ use alloc::string::{String, ToString};
 
 use super::{Event, Failure, Keeper, Mode, Outcome, Pending, grant::Grant};
 use crate::{
-    facts::GrantFacts,
+    facts::{GrantFacts, Pin},
     ids::{GrantId, Target},
     keeper::Effect,
     oauth::{
-        discovery::{Anchor, Discovery, DiscoveryFault, Trust, host, trust},
+        discovery::{Anchor, Discovery, DiscoveryFault, Trust, host, is_pinned_elsewhere, trust},
         recorded::AnchorMoved,
     },
     snapshot::NewAddress,
@@ -96,7 +96,9 @@ impl Keeper {
         let Some(Grant { entry, .. }) = self.grants.get(&target) else { return };
         let facts = self.facts_of(&target);
         let profile = self.profiles.of(&entry.server_url).1;
-        let (recorded, pin) = (entry.issuer.as_deref(), facts.pin.as_ref());
+        let recorded = entry.issuer.as_deref();
+        let elsewhere = |pin: &&Pin| is_pinned_elsewhere(&found, Anchor::of(entry), recorded, pin);
+        let pin = facts.pin.as_ref().filter(|pin| !elsewhere(pin));
         match trust(&found, recorded, pin, profile, &facts.trusted) {
             Trust::Approval { known, now } => self.moved(&target, known, now, asked),
             Trust::Fine(_) if found.guessed && !asked => {}

@@ -330,6 +330,25 @@ pub fn trust(
     approval(known, host(&token_origin)).unwrap_or(Trust::Fine(here))
 }
 
+/// Whether a pin was made for another server than the one that the entry records, which answered for
+/// itself and takes the token itself: earlier versions let a repository's document be pinned. The record is
+/// the anchor.
+pub fn is_pinned_elsewhere(
+    found: &Found,
+    anchor: Anchor<'_>,
+    issuer: Option<&str>,
+    pin: &Pin,
+) -> bool {
+    let Some(recorded) = anchor.authorization_server else { return false };
+    let metadata = &found.metadata;
+    let home = origin(recorded);
+    let is_its_own = same_but_slash(recorded, &metadata.issuer)
+        && issuer.is_none_or(|issuer| same_but_slash(issuer, &metadata.issuer))
+        && origin(&metadata.token_endpoint) == home;
+    let is_elsewhere = origin(&pin.issuer) != home && Some(&pin.token_origin) != home.as_ref();
+    home.is_some() && is_its_own && is_elsewhere && !found.guessed && !found.foreign
+}
+
 /// The places of an authorization server's metadata, as documents to ask for.
 fn server_documents(issuer: &str) -> VecDeque<(String, Document)> {
     let document = Document::Server { asked: issuer.into() };

@@ -1,6 +1,6 @@
 //! Sentences that only a desktop says, and links as it may be handed them.
 
-use lamplighter_core::{commands, ids::GrantId, secret::Secret};
+use lamplighter_core::{commands, ids::GrantId, secret::Secret, text};
 use url::Url;
 
 /// `Signed in to Notion as ada, 12 tools. You can close the browser tab. Open Claude Code sessions:`
@@ -63,11 +63,7 @@ pub(super) fn link(text: &str) -> Option<Link> {
         return url.query().map(|query| Link::Callback(Secret::new(query)));
     }
     let id = path.strip_prefix("reconnect/")?;
-    let id: String =
-        url::form_urlencoded::parse(format!("id={}", id.replace('+', "%2B")).as_bytes())
-            .next()?
-            .1
-            .into_owned();
+    let id = text::identifier_in_link(id);
     let plain = !id.is_empty() && id.len() <= 300 && !id.chars().any(char::is_control);
     plain.then(|| Link::Row(GrantId(id)))
 }
@@ -87,16 +83,34 @@ mod tests {
         }
         let row = Some(Link::Row("claude-code/my server".into()));
         assert_eq!(link("dev.lamplighter:/reconnect/claude-code/my%20server"), row);
+        let row = Some(Link::Row("claude-code/Büro".into()));
+        assert_eq!(link("dev.lamplighter:/reconnect/claude-code/B%C3%BCro"), row);
         for text in [
             "",
             "https://as.example/oauth/callback?code=c",
             "dev.lamplighter:/oauth/callback",
             "dev.lamplighter:/reconnect/",
-            "dev.lamplighter:/reconnect/a%0Ab",
             "dev.lamplighter:/other?code=c",
             "--help",
         ] {
             assert_eq!(link(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_link_with_an_identifier_names_that_row_and_no_other() {
+        for id in [
+            "claude-code/slack%7E998a",
+            "claude-code/slack~998a",
+            "claude-code/team%2Fslack",
+            "claude-code/100%25",
+            "claude-code/%20slack%20",
+            "claude-code/a%0Ab",
+            "claude-code/my server",
+            "claude-code@~/.claude work/a+b",
+        ] {
+            let row = Some(Link::Row(id.into()));
+            assert_eq!(link(&format!("dev.lamplighter:/reconnect/{id}")), row, "{id}");
         }
     }
 }

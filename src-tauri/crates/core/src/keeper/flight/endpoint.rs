@@ -111,7 +111,10 @@ impl Keeper {
             return self.land_quietly(flight);
         };
         let profile = self.profiles.of(&entry.server_url).1;
-        let (recorded, pin) = (entry.issuer.as_deref(), facts.pin.as_ref());
+        let recorded = entry.issuer.as_deref();
+        let elsewhere =
+            |pin: &&Pin| discovery::is_pinned_elsewhere(found, Anchor::of(&entry), recorded, pin);
+        let pin = facts.pin.as_ref().filter(|pin| !elsewhere(pin));
         match discovery::trust(found, recorded, pin, profile, &facts.trusted) {
             Trust::Approval { known, now } => {
                 self.leads_nowhere(flight, Failure::Approval { known, now });

@@ -191,3 +191,52 @@ fn a_sign_out_trusts_no_recorded_document_of_another_host() {
     world.settle(&mut keeper);
     assert!(world.entries.is_empty() && world.server.revoked.is_empty());
 }
+
+#[test]
+fn a_pin_of_another_server_than_the_recorded_one_holds_no_token_back_from_the_recorded_one() {
+    for reviewed in [false, true] {
+        let (mut world, _) = known();
+        for facts in world.facts.grants.values_mut() {
+            facts.pin = Some(crate::facts::Pin {
+                issuer: "https://evil.example".into(),
+                token_origin: "https://evil.example".into(),
+            });
+        }
+        let mut keeper = world.start();
+        if reviewed {
+            keeper.handle(Input::Act(Action::Review("claude-code/slack".into())), world.now);
+            world.settle(&mut keeper);
+            let moved = world
+                .events
+                .iter()
+                .any(|event| matches!(event, Event::Reviewed { moved: Some(_), .. }));
+            assert!(!moved);
+        }
+        world.pass(&mut keeper, 60 * MINUTE);
+        assert_eq!(world.health(&keeper), Health::Healthy);
+        assert_eq!(world.pair().1, "rt-1");
+        let pin = world.facts.grants.values().next().and_then(|facts| facts.pin.clone());
+        assert_eq!(pin.unwrap().issuer, "https://as.example");
+    }
+}
+
+#[test]
+fn what_an_earlier_version_remembered_of_a_folder_is_found_under_the_name_that_it_has_now() {
+    let mut world = World::new();
+    let now = StoreId::from("claude-code@~/100%25 %E2%80%8B%FF");
+    let before = StoreId::from("claude-code@~/100% \u{200b}\u{fffd}");
+    assert_eq!(now.before_encoding().as_ref(), Some(&before));
+    assert_eq!(StoreId::from("claude-code@~/work").before_encoding(), None);
+    let copy = entry("slack", "at-9", "rt-9", world.now.wall.0 + 60 * 60_000);
+    world.others.insert(now.clone(), BTreeMap::from([(slack(), copy)]));
+    let at = |store: &StoreId| Target { store: store.clone(), key: slack() };
+    world.facts.grants.entry(at(&before)).or_default().paused = true;
+    world.facts.stores.entry(before.clone()).or_default().proven = true;
+    let mut keeper = world.start();
+    world.settle(&mut keeper);
+    let rows = keeper.snapshot().rows;
+    assert_eq!(rows.iter().find(|row| row.store == now).unwrap().health, Health::Paused);
+    world.pass(&mut keeper, 10 * MINUTE);
+    assert!(world.facts.grants[&at(&now)].paused && world.facts.stores[&now].proven);
+    assert!(!world.facts.grants.contains_key(&at(&before)));
+}
