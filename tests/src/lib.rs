@@ -15,6 +15,8 @@ pub mod claude;
 pub mod conformance;
 #[cfg(target_os = "linux")]
 pub mod cost;
+#[cfg(target_os = "linux")]
+pub mod dead_disk;
 pub mod desk;
 #[cfg(target_os = "linux")]
 pub mod desktop;

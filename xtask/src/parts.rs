@@ -134,6 +134,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("keychain", "the keychain form, against a stand-in", &[], What::Binary("keychain")),
     waiting("cli", "the command line: words, documents, exit codes", &[], What::Binary("cli")),
     waiting("weather", "bad networks, disks and clocks", &[], What::Binary("weather")),
+    waiting("disks", "dead disks, odd files, one folder under two names, no watcher", &[], What::Binary("disks")),
     waiting("crash", "ends in every gap of a renewal", &[], What::Binary("crash")),
     waiting("keep", "the keeper in the foreground", &[], What::Binary("keep")),
     waiting("output", "readers, terminals and disks that go away", &[], What::Binary("output")),

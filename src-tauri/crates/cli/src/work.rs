@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError, TryLockError};
 
 use lamplighter_engine::{
     output::{NeverWait, err, out},
-    stop,
+    runtime, stop,
 };
 
 use crate::EXIT_OTHER;
@@ -39,12 +39,10 @@ impl Drop for Running {
 /// Does this in a runtime of its own, with an engine in it.
 pub(crate) fn run<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let running = Running::begin();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(work);
     // Its last writes are over before anybody is waited for again.
-    drop(runtime);
+    let done = runtime::run(work);
     drop(running);
-    done
+    done?
 }
 
 /// From the first engine on, signals are heard and no longer end the process by themselves. Between

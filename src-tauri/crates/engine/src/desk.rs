@@ -285,8 +285,7 @@ impl<S: Shell> Desk<S> {
 
     /// Works until the program ends, in a thread of its own.
     pub fn run(mut self, mut ticks: UnboundedReceiver<Tick>) -> std::io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
+        crate::runtime::run(async {
             let (tell, mut seen) = unbounded_channel();
             presence::watch(&self.env, tell);
             self.shell.pin(self.pinned);
@@ -312,8 +311,7 @@ impl<S: Shell> Desk<S> {
             }
             self.link.end();
             self.shell.end_demo();
-        });
-        Ok(())
+        })
     }
 
     /// The way to the keeper was ended and is wanted after all.

@@ -4,7 +4,7 @@
 //! It must not take a lock, send anything, or make or change anything: no file, no key. The keyring is
 //! asked without a dialog.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use lamplighter_core::{
     store::{SignIns, StoreFault},
@@ -14,12 +14,17 @@ use serde::Serialize;
 
 use crate::{
     clock::{Clock, SystemClock},
+    deadline,
     journal::{Journal, JournalState},
     keyring::{self, KeyringAnswer},
     lock::{EngineLock, LockFault},
     open::Place,
     state::State,
+    stores::{self, Store},
 };
+
+/// How long the folder of a store is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -91,7 +96,7 @@ fn shown(text: impl Into<String>) -> String {
 pub fn examine(place: &Place) -> Vec<Finding> {
     let mut findings = vec![Finding::fine("version", env!("CARGO_PKG_VERSION"))];
     findings.extend(folders(place));
-    findings.extend(place.stores.iter().flat_map(|store| store_findings(store.as_ref())));
+    findings.extend(place.stores.iter().flat_map(store_findings));
     findings.extend(place.offered.iter().map(|folder| {
         Finding::note(
             ("store", "store_offered"),
@@ -99,6 +104,14 @@ pub fn examine(place: &Place) -> Vec<Finding> {
             format!("add it to [stores.claude-code] folders in {}", place.paths.settings.display()),
         )
     }));
+    if let Some(why) = crate::watch::why_deaf(&place.stores) {
+        findings.push(Finding::note(
+            ("watch", "not_watched"),
+            format!("the system does not say when a store changes ({why})"),
+            "stores are looked at each 30 s instead; on Linux a higher fs.inotify.max_user_instances \
+             or fs.inotify.max_user_watches mends that",
+        ));
+    }
     if place.stores.is_empty() {
         findings.push(Finding::note(
             ("store", "store_none"),
@@ -139,11 +152,11 @@ fn folders(place: &Place) -> Vec<Finding> {
     ]
 }
 
-fn store_findings(store: &dyn crate::stores::Store) -> Vec<Finding> {
+fn store_findings(store: &Arc<dyn Store>) -> Vec<Finding> {
     let info = store.info();
     let name = format!("{} in {}", info.client, info.place);
     let mut findings = Vec::new();
-    match store.look() {
+    match stores::look_patiently(store) {
         Ok(view) => {
             let renewable = view.entries.iter().filter(|e| e.pair.refresh.is_some()).count();
             let (entries, servers) = (view.entries.len(), view.servers.len());
@@ -205,8 +218,11 @@ fn store_findings(store: &dyn crate::stores::Store) -> Vec<Finding> {
         }
     }
     let file = store.watched().into_iter().next();
-    findings.extend(file.iter().filter_map(|file| permissions(file)));
-    findings.extend(file.iter().filter_map(|file| file.parent()).flat_map(locks));
+    let around = deadline::within(PATIENCE, move || {
+        let permissions = file.iter().filter_map(|file| permissions(file));
+        permissions.chain(file.iter().filter_map(|file| file.parent()).flat_map(locks)).collect()
+    });
+    findings.extend(around.unwrap_or_else(Vec::new));
     findings
 }
 
@@ -367,15 +383,16 @@ fn facts(place: &Place) -> Finding {
 /// somebody: a time after now is a clock that was set back.
 fn clock(place: &Place) -> Finding {
     let now = SystemClock::new().now().wall;
-    let newest = place
-        .stores
-        .iter()
-        .flat_map(|store| store.watched())
-        .filter_map(|file| fs::metadata(file).ok()?.modified().ok())
-        .filter_map(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
-        .filter_map(|since| i64::try_from(since.as_millis()).ok())
-        .max();
-    match newest.filter(|newest| *newest > now.0 + 60_000) {
+    let files: Vec<_> = place.stores.iter().flat_map(|store| store.watched()).collect();
+    let newest = deadline::within(PATIENCE, move || {
+        files
+            .iter()
+            .filter_map(|file| fs::metadata(file).ok()?.modified().ok())
+            .filter_map(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
+            .filter_map(|since| i64::try_from(since.as_millis()).ok())
+            .max()
+    });
+    match newest.flatten().filter(|newest| *newest > now.0 + 60_000) {
         Some(newest) => Finding::wrong(
             ("clock", "clock_behind"),
             format!("a store was written {} s after now", (newest - now.0) / 1_000),

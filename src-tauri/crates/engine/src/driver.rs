@@ -4,10 +4,12 @@
 //! task that presents a refresh token is never cancelled; ending the process means telling core so
 //! and waiting for what is in the air.
 //!
-//! Read next: [`perform`](self) for how each effect is carried out, `lamplighter_core::keeper` for
+//! Read next: [`perform`](self) for how each effect is carried out, [`places`](self) for stores that do
+//! not answer, `lamplighter_core::keeper` for
 //! what they are for.
 
 mod perform;
+mod places;
 mod signing;
 #[cfg(test)]
 mod tests;

@@ -225,10 +225,9 @@ pub fn entirely<F: Future<Output = ()> + Send>(
     // In a thread of its own: whoever calls may be within a runtime.
     let home = std::thread::scope(|scope| {
         let at_work = scope.spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| StayFault::Runtime(error.to_string()))?;
             let waiting = |left| tell(Step::BringingHome(left));
-            runtime.block_on(bring_home(place, stop, listener, waiting))
+            crate::runtime::run(bring_home(place, stop, listener, waiting))
+                .map_err(|error| StayFault::Runtime(error.to_string()))?
         });
         at_work.join().unwrap_or_else(|_| Err(StayFault::Runtime("it failed midway".into())))
     });

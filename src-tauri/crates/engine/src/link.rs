@@ -113,13 +113,10 @@ impl Link {
         let (asks, asked) = unbounded_channel();
         let (wish, wishes) = watch::channel(Wish { env, keep: false, end: false });
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            match runtime {
-                Ok(runtime) => {
-                    let (later, good, obstacle) = (VecDeque::new(), None, None);
-                    runtime.block_on(Way { asked, later, wishes, tell, good, obstacle }.go());
-                }
-                Err(fault) => tracing::error!(%fault, "nothing can run here"),
+            let (later, good, obstacle) = (VecDeque::new(), None, None);
+            let way = Way { asked, later, wishes, tell, good, obstacle };
+            if let Err(fault) = crate::runtime::run(way.go()) {
+                tracing::error!(%fault, "nothing can run here");
             }
         })?;
         Ok(Self { asks, wish, thread: Some(thread) })

@@ -27,7 +27,7 @@ use crate::{
     settings::{KeyringUse, Settings, SettingsFault},
     state::{State, StateFault},
     stores::{
-        Store,
+        self, Store,
         claude_code::{ClaudeCode, Folder},
         elsewhere,
     },
@@ -81,13 +81,17 @@ impl Place {
         let mut stores: Vec<Arc<dyn Store>> = Vec::new();
         let mut offered = Vec::new();
         if let Some(usual) = Folder::usual(&env).filter(|_| settings.claude_code.enabled) {
-            offered = usual.others();
-            offered.retain(|folder| !settings.claude_code.folders.contains(folder));
-            let others = settings.claude_code.folders.iter();
-            let others = others.map(|folder| Folder::other(folder, &usual.home));
-            let folders: Vec<Folder> =
-                others.filter(|other| other.config != usual.config).collect();
-            for folder in std::iter::once(usual).chain(folders) {
+            let home = usual.home.clone();
+            let mut folders = vec![usual];
+            for folder in &settings.claude_code.folders {
+                let other = Folder::other(folder, &home);
+                // By another name it may be one that is looked at already.
+                if !folders.iter().any(|known| known.is_same_store(&other)) {
+                    folders.push(other);
+                }
+            }
+            offered = folders.first().map(|usual| usual.others(&folders)).unwrap_or_default();
+            for folder in folders {
                 stores.push(Arc::new(ClaudeCode::new(folder, env.clone())));
             }
         }
@@ -131,7 +135,8 @@ impl Place {
             keeper.cannot_visit(unfinished);
         }
         for store in &self.stores {
-            let look = Input::StoreSeen { store: store.info().id, seen: store.look() };
+            let look =
+                Input::StoreSeen { store: store.info().id, seen: stores::look_patiently(store) };
             keeper.handle(look, clock.now());
         }
         Ok(keeper.snapshot())

@@ -10,7 +10,6 @@ pub mod edit;
 pub mod live;
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,9 +18,14 @@ use lamplighter_core::{http::PlainHttp, profile::Profiles};
 use serde::Deserialize;
 
 use crate::{
+    deadline,
     http::{Network, ProxyChoice},
     paths::Env,
+    regular_file::{self, LARGEST, ReadError},
 };
+
+/// How long the file is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The longest wait for the keyring that makes sense.
 const LONGEST_WAIT: u64 = 60;
@@ -112,18 +116,21 @@ impl Default for Settings {
 impl Settings {
     /// Reads the file at `place`; the defaults where there is none.
     pub fn read(place: &Path, env: &Env) -> Result<Self, SettingsFault> {
-        match fs::read_to_string(place) {
-            Ok(text) => Self::parse(&text, place, env),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(SettingsFault {
-                place: place.into(),
-                at: None,
-                what: if error.kind() == io::ErrorKind::InvalidData {
-                    String::from("this is not text in UTF-8")
-                } else {
-                    format!("can't be read: {error}")
-                },
-            }),
+        Self::text(place)?
+            .map_or_else(|| Ok(Self::default()), |text| Self::parse(&text, place, env))
+    }
+
+    /// What stands in the file at `place`; `None` where there is none.
+    fn text(place: &Path) -> Result<Option<String>, SettingsFault> {
+        let fault = |what| SettingsFault { place: place.into(), at: None, what };
+        let file = place.to_owned();
+        let read = deadline::within(PATIENCE, move || regular_file::read_text(&file, LARGEST));
+        match read {
+            Some(Ok(text)) => Ok(Some(text.to_string())),
+            Some(Err(refused)) if refused.is_absent() => Ok(None),
+            Some(Err(ReadError::NotText)) => Err(fault("this is not text in UTF-8".into())),
+            Some(Err(refused)) => Err(fault(format!("can't be read: {refused}"))),
+            None => Err(fault("it does not answer".into())),
         }
     }
 

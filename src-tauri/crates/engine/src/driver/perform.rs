@@ -11,11 +11,11 @@ use std::{
 
 use lamplighter_core::{
     http::Request,
-    ids::{EntryKey, FlightId, RecordId, StoreId, Target, Ticket},
+    ids::{FlightId, RecordId, StoreId, Ticket},
     journal::{JournalFault, Record},
     keeper::{Effect, Outcome, ProbeFinding, SendFault},
     oauth::authorize::Entropy,
-    store::{Change, StoreFault, StoreView, TokenPair, Written},
+    store::{StoreFault, StoreView},
     time::Wall,
 };
 use tokio::{
@@ -23,35 +23,32 @@ use tokio::{
     time::Instant,
 };
 
+use super::places::{Locks, Place, STORE_TIME, View, lock, patiently, unknown_store};
 use crate::{
+    deadline::lock_within,
     http::Http,
     journal::{Journal, JournalState},
     probe::Probe,
     seal::Key,
-    stores::{RefreshLock, Store, Waiting},
+    stores::{Store, Waiting},
 };
-
-/// How long a client's refresh lock is waited for before core is told that it is busy.
-const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// For this long after a resume, holders of locks may not have touched them again yet.
 const WAKING: Duration = Duration::from_secs(60);
+/// How long the journal's disk may take.
+const JOURNAL_TIME: Duration = Duration::from_secs(10);
+/// How long a record waits for the one before it.
+const JOURNAL_TURN: Duration = Duration::from_secs(8);
 
-/// The locks that flights hold, in the order they were taken.
-type Held = Arc<Mutex<BTreeMap<FlightId, Vec<Box<dyn RefreshLock>>>>>;
-type View = (StoreId, Result<StoreView, StoreFault>);
+/// The locks that flights hold.
+type Held = Arc<Mutex<BTreeMap<FlightId, Arc<Locks>>>>;
 type Views = Vec<View>;
-
-/// One store with the turn-taking of its jobs.
-#[derive(Clone)]
-struct Place {
-    store: Arc<dyn Store>,
-    turn: Arc<Mutex<()>>,
-}
+type Seen = Result<StoreView, StoreFault>;
+type Places = Arc<BTreeMap<StoreId, Place>>;
 
 /// Everything effects are carried out with.
 pub(super) struct World {
-    places: Arc<BTreeMap<StoreId, Place>>,
+    places: Places,
     http: Arc<dyn Http>,
     probe: Arc<dyn Probe>,
     journal: Arc<Mutex<Journal>>,
@@ -85,15 +82,10 @@ impl Sights {
         }
         self.under_way.insert(store.clone(), false);
         let (places, seen) = (Arc::clone(&world.places), self.seen.clone());
-        let ids = [store.clone()];
-        let look = tokio::task::spawn_blocking(move || read(&places, &ids).pop());
         tokio::spawn(async move {
-            let view = look.await.ok().flatten().unwrap_or_else(|| {
-                let what = "looking at it failed".into();
-                (store.clone(), Err(StoreFault::Io { place: store.to_string(), what }))
-            });
+            let view = look(&places, &store).await;
             // The loop is gone only when the process ends.
-            let _ = seen.send(view);
+            let _ = seen.send((store, view));
         });
     }
 
@@ -113,9 +105,7 @@ impl World {
         journal: Arc<Mutex<Journal>>,
         answer: UnboundedSender<(Ticket, Outcome)>,
     ) -> Self {
-        let places = stores
-            .into_iter()
-            .map(|store| (store.info().id, Place { store, turn: Arc::new(Mutex::new(())) }));
+        let places = stores.into_iter().map(|store| (store.info().id, Place::new(store)));
         Self {
             places: Arc::new(places.collect()),
             http,
@@ -127,12 +117,10 @@ impl World {
         }
     }
 
-    /// Looks at every store, outside any flight.
+    /// Looks at every store, outside any flight; all at once, so that one that hangs holds no other up.
     pub(super) async fn look_at_all(&self) -> Views {
-        let places = Arc::clone(&self.places);
-        let ids: Vec<StoreId> = places.keys().cloned().collect();
-        let look = tokio::task::spawn_blocking(move || read(&places, &ids));
-        look.await.unwrap_or_default()
+        let all: Vec<StoreId> = self.places.keys().cloned().collect();
+        look_at(&self.places, &all).await
     }
 
     /// Opens and seals the journal under this key: the records that were closed in, and how it stands.
@@ -155,7 +143,7 @@ impl World {
 
     /// A store that is visited from now on.
     pub(super) fn take_in(&mut self, store: Arc<dyn Store>) {
-        let place = Place { store: Arc::clone(&store), turn: Arc::new(Mutex::new(())) };
+        let place = Place::new(Arc::clone(&store));
         Arc::make_mut(&mut self.places).insert(store.info().id, place);
     }
 
@@ -171,41 +159,55 @@ impl World {
         match effect {
             Effect::Lock { ticket, flight, targets } => {
                 let waking = self.waking_until.is_some_and(|until| Instant::now() < until);
-                self.blocking(ticket, move || {
-                    Outcome::Locked(lock(&places, &held, flight, &targets, waking))
+                self.answered(ticket, async move {
+                    let taken = lock(&places, &targets, waking).await;
+                    Outcome::Locked(taken.map(|taken| keep_held(&held, flight, taken)))
                 });
             }
             Effect::Read { ticket, flight: None, stores } => {
-                self.blocking(ticket, move || Outcome::Read(read(&places, &stores)));
+                self.answered(
+                    ticket,
+                    async move { Outcome::Read(look_at(&places, &stores).await) },
+                );
             }
             Effect::Read { ticket, flight: Some(flight), stores }
-            | Effect::ReadBack { ticket, flight, stores } => self.blocking(ticket, move || {
-                Outcome::Read(match still_ours(&held, flight) {
-                    Ok(()) => read(&places, &stores),
+            | Effect::ReadBack { ticket, flight, stores } => self.answered(ticket, async move {
+                Outcome::Read(match still_ours(&held, flight).await {
+                    Ok(()) => read(&places, &stores).await,
                     Err(fault) => stores.into_iter().map(|s| (s, Err(fault.clone()))).collect(),
                 })
             }),
             Effect::Intent { ticket, record } | Effect::Journal { ticket, record } => {
-                self.blocking(ticket, move || Outcome::Kept(keep(&journal, &record)));
-            }
-            Effect::Forget { ticket, records } => {
-                self.blocking(ticket, move || Outcome::Kept(forget(&journal, &records)));
-            }
-            Effect::Send { ticket, flight, request } => self.send(ticket, flight, request),
-            Effect::Write { ticket, flight, store, change } => self.blocking(ticket, move || {
-                let ours = still_ours(&held, flight);
-                Outcome::Wrote(ours.and_then(|()| write(&places, &store, &change)))
-            }),
-            Effect::Remove { ticket, flight, store, key, expect } => {
-                self.blocking(ticket, move || {
-                    let ours = still_ours(&held, flight);
-                    Outcome::Wrote(ours.and_then(|()| remove(&places, &store, &key, &expect)))
+                self.answered(ticket, async move {
+                    Outcome::Kept(in_journal(journal, move |journal| journal.keep(record)).await)
                 });
             }
-            Effect::Unlock { ticket, flight } => self.blocking(ticket, move || {
+            Effect::Forget { ticket, records } => {
+                self.answered(ticket, async move { Outcome::Kept(forget(journal, records).await) });
+            }
+            Effect::Send { ticket, flight, request } => self.send(ticket, flight, request),
+            Effect::Write { ticket, flight, store, change } => self.answered(ticket, async move {
+                let wrote = async {
+                    still_ours(&held, flight).await?;
+                    let place = places.get(&store).ok_or_else(|| unknown_store(&store))?;
+                    place.change("writing it", move |store| store.write(&change)).await
+                };
+                Outcome::Wrote(wrote.await)
+            }),
+            Effect::Remove { ticket, flight, store, key, expect } => {
+                self.answered(ticket, async move {
+                    let removed = async {
+                        still_ours(&held, flight).await?;
+                        let place = places.get(&store).ok_or_else(|| unknown_store(&store))?;
+                        place.change("writing it", move |store| store.remove(&key, &expect)).await
+                    };
+                    Outcome::Wrote(removed.await)
+                });
+            }
+            Effect::Unlock { ticket, flight } => self.answered(ticket, async move {
                 let locks = held.lock().unwrap_or_else(PoisonError::into_inner).remove(&flight);
-                // The last taken is let go first.
-                locks.into_iter().flatten().rev().for_each(drop);
+                // A lock that can't be let go in time is let go late, or goes stale.
+                patiently(STORE_TIME, None, move || drop(locks)).await;
                 Outcome::Unlocked
             }),
             Effect::Fetch { ticket, request } => self.fetch(ticket, request),
@@ -219,22 +221,34 @@ impl World {
                 let _ = self.answer.send((ticket, outcome));
             }
             Effect::Withdraw { ticket, store, server_name, at } => {
-                self.blocking(ticket, move || {
-                    Outcome::Withdrawn(withdraw(&places, &store, &server_name, at))
+                self.answered(ticket, async move {
+                    let withdrawn = match places.get(&store) {
+                        Some(place) => {
+                            let withdraw =
+                                move |store: &dyn Store| store.withdraw(&server_name, at);
+                            place.change("withdrawing a verdict", withdraw).await
+                        }
+                        None => Err(unknown_store(&store)),
+                    };
+                    Outcome::Withdrawn(withdrawn)
                 });
             }
             Effect::Probe { ticket, target, url, access } => {
-                let (probe, answer) = (Arc::clone(&self.probe), self.answer.clone());
-                let headers = tokio::task::spawn_blocking(move || {
-                    places.get(&target.store)?.store.headers(&target.key)
-                });
-                tokio::spawn(async move {
-                    let finding = match headers.await {
-                        Ok(Some(headers)) => probe.ask(&url, &access, &headers).await,
-                        // Headers that cannot be known here: nothing could be proven.
-                        Ok(None) | Err(_) => ProbeFinding::Unknown,
+                let probe = Arc::clone(&self.probe);
+                self.answered(ticket, async move {
+                    let headers = match places.get(&target.store) {
+                        Some(place) => {
+                            let key = target.key;
+                            let known = move |place: &Place| Ok(place.store.headers(&key));
+                            place.job("reading it", STORE_TIME, known).await.ok().flatten()
+                        }
+                        None => None,
                     };
-                    let _ = answer.send((ticket, Outcome::Probed(finding)));
+                    Outcome::Probed(match headers {
+                        Some(headers) => probe.ask(&url, &access, &headers).await,
+                        // Headers that cannot be known here: nothing could be proven.
+                        None => ProbeFinding::Unknown,
+                    })
                 });
             }
             // Carried out by the loop itself, in order.
@@ -247,114 +261,104 @@ impl World {
         }
     }
 
-    fn blocking(&self, ticket: Ticket, work: impl FnOnce() -> Outcome + Send + 'static) {
+    /// A task of its own, whose outcome comes by the channel.
+    fn answered(&self, ticket: Ticket, work: impl Future<Output = Outcome> + Send + 'static) {
         let answer = self.answer.clone();
-        tokio::task::spawn_blocking(move || {
+        tokio::spawn(async move {
             // The loop is gone only when the process ends.
-            let _ = answer.send((ticket, work()));
+            let _ = answer.send((ticket, work.await));
         });
     }
 
-    /// A task of its own: nothing that happens to the loop cancels a token on its way.
+    /// Nothing that happens to the loop cancels a token on its way.
     fn send(&self, ticket: Ticket, flight: FlightId, request: Request) {
-        let (http, held, answer) =
-            (Arc::clone(&self.http), Arc::clone(&self.held), self.answer.clone());
-        tokio::spawn(async move {
-            let checked = tokio::task::spawn_blocking(move || still_ours(&held, flight)).await;
-            let result = match checked {
-                Ok(Ok(())) => http.fetch(&request).await.map_err(SendFault::Http),
-                Ok(Err(fault)) => Err(SendFault::LockLost(fault)),
-                Err(_) => Err(SendFault::LockLost(lock_unknown())),
-            };
-            let _ = answer.send((ticket, Outcome::Answered(result)));
+        let (http, held) = (Arc::clone(&self.http), Arc::clone(&self.held));
+        self.answered(ticket, async move {
+            Outcome::Answered(match still_ours(&held, flight).await {
+                Ok(()) => http.fetch(&request).await.map_err(SendFault::Http),
+                Err(fault) => Err(SendFault::LockLost(fault)),
+            })
         });
     }
 
     fn fetch(&self, ticket: Ticket, request: Request) {
-        let (http, answer) = (Arc::clone(&self.http), self.answer.clone());
-        tokio::spawn(async move {
-            let _ = answer.send((ticket, Outcome::Fetched(http.fetch(&request).await)));
-        });
+        let http = Arc::clone(&self.http);
+        self.answered(ticket, async move { Outcome::Fetched(http.fetch(&request).await) });
     }
 }
 
-fn lock(
-    places: &BTreeMap<StoreId, Place>,
-    held: &Held,
-    flight: FlightId,
-    targets: &[Target],
-    waking: bool,
-) -> Result<(), (StoreId, StoreFault)> {
-    let mut taken = Vec::new();
-    for target in targets {
-        // No turn here: a wait of seconds must not hold up a look.
-        let place = places.get(&target.store).ok_or_else(|| unknown_store(&target.store));
-        let lock = place.and_then(|place| place.store.lock(&target.key, LOCK_PATIENCE, waking));
-        taken.push(lock.map_err(|fault| (target.store.clone(), fault))?);
+fn keep_held(held: &Held, flight: FlightId, taken: Locks) {
+    held.lock().unwrap_or_else(PoisonError::into_inner).insert(flight, Arc::new(taken));
+}
+
+async fn still_ours(held: &Held, flight: FlightId) -> Result<(), StoreFault> {
+    let locks = held.lock().unwrap_or_else(PoisonError::into_inner).get(&flight).cloned();
+    let locks = locks.ok_or_else(lock_unknown)?;
+    let asked = patiently(STORE_TIME, None, move || locks.still_ours()).await;
+    asked.unwrap_or_else(|| Err(lock_unknown()))
+}
+
+async fn look(places: &BTreeMap<StoreId, Place>, store: &StoreId) -> Seen {
+    match places.get(store) {
+        Some(place) => place.look().await,
+        None => Err(unknown_store(store)),
     }
-    held.lock().unwrap_or_else(PoisonError::into_inner).insert(flight, taken);
-    Ok(())
 }
 
-fn still_ours(held: &Held, flight: FlightId) -> Result<(), StoreFault> {
-    let held = held.lock().unwrap_or_else(PoisonError::into_inner);
-    let locks = held.get(&flight).ok_or_else(lock_unknown)?;
-    locks.iter().try_for_each(|lock| lock.still_ours())
-}
-
-fn read(places: &BTreeMap<StoreId, Place>, stores: &[StoreId]) -> Views {
-    let views = stores.iter().map(|id| {
-        let seen = places.get(id).ok_or_else(|| unknown_store(id)).and_then(|place| {
-            let _turn = place.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            place.store.look()
-        });
-        (id.clone(), seen)
+/// Looks at these stores, all at once.
+async fn look_at(places: &Places, stores: &[StoreId]) -> Views {
+    let begun = stores.iter().map(|store| {
+        let (places, id) = (Arc::clone(places), store.clone());
+        (store.clone(), tokio::spawn(async move { look(&places, &id).await }))
     });
-    views.collect()
+    came(begun.collect()).await
 }
 
-fn write(
-    places: &BTreeMap<StoreId, Place>,
-    store: &StoreId,
-    change: &Change,
-) -> Result<Written, StoreFault> {
-    let place = places.get(store).ok_or_else(|| unknown_store(store))?;
-    let _turn = place.turn.lock().unwrap_or_else(PoisonError::into_inner);
-    place.store.write(change)
+/// Reads these stores inside a lock, all at once.
+async fn read(places: &Places, stores: &[StoreId]) -> Views {
+    let begun = stores.iter().map(|store| {
+        let (place, id) = (places.get(store).cloned(), store.clone());
+        let read = async move {
+            match place {
+                Some(place) => place.read().await,
+                None => Err(unknown_store(&id)),
+            }
+        };
+        (store.clone(), tokio::spawn(read))
+    });
+    came(begun.collect()).await
 }
 
-fn remove(
-    places: &BTreeMap<StoreId, Place>,
-    store: &StoreId,
-    key: &EntryKey,
-    expect: &TokenPair,
-) -> Result<Written, StoreFault> {
-    let place = places.get(store).ok_or_else(|| unknown_store(store))?;
-    let _turn = place.turn.lock().unwrap_or_else(PoisonError::into_inner);
-    place.store.remove(key, expect)
+async fn came(begun: Vec<(StoreId, tokio::task::JoinHandle<Seen>)>) -> Views {
+    let mut views = Vec::new();
+    for (store, view) in begun {
+        let view = view.await.unwrap_or_else(|_| {
+            let what = "looking at it failed".into();
+            Err(StoreFault::Io { place: store.to_string(), what })
+        });
+        views.push((store, view));
+    }
+    views
 }
 
-fn withdraw(
-    places: &BTreeMap<StoreId, Place>,
-    store: &StoreId,
-    server_name: &str,
-    at: Wall,
-) -> Result<bool, StoreFault> {
-    let place = places.get(store).ok_or_else(|| unknown_store(store))?;
-    let _turn = place.turn.lock().unwrap_or_else(PoisonError::into_inner);
-    place.store.withdraw(server_name, at)
+/// Does `work` at the journal; a disk that takes too long is a fault of it.
+async fn in_journal(
+    journal: Arc<Mutex<Journal>>,
+    work: impl FnOnce(&mut Journal) -> Result<(), JournalFault> + Send + 'static,
+) -> Result<(), JournalFault> {
+    let silent = || JournalFault {
+        place: "the journal".into(),
+        what: format!("writing it: no answer within {} s", JOURNAL_TIME.as_secs()),
+    };
+    let work = move || match lock_within(&journal, JOURNAL_TURN) {
+        Some(mut journal) => work(&mut journal),
+        None => Err(silent()),
+    };
+    patiently(JOURNAL_TIME, None, work).await.unwrap_or_else(|| Err(silent()))
 }
 
-fn keep(journal: &Mutex<Journal>, record: &Record) -> Result<(), JournalFault> {
-    journal.lock().unwrap_or_else(PoisonError::into_inner).keep(record.clone())
-}
-
-fn forget(journal: &Mutex<Journal>, records: &[RecordId]) -> Result<(), JournalFault> {
-    journal.lock().unwrap_or_else(PoisonError::into_inner).forget(records)
-}
-
-fn unknown_store(store: &StoreId) -> StoreFault {
-    StoreFault::Absent { place: store.to_string() }
+async fn forget(journal: Arc<Mutex<Journal>>, records: Vec<RecordId>) -> Result<(), JournalFault> {
+    in_journal(journal, move |journal| journal.forget(&records)).await
 }
 
 fn lock_unknown() -> StoreFault {

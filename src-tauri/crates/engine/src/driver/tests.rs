@@ -9,12 +9,18 @@ use lamplighter_core::{
     journal::{Record, Stage},
     keeper::Mode,
     secret::Secret,
-    store::{Change, NewTokens, StoreFault, TokenPair, Written},
+    store::{Change, NewTokens, StoreFault, StoreInfo, StoreView, TokenPair, Written},
     time::Wall,
 };
 
 use super::*;
-use crate::{keyring::KeyringAnswer, open::Place, paths::HOME_OVERRIDE};
+use crate::{
+    identity::Identity,
+    keyring::KeyringAnswer,
+    open::Place,
+    paths::HOME_OVERRIDE,
+    stores::{Location, RefreshLock, Spot},
+};
 
 /// A home where Claude Code has one sign-in that has ended, at a port where nobody listens.
 fn home() -> (tempfile::TempDir, Place) {
@@ -127,12 +133,81 @@ async fn a_keyring_that_hangs_then_is_locked_then_opens_lets_a_sealed_journal_co
     assert_eq!(asked.lock().unwrap().0, 3);
 }
 
-#[cfg(unix)]
+/// A real store, whose readers wait while its gate is shut.
+struct Gated {
+    store: Arc<dyn Store>,
+    gate: Arc<Mutex<()>>,
+    reads: mpsc::UnboundedSender<()>,
+}
+
+impl Store for Gated {
+    fn info(&self) -> StoreInfo {
+        self.store.info()
+    }
+
+    fn location(&self) -> Option<Location> {
+        self.store.location()
+    }
+
+    fn read_surroundings(&self) {
+        self.store.read_surroundings();
+    }
+
+    fn read_store(&self) -> Result<StoreView, StoreFault> {
+        let _ = self.reads.send(());
+        drop(self.gate.lock().unwrap());
+        self.store.read_store()
+    }
+
+    fn lock(
+        &self,
+        key: &EntryKey,
+        patience: Duration,
+        after_wake: bool,
+    ) -> Result<Box<dyn RefreshLock>, StoreFault> {
+        self.store.lock(key, patience, after_wake)
+    }
+
+    fn lock_identity(&self, key: &EntryKey) -> Identity {
+        self.store.lock_identity(key)
+    }
+
+    fn write(&self, change: &Change) -> Result<Written, StoreFault> {
+        self.store.write(change)
+    }
+
+    fn remove(&self, key: &EntryKey, expect: &TokenPair) -> Result<Written, StoreFault> {
+        self.store.remove(key, expect)
+    }
+
+    fn withdraw(&self, server_name: &str, at: Wall) -> Result<bool, StoreFault> {
+        self.store.withdraw(server_name, at)
+    }
+
+    fn headers(&self, key: &EntryKey) -> Option<BTreeMap<String, String>> {
+        self.store.headers(key)
+    }
+
+    fn spot(&self, name: &str, url: &str) -> Result<Spot, StoreFault> {
+        self.store.spot(name, url)
+    }
+
+    fn just_woke(&self, grace: Duration) {
+        self.store.just_woke(grace);
+    }
+
+    fn watched(&self) -> Vec<PathBuf> {
+        self.store.watched()
+    }
+}
+
 #[tokio::test]
 async fn a_store_that_hangs_holds_nobody_up() {
-    use std::os::unix::fs::OpenOptionsExt;
-
-    let (home, place) = home();
+    let (home, mut place) = home();
+    let gate = Arc::new(Mutex::new(()));
+    let (reads, mut reading) = mpsc::unbounded_channel();
+    let store = place.stores.remove(0);
+    place.stores.push(Arc::new(Gated { store, gate: Arc::clone(&gate), reads }));
     let mut driver = place
         .open(Mode::Keep, "test", Duration::ZERO, Box::new(|_: &Event, _: &Keeper| {}))
         .unwrap();
@@ -143,33 +218,30 @@ async fn a_store_that_hangs_holds_nobody_up() {
         }
     }));
     driver.look().await;
-    // Whoever reads a pipe waits for somebody to write.
-    let pipe = home.path().join("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let store = home.path().join(".claude/.credentials.json");
-    let away = home.path().join("away");
+    while reading.try_recv().is_ok() {}
+    let (shut, is_shut) = std_mpsc::channel();
+    let (open, opens) = std_mpsc::channel::<()>();
+    let gatekeeper = std::thread::spawn(move || {
+        let _shut = gate.lock().unwrap();
+        shut.send(()).unwrap();
+        let _ = opens.recv();
+    });
+    is_shut.recv().unwrap();
     let wish = driver.wisher();
     let id = driver.snapshot().rows[0].id.clone();
     let stop = async move {
-        fs::rename(&store, &away).unwrap();
-        fs::rename(&pipe, &store).unwrap();
-        // It can be opened in this way as soon as somebody reads, which is the look that now hangs.
-        let mut writing = fs::OpenOptions::new();
-        writing.write(true).custom_flags(rustix::pipe::PipeFlags::NONBLOCK.bits().cast_signed());
-        let writes = loop {
-            if let Ok(writes) = writing.open(&store) {
-                break writes;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
+        let store = home.path().join(".claude/.credentials.json");
+        let text = fs::read_to_string(&store).unwrap();
+        fs::write(&store, format!("{text}\n")).unwrap();
+        // The look that now hangs.
+        reading.recv().await;
         wish.send(Action::Pause(id)).unwrap();
         told.recv().await;
-        // Whoever hangs goes on, so that the test can end.
-        fs::rename(&away, &store).unwrap();
-        drop(writes);
+        drop(open);
     };
     let kept = tokio::time::timeout(Duration::from_secs(60), driver.keep(stop)).await;
     assert_eq!(kept, Ok(()), "the loop waited for a store");
+    gatekeeper.join().unwrap();
 }
 
 /// A store that says how its refresh lock was asked for, and is always busy.
@@ -183,8 +255,14 @@ impl Store for Busy {
     fn info(&self) -> lamplighter_core::store::StoreInfo {
         self.store.info()
     }
-    fn look(&self) -> Result<lamplighter_core::store::StoreView, StoreFault> {
-        self.store.look()
+    fn read_surroundings(&self) {
+        self.store.read_surroundings();
+    }
+    fn read_store(&self) -> Result<StoreView, StoreFault> {
+        self.store.read_store()
+    }
+    fn lock_identity(&self, key: &EntryKey) -> Identity {
+        self.store.lock_identity(key)
     }
     fn location(&self) -> Option<crate::stores::Location> {
         self.store.location()

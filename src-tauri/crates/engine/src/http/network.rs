@@ -1,6 +1,6 @@
 //! How this machine gets out: its certificate authorities and its proxy.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{ClientBuilder, Proxy};
@@ -11,7 +11,14 @@ use rustls::{
 
 use lamplighter_core::http::PlainHttp;
 
-use crate::paths::Env;
+use crate::{
+    deadline,
+    paths::Env,
+    regular_file::{self, LARGEST},
+};
+
+/// How long a file of certificates is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How to get out, from the settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -109,10 +116,13 @@ pub(super) fn tls(extra_ca: &[PathBuf]) -> Result<(ClientConfig, Option<String>)
     let mut extra = Vec::new();
     for place in extra_ca {
         let refused = |what: String| NetworkFault::ExtraCa { place: place.clone(), what };
-        let read =
-            CertificateDer::pem_file_iter(place).map_err(|error| refused(error.to_string()))?;
-        let found: Vec<CertificateDer<'static>> =
-            read.collect::<Result<_, _>>().map_err(|error| refused(error.to_string()))?;
+        let file = place.clone();
+        let text = deadline::within(PATIENCE, move || regular_file::read(&file, LARGEST))
+            .ok_or_else(|| refused("it does not answer".into()))?
+            .map_err(|error| refused(error.to_string()))?;
+        let found: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&text)
+            .collect::<Result<_, _>>()
+            .map_err(|error| refused(error.to_string()))?;
         if found.is_empty() {
             return Err(refused("there is no certificate in it".into()));
         }

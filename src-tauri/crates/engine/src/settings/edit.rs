@@ -36,11 +36,7 @@ pub enum Change {
 /// Makes the change in the file at `place`, atomically.
 pub fn change(place: &Path, env: &Env, change: &Change) -> Result<(), SettingsFault> {
     let fault = |what: String| SettingsFault { place: place.into(), at: None, what };
-    let text = match fs::read_to_string(place) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Settings::example().into(),
-        Err(error) => return Err(fault(format!("can't be read: {error}"))),
-    };
+    let text = Settings::text(place)?.unwrap_or_else(|| Settings::example().into());
     Settings::parse(&text, place, env)?;
     let changed = changed(&text, env, change).map_err(&fault)?;
     if changed == text && place.exists() {

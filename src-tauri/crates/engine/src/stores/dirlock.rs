@@ -33,6 +33,8 @@ pub(crate) struct Manner {
     pub patience: Duration,
     /// The machine has just resumed.
     pub after_wake: bool,
+    /// It is let go after this long, whatever its holder does: one that hangs keeps nobody out.
+    pub longest: Duration,
 }
 
 /// A held lock; let go when dropped.
@@ -51,7 +53,7 @@ impl DirLock {
         let started = Instant::now();
         loop {
             match fs::create_dir(path) {
-                Ok(()) => return Ok(Self::held(path)),
+                Ok(()) => return Ok(Self::held(path, manner.longest)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(denied_or_io(path, "making the lock", &error)),
             }
@@ -65,13 +67,22 @@ impl DirLock {
         }
     }
 
-    fn held(path: &Path) -> Self {
+    fn held(path: &Path, longest: Duration) -> Self {
         let touched = Arc::new(Mutex::new(time_of(path)));
         let (stop, stopped) = mpsc::channel();
         let heartbeat = {
             let (path, touched) = (path.to_owned(), Arc::clone(&touched));
+            let started = Instant::now();
             thread::Builder::new().name("lock-toucher".into()).spawn(move || {
-                while stopped.recv_timeout(TOUCH) == Err(mpsc::RecvTimeoutError::Timeout) {
+                loop {
+                    let left = longest.saturating_sub(started.elapsed());
+                    if left.is_zero() {
+                        return let_go(&path, &touched);
+                    }
+                    let heard = stopped.recv_timeout(TOUCH.min(left));
+                    if heard != Err(mpsc::RecvTimeoutError::Timeout) {
+                        return;
+                    }
                     touch(&path, &touched);
                 }
             })
@@ -98,11 +109,18 @@ impl Drop for DirLock {
             // It ends at once: its channel is closed.
             let _ = heartbeat.join();
         }
-        if self.still_ours().is_ok() {
-            // Gone already or not empty any more: somebody else's affair.
-            let _ = fs::remove_dir(&self.path);
-        }
+        let_go(&self.path, &self.touched);
     }
+}
+
+/// Removes the lock if it is still ours; from now on it is not.
+fn let_go(path: &Path, touched: &Mutex<Option<FileTime>>) {
+    let mut last = touched.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.is_some() && *last == time_of(path) {
+        // Gone already or not empty any more: somebody else's affair.
+        let _ = fs::remove_dir(path);
+    }
+    *last = None;
 }
 
 /// Touches the lock if it is still as we left it.
@@ -126,6 +144,10 @@ fn time_of(path: &Path) -> Option<FileTime> {
 fn remove_if_stale(path: &Path, manner: Manner) -> Result<bool, StoreFault> {
     let Some(seen) = time_of(path) else { return Ok(true) };
     if !is_stale(seen, manner.stale) {
+        return Ok(false);
+    }
+    if manner.after_wake && manner.patience.is_zero() {
+        // Whoever can't wait may hold another lock: a holder that woke is given its time elsewhere.
         return Ok(false);
     }
     if manner.after_wake {
@@ -166,6 +188,7 @@ mod tests {
         stale: Duration::from_secs(60),
         patience: Duration::from_millis(1),
         after_wake: false,
+        longest: Duration::from_secs(3600),
     };
 
     fn aged(path: &Path, seconds: i64) {
@@ -214,6 +237,30 @@ mod tests {
         aged(&path, 700);
         assert!(matches!(DirLock::take(&path, QUICK), Err(StoreFault::Busy { .. })));
         assert!(path.join("mine").exists());
+    }
+
+    #[test]
+    fn a_lock_whose_holder_hangs_is_let_go_all_the_same() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a.lock");
+        let manner = Manner { longest: Duration::from_millis(10), ..QUICK };
+        let held = DirLock::take(&path, manner).unwrap();
+        let patient = Manner { patience: Duration::from_secs(30), ..QUICK };
+        let next = DirLock::take(&path, patient).unwrap();
+        assert!(matches!(held.still_ours(), Err(StoreFault::LockLost { .. })));
+        drop(held);
+        assert!(next.still_ours().is_ok(), "it belongs to somebody else by now");
+    }
+
+    #[test]
+    fn who_can_not_wait_gives_a_holder_that_woke_its_time() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a.lock");
+        fs::create_dir(&path).unwrap();
+        aged(&path, 700);
+        let waking = Manner { patience: Duration::ZERO, after_wake: true, ..QUICK };
+        assert!(matches!(DirLock::take(&path, waking), Err(StoreFault::Busy { .. })));
+        assert!(path.exists());
     }
 
     #[test]

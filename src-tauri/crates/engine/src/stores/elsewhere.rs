@@ -11,6 +11,7 @@ use std::{
     fs,
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use lamplighter_core::{
@@ -25,7 +26,10 @@ use super::{
     Store,
     claude_code::{ClaudeCode, Folder},
 };
-use crate::paths::Env;
+use crate::{deadline, paths::Env};
+
+/// How long a folder may take to say whose it is.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where a store lies, as the journal keeps it. No secret is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,8 +161,10 @@ fn store(waiting: &Waiting, env: &Env) -> Result<Arc<dyn Store>, String> {
         // An older version wrote no more than its name.
         None => Folder::named_as(&waiting.store, env).ok_or("nobody wrote down where it lies")?,
     };
-    for place in [&folder.config, &folder.secure] {
-        is_a_folder_of_ours(place)?;
+    for place in [folder.config.clone(), folder.secure.clone()] {
+        let silent = format!("{} does not answer", place.display());
+        let looked = deadline::within(PATIENCE, move || is_a_folder_of_ours(&place));
+        looked.unwrap_or(Err(silent))?;
     }
     Ok(Arc::new(ClaudeCode::new(folder, env.clone())))
 }

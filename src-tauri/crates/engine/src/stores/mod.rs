@@ -14,6 +14,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,6 +24,7 @@ use lamplighter_core::{
     time::Wall,
 };
 
+use crate::{deadline, identity::Identity};
 pub use elsewhere::{Location, Waiting};
 
 /// A client's store.
@@ -41,8 +43,19 @@ pub trait Store: Send + Sync {
     /// where that cannot be written down.
     fn location(&self) -> Option<Location>;
 
+    /// Reads what lies around the store: configuration, verdicts, which client runs. Each file has a
+    /// deadline; what does not answer is what it was. Never called inside a lock.
+    fn read_surroundings(&self);
+
+    /// Reads the store itself and no other file, with what was last known of its surroundings. Takes
+    /// no lock, writes nothing.
+    fn read_store(&self) -> Result<StoreView, StoreFault>;
+
     /// Reads store, configuration and verdicts. Takes no lock, writes nothing.
-    fn look(&self) -> Result<StoreView, StoreFault>;
+    fn look(&self) -> Result<StoreView, StoreFault> {
+        self.read_surroundings();
+        self.read_store()
+    }
 
     /// Takes the client's own refresh lock for one entry, waiting at most `patience`.
     ///
@@ -54,6 +67,9 @@ pub trait Store: Send + Sync {
         patience: Duration,
         after_wake: bool,
     ) -> Result<Box<dyn RefreshLock>, StoreFault>;
+
+    /// What stands for that lock, whatever its path is called: two stores may share one.
+    fn lock_identity(&self, key: &EntryKey) -> Identity;
 
     /// Takes the client's write lock for milliseconds, reads, compares with `change.expect` (access
     /// token, refresh token and expiry together) and the client id, replaces only our fields' bytes,
@@ -96,9 +112,21 @@ pub struct Spot {
 }
 
 /// A held refresh lock; let go when dropped.
-pub trait RefreshLock: Send {
+pub trait RefreshLock: Send + Sync {
     /// Whether it is still ours: nobody took it over meanwhile.
     fn still_ours(&self) -> Result<(), StoreFault>;
+}
+
+/// How long somebody at a terminal waits for one store.
+const LOOK_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Looks at a store, waiting no longer than a person would. Blocks this thread.
+pub(crate) fn look_patiently(store: &Arc<dyn Store>) -> Result<StoreView, StoreFault> {
+    let looked_at = Arc::clone(store);
+    deadline::within(LOOK_PATIENCE, move || looked_at.look()).unwrap_or_else(|| {
+        let what = format!("looking at it: no answer within {} s", LOOK_PATIENCE.as_secs());
+        Err(StoreFault::Io { place: store.info().place, what })
+    })
 }
 
 /// A system's refusal as what it means: no space, no permission, or anything else. The path and what

@@ -4,8 +4,10 @@
 //! credentials and the locks. They differ only where `CLAUDE_SECURESTORAGE_CONFIG_DIR` is set.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use lamplighter_core::{
@@ -15,7 +17,17 @@ use lamplighter_core::{
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 
-use crate::{paths::Env, stores::Location};
+use crate::{
+    deadline,
+    identity::{Identity, is_same},
+    paths::Env,
+    stores::Location,
+};
+
+/// The file that names servers and projects.
+const SERVERS: &str = ".claude.json";
+/// How long a folder may take to say what it is.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The folders of one Claude Code installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +59,14 @@ impl Folder {
         };
         // With the variable set, even to the usual place, the file lies in the folder.
         let beside = if set.is_some() { &config } else { &home };
-        let servers = servers_file(&config, beside);
-        let is_usual = config == home.join(".claude");
+        let asked = (config.clone(), beside.clone(), home.join(".claude"));
+        let found = deadline::within(PATIENCE, move || {
+            let (config, beside, usual) = asked;
+            (servers_file(&config, &beside), is_same(&config, &usual))
+        });
+        // What does not answer is taken at its word.
+        let (servers, is_usual) =
+            found.unwrap_or_else(|| (beside.join(SERVERS), config == home.join(".claude")));
         let id = if is_usual { StoreId::from("claude-code") } else { named(&config, &home) };
         // What the variables say is hashed, and no path that follows from it; the usual one too.
         let named = match env.raw("CLAUDE_SECURESTORAGE_CONFIG_DIR") {
@@ -63,10 +81,13 @@ impl Folder {
     /// Another config folder, as a Claude Code started with `CLAUDE_CONFIG_DIR` set to it has it.
     pub fn other(config: &Path, home: &Path) -> Self {
         let config = normalised(config);
+        let asked = config.clone();
+        let found = deadline::within(PATIENCE, move || servers_file(&asked, &asked));
+        let servers = found.unwrap_or_else(|| config.join(SERVERS));
         Self {
             id: named(&config, home),
             secure: config.clone(),
-            servers: servers_file(&config, &config),
+            servers,
             home: home.to_owned(),
             service: service(Some(&config), false),
             config,
@@ -95,21 +116,36 @@ impl Folder {
         })
     }
 
-    /// Other folders that hold a store: offered, never taken unasked.
-    pub fn others(&self) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(&self.home) else { return Vec::new() };
-        let mut found: Vec<PathBuf> = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| {
-                let named = path.file_name().and_then(|name| name.to_str());
-                named.is_some_and(|name| name.starts_with(".claude"))
-                    && *path != self.config
-                    && *path != self.secure
-                    && path.join(".credentials.json").is_file()
-            })
-            .collect();
-        found.sort();
-        found
+    /// What `SEC` is, whatever it is called.
+    fn identity(&self) -> Identity {
+        let secure = self.secure.clone();
+        let found = deadline::within(PATIENCE, move || Identity::of(&secure));
+        found.unwrap_or_else(|| Identity::of_text(&self.secure))
+    }
+
+    /// Whether both are one store: one folder under two names. In a keychain each name has an item of
+    /// its own.
+    pub fn is_same_store(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+            && (!cfg!(target_os = "macos") || self.service == other.service)
+    }
+
+    /// Other folders beside this one that hold a store, each once, whatever it is called: offered,
+    /// never taken unasked. None of these, which are looked at already.
+    pub fn others(&self, known: &[Self]) -> Vec<PathBuf> {
+        let home = self.home.clone();
+        let all = known.iter().chain([self]);
+        let names: BTreeSet<PathBuf> =
+            all.clone().flat_map(|one| [one.config.clone(), one.secure.clone()]).collect();
+        let mut seen: BTreeSet<Identity> = all.map(Self::identity).collect();
+        let look = move || {
+            seen.extend(names.iter().map(|path| Identity::of(path)));
+            let mut found: Vec<PathBuf> = stores_in(&home);
+            found.retain(|path| !names.contains(path) && seen.insert(Identity::of(path)));
+            found
+        };
+        // A folder that does not answer is not offered, and neither is any other until it does.
+        deadline::within(PATIENCE, look).unwrap_or_default()
     }
 
     pub(super) fn credentials(&self) -> PathBuf {
@@ -126,8 +162,12 @@ impl Folder {
 
     /// The refresh lock of one entry: yes, `.lock` twice.
     pub(super) fn refresh_lock(&self, key: &str) -> PathBuf {
-        let safe: String =
-            key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        // As JavaScript's `replace` without the flag `u` sees it: a letter beyond the basic plane is two.
+        let safe: String = key
+            .encode_utf16()
+            .map(|unit| u8::try_from(unit).map_or('_', char::from))
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .collect();
         self.secure.join(format!("mcp-refresh-{safe}.lock.lock"))
     }
 
@@ -135,6 +175,22 @@ impl Folder {
     pub(super) fn shown(&self) -> String {
         shown(&self.config, &self.home)
     }
+}
+
+/// The folders of this home that are called as Claude Code's and hold a store. A real folder comes before
+/// a link to it.
+fn stores_in(home: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(home) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let named = path.file_name().and_then(|name| name.to_str());
+            named.is_some_and(|name| name.starts_with(".claude"))
+                && path.join(".credentials.json").is_file()
+        })
+        .collect();
+    found.sort_by_cached_key(|path| (path.is_symlink(), path.clone()));
+    found
 }
 
 /// `Claude Code-credentials`, and the first eight hexadecimal digits of the SHA-256 of the folder that
@@ -165,7 +221,7 @@ fn servers_file(config: &Path, beside: &Path) -> PathBuf {
     if fs::metadata(&legacy).is_ok_and(|found| found.len() > 0) {
         legacy
     } else {
-        beside.join(".claude.json")
+        beside.join(SERVERS)
     }
 }
 
@@ -235,5 +291,43 @@ mod tests {
                 .refresh_lock("plugin:a:b|c52143f84584caf9")
                 .ends_with("mcp-refresh-plugin_a_b_c52143f84584caf9.lock.lock")
         );
+    }
+
+    #[test]
+    fn a_locks_name_counts_letters_as_javascript_does() {
+        // node -e 'console.log("\u{1f511}é|1".replace(/[^a-zA-Z0-9]/g, "_"))'
+        let lock = usual(&[]).refresh_lock("\u{1f511}\u{e9}|1");
+        assert!(lock.ends_with("mcp-refresh-____1.lock.lock"), "{}", lock.display());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn one_folder_under_two_names_is_one_store() {
+        use std::os::unix::fs::symlink;
+
+        let home = tempfile::tempdir().unwrap();
+        let place = |name: &str| home.path().join(name);
+        for name in [".claude", ".claude-work"] {
+            fs::create_dir(place(name)).unwrap();
+            fs::write(place(name).join(".credentials.json"), "{}").unwrap();
+        }
+        symlink(".claude", place(".claude-link")).unwrap();
+        symlink(".claude-work", place(".claude-a-link-to-work")).unwrap();
+        let env = |vars: &[(&str, &Path)]| {
+            Env::fixed(vars.iter().copied().chain([("HOME", home.path())]))
+        };
+        let usual = Folder::usual(&env(&[])).unwrap();
+        let other = |name: &str| Folder::other(&place(name), home.path());
+        for same in [".claude-link", ".claude/", ".claude-work/../.claude"] {
+            assert_eq!(usual.identity(), other(same).identity(), "{same}");
+        }
+        assert!(!usual.is_same_store(&other(".claude-work")));
+        assert_eq!(usual.others(&[]), [place(".claude-work")]);
+        assert_eq!(usual.others(&[other(".claude-a-link-to-work")]), [] as [PathBuf; 0]);
+        // The variable may lead to the usual folder by another name.
+        let link = place(".claude-link");
+        let by_link = Folder::usual(&env(&[("CLAUDE_CONFIG_DIR", link.as_path())])).unwrap();
+        assert_eq!(by_link.id, usual.id);
+        assert_eq!(by_link.others(&[]), [place(".claude-work")]);
     }
 }

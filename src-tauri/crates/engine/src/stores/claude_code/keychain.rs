@@ -115,9 +115,14 @@ impl Keychain {
         format!("the keychain item \"{}\" of {}", self.service, self.account)
     }
 
+    /// Whether it is known to be locked.
+    pub(super) fn is_locked(&self) -> bool {
+        self.tools.native.is_locked() == Some(true)
+    }
+
     /// The value; `None`: there is no such item, and that is certain.
     pub(super) fn read(&self) -> Result<Option<Zeroizing<String>>, StoreFault> {
-        if self.tools.native.is_locked() == Some(true) {
+        if self.is_locked() {
             return Err(locked());
         }
         let find = ["find-generic-password", "-a", &self.account, "-w", "-s", &self.service];

@@ -7,8 +7,8 @@
 //! ours (in the keychain: never change what it means), and never write the file while the item
 //! exists. On Windows the store may be the Credential Manager, which is left untouched here.
 //!
-//! Read next: `folder` (where things lie), `keychain` (the item), `entry` (one grant), `servers` (what
-//! configuration says), `writing` (how it is changed), `verdicts` (what hides a server although its token is good).
+//! Read next: `folder` (where things lie), `keychain` (the item), `entry` (one grant), `surroundings`
+//! (what is read outside locks), `servers` (what configuration says), `writing` (how it is changed), `verdicts` (what hides a server although its token is good).
 
 mod ascii;
 mod entry;
@@ -17,6 +17,7 @@ mod key;
 mod keychain;
 mod running;
 mod servers;
+mod surroundings;
 mod verdicts;
 mod version;
 mod writing;
@@ -26,7 +27,7 @@ use std::{
     ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -35,8 +36,8 @@ use lamplighter_core::{
     ids::EntryKey,
     secret::Secret,
     store::{
-        Change, ConfiguredServer, Entry, NO_FILE, SignIns, StoreFault, StoreInfo, StoreView,
-        TokenPair, Written,
+        AuthVerdict, Change, ConfiguredServer, Entry, NO_FILE, SignIns, StoreFault, StoreInfo,
+        StoreView, TokenPair, Written,
     },
     time::{Millis, Wall},
 };
@@ -49,12 +50,18 @@ use super::{
     dirlock::{DirLock, Manner},
     splice::{NotJson, Object},
 };
-use crate::paths::Env;
+use crate::{
+    deadline::Question,
+    identity::Identity,
+    paths::Env,
+    regular_file::{self, ReadError},
+};
 pub use folder::Folder;
 use key::entry_key;
 use keychain::Keychain;
 pub use keychain::{Native, Tools};
 use servers::Configured;
+use surroundings::{Content, Files, Surroundings};
 
 /// Claude Code renews by itself when no more than this is left (measured: 290 s yes, 320 s no).
 const CLIENT_MARGIN: Millis = Millis::minutes(5);
@@ -62,6 +69,8 @@ const CLIENT_MARGIN: Millis = Millis::minutes(5);
 const REFRESH_STALE: Duration = Duration::from_secs(60);
 /// A text that does not parse is read again after this time before it is called broken.
 const TORN: Duration = Duration::from_millis(200);
+/// Longer than all steps of a renewal together may take.
+const REFRESH_LONGEST: Duration = Duration::from_secs(180);
 /// A store larger than this is not one.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
@@ -109,6 +118,11 @@ pub struct ClaudeCode {
     keychain: Option<Keychain>,
     /// Until when other programs are given time to touch their locks.
     waking_until: Mutex<Option<Instant>>,
+    files: Files,
+    version: Arc<Question<Option<String>>>,
+    cache: Arc<Question<Vec<AuthVerdict>>>,
+    /// As they were read last; `None` before that.
+    surroundings: Mutex<Option<Arc<Surroundings>>>,
 }
 
 impl ClaudeCode {
@@ -120,6 +134,10 @@ impl ClaudeCode {
             managed: servers::managed_file(),
             keychain: None,
             waking_until: Mutex::default(),
+            files: Files::default(),
+            version: Arc::default(),
+            cache: Arc::default(),
+            surroundings: Mutex::default(),
         };
         store.with_form(Form::usual())
     }
@@ -142,9 +160,57 @@ impl ClaudeCode {
         self
     }
 
+    /// The surroundings as they were read last, and read now if they never were.
+    fn surroundings(&self) -> Arc<Surroundings> {
+        let known = self.surroundings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.unwrap_or_else(|| self.survey())
+    }
+
+    /// Reads the surroundings anew.
+    fn survey(&self) -> Arc<Surroundings> {
+        let reading = self.files.reading();
+        let configured = Configured::read(&self.folder, &self.managed, &self.env, &reading);
+        let (path, env, home) =
+            (self.folder.verdicts(), self.env.clone(), self.folder.home.clone());
+        let verdicts = reading.ask(&self.cache, move || verdicts::read(&path));
+        let client_version = reading.ask(&self.version, move || version::installed(&env, &home));
+        let read = Arc::new(Surroundings {
+            configured,
+            verdicts,
+            client_version,
+            programs: self
+                .keychain
+                .as_ref()
+                .filter(|keychain| !keychain.is_locked())
+                .and_then(Keychain::programs),
+            unsupported: cfg!(windows) && self.uses_credential_manager(&reading),
+        });
+        let mut known = self.surroundings.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Arc::clone(&read));
+        read
+    }
+
+    /// A verdict that was withdrawn is not shown again before the surroundings are read anew.
+    fn forget_verdict(&self, server_name: &str) {
+        let mut known = self.surroundings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(around) = known.as_mut().map(Arc::make_mut) {
+            around.verdicts.retain(|verdict| verdict.server_name != server_name);
+        }
+    }
+
+    fn uses_credential_manager(&self, reading: &surroundings::Reading<'_>) -> bool {
+        let main = reading.file(&self.folder.servers, LARGEST);
+        let main = main.last();
+        let value = match main.as_deref() {
+            Some(Content::Json(value)) => Some(value),
+            Some(Content::Nothing | Content::Unusable(_)) | None => None,
+        };
+        credential_manager(&self.env, value)
+    }
+
     /// A form of the store that this version leaves untouched, if it is in use here.
     fn unsupported(&self) -> Option<StoreFault> {
-        if !(cfg!(windows) && credential_manager(&self.env, &self.folder.servers)) {
+        if !(cfg!(windows) && self.surroundings().unsupported) {
             return None;
         }
         let what =
@@ -174,17 +240,13 @@ impl ClaudeCode {
 
     fn file(&self) -> Result<Blob, StoreFault> {
         let path = self.folder.credentials();
-        let place = || path.display().to_string();
-        let found = fs::metadata(&path).map_err(|error| absent_or(&path, READING, &error))?;
-        if found.len() > LARGEST {
-            return Err(StoreFault::Broken { place: place(), what: "it is far too large".into() });
-        }
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Blob { text: Zeroizing::new(text), in_keychain: false }),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Err(StoreFault::Broken { place: place(), what: "it is not text".into() })
-            }
-            Err(error) => Err(absent_or(&path, READING, &error)),
+        match regular_file::read_text(&path, LARGEST) {
+            Ok(text) => Ok(Blob { text, in_keychain: false }),
+            Err(ReadError::Io(error)) => Err(absent_or(&path, READING, &error)),
+            Err(refused) => Err(StoreFault::Broken {
+                place: path.display().to_string(),
+                what: refused.to_string(),
+            }),
         }
     }
 
@@ -269,9 +331,10 @@ impl ClaudeCode {
         Ok(left.collect())
     }
 
-    /// One look.
-    fn look_once(&self) -> Result<StoreView, StoreFault> {
-        let configured = Configured::read(&self.folder, &self.managed, &self.env);
+    /// Reads the store once.
+    fn read_once(&self) -> Result<StoreView, StoreFault> {
+        let around = self.surroundings();
+        let configured = &around.configured;
         // Before it is read: what is written in between is another version.
         let version = self.file_version();
         let (blob, sign_ins) = match self.blob() {
@@ -283,13 +346,13 @@ impl ClaudeCode {
             }
             Err(fault) => return Err(fault),
         };
-        let entries = blob.as_ref().map(|blob| self.entries(blob, &configured)).transpose()?;
+        let entries = blob.as_ref().map(|blob| self.entries(blob, configured)).transpose()?;
         let entries = entries.unwrap_or_default();
-        let servers = self.without_entry(blob.as_ref(), &configured, &entries)?;
+        let servers = self.without_entry(blob.as_ref(), configured, &entries)?;
         let in_keychain = blob.is_some_and(|blob| blob.in_keychain);
         let version = version.filter(|_| !in_keychain);
-        let client_version = version::installed(&self.env, &self.folder.home);
-        let mut advice = configured.advice;
+        let client_version = around.client_version.clone();
+        let mut advice = configured.advice.clone();
         // Only who is signed in can lose a sign-in.
         let told = client_version.as_deref().filter(|_| !entries.is_empty());
         advice.extend(told.and_then(version::advice));
@@ -299,13 +362,12 @@ impl ClaudeCode {
             advice
                 .push(format!("nothing is in the keychain; {} holds the sign-ins", file.display()));
         }
-        let wiper = keychain.and_then(|keychain| {
-            running::wiper(keychain.programs().as_deref(), client_version.as_deref())
-        });
+        let wiper = keychain
+            .and_then(|_| running::wiper(around.programs.as_deref(), client_version.as_deref()));
         Ok(StoreView {
             entries,
             servers,
-            verdicts: verdicts::read(&self.folder.verdicts()),
+            verdicts: around.verdicts.clone(),
             client_version,
             advice,
             wiper,
@@ -340,12 +402,16 @@ impl Store for ClaudeCode {
         self.folder.location()
     }
 
-    fn look(&self) -> Result<StoreView, StoreFault> {
-        match self.look_once() {
+    fn read_surroundings(&self) {
+        self.survey();
+    }
+
+    fn read_store(&self) -> Result<StoreView, StoreFault> {
+        match self.read_once() {
             // A writer that does not replace the file may be in the middle of it.
             Err(StoreFault::Broken { .. }) => {
                 thread::sleep(TORN);
-                self.look_once()
+                self.read_once()
             }
             seen => seen,
         }
@@ -360,12 +426,19 @@ impl Store for ClaudeCode {
         if let Some(fault) = self.unsupported() {
             return Err(fault);
         }
-        let manner = Manner { stale: REFRESH_STALE, patience, after_wake };
+        let manner =
+            Manner { stale: REFRESH_STALE, patience, after_wake, longest: REFRESH_LONGEST };
         self.make_lock_folder(false)?;
         let lock = DirLock::take(&self.folder.refresh_lock(key.as_str()), manner)
             .map_err(|fault| self.or_away(fault))?;
         self.prove_keychain()?;
         Ok(Box::new(lock))
+    }
+
+    fn lock_identity(&self, key: &EntryKey) -> Identity {
+        let lock = self.folder.refresh_lock(key.as_str());
+        let name = lock.file_name().unwrap_or_default();
+        Identity::of(&self.folder.secure).join(name.as_ref())
     }
 
     fn write(&self, change: &Change) -> Result<Written, StoreFault> {
@@ -377,11 +450,16 @@ impl Store for ClaudeCode {
     }
 
     fn withdraw(&self, server_name: &str, at: Wall) -> Result<bool, StoreFault> {
-        verdicts::withdraw(&self.folder.verdicts(), server_name, at)
+        let withdrawn = verdicts::withdraw(&self.folder.verdicts(), server_name, at)?;
+        if withdrawn {
+            self.forget_verdict(server_name);
+        }
+        Ok(withdrawn)
     }
 
     fn headers(&self, key: &EntryKey) -> Option<BTreeMap<String, String>> {
-        let configured = Configured::read(&self.folder, &self.managed, &self.env);
+        let around = self.survey();
+        let configured = &around.configured;
         let blob = self.blob().ok()?;
         let whole = self.whole(&blob).ok()?;
         let grants = self.grants(&blob, &whole).ok()??;
@@ -396,8 +474,8 @@ impl Store for ClaudeCode {
         if !self.is_in_use() {
             return Err(StoreFault::Absent { place: self.folder.config.display().to_string() });
         }
-        let configured = Configured::read(&self.folder, &self.managed, &self.env);
-        let known = configured.servers.iter().find(|s| s.name == name && s.url == url);
+        let around = self.survey();
+        let known = around.configured.servers.iter().find(|s| s.name == name && s.url == url);
         let key = match known {
             Some(server) => {
                 let theirs = server.enterprise && server.word == servers::Word::User;
@@ -430,12 +508,11 @@ impl Store for ClaudeCode {
 
 /// Whether Claude Code on Windows keeps its secrets in the Credential Manager: told to, or by a gate
 /// in its own file (2.1.330).
-fn credential_manager(env: &Env, servers: &Path) -> bool {
+fn credential_manager(env: &Env, main: Option<&Value>) -> bool {
     if env.get("CLAUDE_CODE_FORCE_WINDOWS_CREDMAN").is_some_and(|on| on == "1") {
         return true;
     }
-    let main = fs::read(servers).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
-    let features = main.as_ref().and_then(|main| {
+    let features = main.and_then(|main| {
         main.get("cachedGrowthBookFeatures").or_else(|| main.get("cachedFeatureFlags"))
     });
     features.and_then(|features| features.get("tengu_windows_credman")) == Some(&Value::Bool(true))

@@ -12,7 +12,6 @@ mod trust;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -23,11 +22,17 @@ use lamplighter_core::{
 };
 use serde_json::{Map, Value};
 
-use super::{folder::Folder, key::entry_key};
-use crate::paths::Env;
+use super::{
+    folder::Folder,
+    key::entry_key,
+    surroundings::{Content, Reading},
+};
+use crate::{deadline::Answer, paths::Env, regular_file::LARGEST};
 use expand::Expander;
 pub(super) use trust::Word;
 use trust::{Approvals, Records};
+
+const NOT_SHOWN: &str = "its servers are not shown";
 
 /// One configured server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +64,7 @@ pub(super) struct Server {
 }
 
 /// Everything that configuration says.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Configured {
     pub servers: Vec<Server>,
     /// What a person should know: a file that could not be read.
@@ -158,16 +163,18 @@ pub(super) fn managed_file() -> PathBuf {
 
 impl Configured {
     /// Reads every place. A managed file, where there is one, is the only one that counts.
-    pub(super) fn read(folder: &Folder, managed: &Path, env: &Env) -> Self {
+    pub(super) fn read(folder: &Folder, managed: &Path, env: &Env, files: &Reading<'_>) -> Self {
         let mut read = Self::default();
         let expander = Expander(env);
-        if let Some(managed) = read.file(managed) {
+        if let Some(managed) = read.file(files, managed) {
             read.add(managed.get("mcpServers"), "", &expander, |_| Some(Word::User));
             return read;
         }
-        let settings = read.file(&folder.config.join("settings.json")).unwrap_or_default();
-        read.plugins(folder, &settings, &expander);
-        let Some(main) = read.file(&folder.servers) else { return read };
+        let settings = read.file(files, &folder.config.join("settings.json")).unwrap_or_default();
+        read.plugins(files, folder, &settings, &expander);
+        // The program's own file holds far more than servers.
+        let main = read.file_within(files, &folder.servers, super::LARGEST);
+        let Some(main) = main else { return read };
         read.add(main.get("mcpServers"), "", &expander, |_| Some(Word::User));
         let projects = main.get("projects").and_then(Value::as_object);
         for (_, project) in projects.into_iter().flatten() {
@@ -180,7 +187,7 @@ impl Configured {
         for (path, project) in projects.into_iter().flatten() {
             // Nothing of a folder is read that Claude Code would not work in without asking.
             if records.is_trusted(path) {
-                read.project(Path::new(path), project, &settings, &expander);
+                read.project(files, Path::new(path), project, &settings, &expander);
             }
         }
         // Who looks for a server finds the user's own word first.
@@ -239,10 +246,18 @@ impl Configured {
     }
 
     /// `.mcp.json` of one project that is trusted: only what the user has approved.
-    fn project(&mut self, path: &Path, record: &Value, user: &Value, expander: &Expander<'_>) {
-        let Some(shared) = self.file(&path.join(".mcp.json")) else { return };
-        let brought = self.file(&path.join(".claude/settings.json")).unwrap_or_default();
-        let local = self.file(&path.join(".claude/settings.local.json")).unwrap_or_default();
+    fn project(
+        &mut self,
+        files: &Reading<'_>,
+        path: &Path,
+        record: &Value,
+        user: &Value,
+        expander: &Expander<'_>,
+    ) {
+        let Some(shared) = self.file(files, &path.join(".mcp.json")) else { return };
+        let brought = self.file(files, &path.join(".claude/settings.json")).unwrap_or_default();
+        let local = self.file(files, &path.join(".claude/settings.local.json"));
+        let local = local.unwrap_or_default();
         let approvals = Approvals::of(&[record, user], &local, &brought);
         let switched_off = names(record.get("disabledMcpServers"));
         self.add(shared.get("mcpServers"), "", expander, |name| {
@@ -251,9 +266,15 @@ impl Configured {
     }
 
     /// Servers of installed and enabled plugins are called `plugin:PLUGIN:SERVER`.
-    fn plugins(&mut self, folder: &Folder, settings: &Value, expander: &Expander<'_>) {
+    fn plugins(
+        &mut self,
+        files: &Reading<'_>,
+        folder: &Folder,
+        settings: &Value,
+        expander: &Expander<'_>,
+    ) {
         let list = folder.config.join("plugins/installed_plugins.json");
-        let Some(installed) = self.file(&list) else { return };
+        let Some(installed) = self.file(files, &list) else { return };
         let plugins = installed.get("plugins").and_then(Value::as_object);
         for (id, places) in plugins.into_iter().flatten() {
             let enabled = settings.get("enabledPlugins").and_then(|enabled| enabled.get(id));
@@ -265,12 +286,12 @@ impl Configured {
             for place in places.as_array().into_iter().flatten() {
                 let Some(path) = place.get("installPath").and_then(Value::as_str) else { continue };
                 let path = Path::new(path);
-                if let Some(own) = self.file(&path.join(".mcp.json")) {
+                if let Some(own) = self.file(files, &path.join(".mcp.json")) {
                     let wrapped = own.get("mcpServers").cloned();
                     let own = wrapped.unwrap_or(own);
                     self.add(Some(&own), &prefix, expander, |_| Some(Word::Plugin));
                 }
-                let manifest = self.file(&path.join(".claude-plugin/plugin.json"));
+                let manifest = self.file(files, &path.join(".claude-plugin/plugin.json"));
                 if let Some(manifest) = manifest {
                     let servers = manifest.get("mcpServers");
                     self.add(servers, &prefix, expander, |_| Some(Word::Plugin));
@@ -299,25 +320,29 @@ impl Configured {
 
     /// A JSON file as a value; `None` where there is none, or where it says nothing that can be
     /// used, which is then told.
-    fn file(&mut self, path: &Path) -> Option<Value> {
-        let text = match fs::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                self.advice
-                    .push(format!("{} can't be read; its servers are not shown", path.display()));
-                return None;
-            }
-            Err(_) => return None,
+    fn file(&mut self, files: &Reading<'_>, path: &Path) -> Option<Value> {
+        self.file_within(files, path, LARGEST)
+    }
+
+    /// The same, with another limit to its size. What does not answer is what it was last time.
+    fn file_within(&mut self, files: &Reading<'_>, path: &Path, largest: u64) -> Option<Value> {
+        let (content, answered) = match files.file(path, largest) {
+            Answer::Now(content) => (Some(content), true),
+            Answer::Silent(last) => (last, false),
         };
-        let value = serde_json::from_slice::<Value>(&text);
-        if let Err(error) = &value {
-            let (line, column) = (error.line(), error.column());
-            self.advice.push(format!(
-                "{} is not valid JSON at line {line}, column {column}; its servers are not shown",
-                path.display()
-            ));
+        let shown = path.display();
+        if !answered {
+            let left = if content.is_some() { "what it said last counts" } else { NOT_SHOWN };
+            self.advice.push(format!("{shown} does not answer; {left}"));
         }
-        value.ok()
+        match content.as_deref()? {
+            Content::Json(value) => Some(value.clone()),
+            Content::Nothing => None,
+            Content::Unusable(why) => {
+                self.advice.push(format!("{shown} {why}; {NOT_SHOWN}"));
+                None
+            }
+        }
     }
 }
 

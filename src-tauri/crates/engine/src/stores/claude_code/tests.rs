@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::{fs, time::Instant};
 
 use lamplighter_core::store::{ClientCredentials, NewTokens, SignInConfig};
 
@@ -6,12 +6,10 @@ use super::*;
 
 #[test]
 fn the_credential_manager_is_in_use_where_the_program_is_told_so_or_its_gate_is_open() {
-    let home = tempfile::tempdir().unwrap();
-    let file = home.path().join(".claude.json");
     let plain = Env::fixed([("HOME", "/home/ana")]);
     let told = Env::fixed([("CLAUDE_CODE_FORCE_WINDOWS_CREDMAN", "1")]);
-    assert!(!credential_manager(&plain, &file));
-    assert!(credential_manager(&told, &file));
+    assert!(!credential_manager(&plain, None));
+    assert!(credential_manager(&told, None));
     for (text, in_use) in [
         (r#"{"cachedGrowthBookFeatures":{"tengu_windows_credman":true}}"#, true),
         (r#"{"cachedFeatureFlags":{"tengu_windows_credman":true}}"#, true),
@@ -19,10 +17,9 @@ fn the_credential_manager_is_in_use_where_the_program_is_told_so_or_its_gate_is_
             r#"{"cachedGrowthBookFeatures":{},"cachedFeatureFlags":{"tengu_windows_credman":true}}"#,
             false,
         ),
-        ("{", false),
     ] {
-        fs::write(&file, text).unwrap();
-        assert_eq!(credential_manager(&plain, &file), in_use, "{text}");
+        let main = serde_json::from_str(text).ok();
+        assert_eq!(credential_manager(&plain, main.as_ref()), in_use, "{text}");
     }
 }
 
@@ -112,6 +109,64 @@ fn a_file_that_is_just_being_written_is_read_again_before_it_is_called_broken() 
     });
     assert_eq!(store.look().map(|view| view.entries.len()), Ok(1));
     writer.join().unwrap();
+}
+
+#[test]
+fn inside_a_lock_nothing_but_the_store_is_read() {
+    let (home, store) = store_of(1);
+    let main = home.path().join(".claude.json");
+    let server = |name: &str| serde_json::json!({"mcpServers": {name: {"type": "http", "url": "https://a.example/mcp"}}});
+    fs::write(&main, server("first").to_string()).unwrap();
+    fs::write(store.folder.verdicts(), r#"{"first":{"timestamp":1}}"#).unwrap();
+    let told = |view: StoreView| {
+        let servers = view.servers.into_iter().map(|server| server.name).collect::<Vec<_>>();
+        (servers, view.verdicts.len(), view.entries.len())
+    };
+    assert_eq!(told(store.look().unwrap()), (vec!["first".into()], 1, 1));
+    fs::write(&main, server("second").to_string()).unwrap();
+    fs::write(store.folder.verdicts(), "{}").unwrap();
+    fs::write(store.folder.credentials(), "{}").unwrap();
+    assert_eq!(told(store.read_store().unwrap()), (vec!["first".into()], 1, 0));
+    assert_eq!(told(store.look().unwrap()), (vec!["second".into()], 0, 0));
+}
+
+#[test]
+fn a_verdict_that_was_withdrawn_is_gone_inside_a_lock_too() {
+    let (_home, store) = store_of(1);
+    fs::write(store.folder.verdicts(), r#"{"a":{"timestamp":1},"b":{"timestamp":1}}"#).unwrap();
+    assert_eq!(store.look().unwrap().verdicts.len(), 2);
+    assert_eq!(store.withdraw("a", Wall(1)), Ok(true));
+    let left = store.read_store().unwrap().verdicts;
+    assert_eq!(left.iter().map(|left| left.server_name.as_str()).collect::<Vec<_>>(), ["b"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_neither_read_nor_waited_for() {
+    let (home, store) = store_of(1);
+    let pipe = |path: &std::path::Path| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _ = fs::remove_file(path);
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    let project = home.path().join("project");
+    let main = serde_json::json!({"projects": {project.to_str().unwrap(): {
+        "hasTrustDialogAccepted": true, "enabledMcpjsonServers": ["odd"]
+    }}});
+    fs::write(home.path().join(".claude.json"), main.to_string()).unwrap();
+    pipe(&project.join(".mcp.json"));
+    pipe(&store.folder.verdicts());
+    let settings = store.folder.config.join("settings.json");
+    std::os::unix::fs::symlink("/dev/zero", &settings).unwrap();
+    let view = store.look().unwrap();
+    assert_eq!((view.entries.len(), view.servers.len(), view.verdicts.len()), (1, 0, 0));
+    for odd in [project.join(".mcp.json"), settings] {
+        let told = format!("{} can't be used: it is not a regular file", odd.display());
+        assert!(view.advice.iter().any(|advice| advice.starts_with(&told)), "{:?}", view.advice);
+    }
+    assert!(store.withdraw("a", Wall(1)).is_err());
+    pipe(&store.folder.credentials());
+    assert!(matches!(store.look(), Err(StoreFault::Broken { .. })));
 }
 
 /// A store with this many entries of the usual size, in a home of its own.

@@ -4,7 +4,7 @@
 //! No lock exists for this file, so it is compared once more just before it is replaced. A file that
 //! does not parse is left: the program treats it as empty.
 
-use std::{fs, io, path::Path};
+use std::path::Path;
 
 use lamplighter_core::{
     store::{AuthVerdict, StoreFault},
@@ -13,9 +13,12 @@ use lamplighter_core::{
 use serde::Deserialize;
 use serde_json::{Number, value::RawValue};
 
-use crate::stores::{
-    atomic, denied_or_io,
-    splice::{Edits, Object},
+use crate::{
+    regular_file::{LARGEST, read_text},
+    stores::{
+        atomic, denied_or_io,
+        splice::{Edits, Object},
+    },
 };
 
 #[derive(Deserialize)]
@@ -31,7 +34,7 @@ const TRIES: usize = 5;
 
 /// Every verdict in the file; none if there is no file or it does not parse.
 pub(super) fn read(path: &Path) -> Vec<AuthVerdict> {
-    let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
+    let Ok(text) = read_text(path, LARGEST) else { return Vec::new() };
     let Ok(whole) = Object::whole(&text) else { return Vec::new() };
     let verdicts = whole.members(&text).filter_map(|(name, value)| verdict(name, value));
     verdicts.collect()
@@ -49,10 +52,10 @@ fn verdict(name: &str, value: &str) -> Option<AuthVerdict> {
 /// Removes the verdict on one server, if it is not newer than `at`; other names keep their bytes.
 pub(super) fn withdraw(path: &Path, name: &str, at: Wall) -> Result<bool, StoreFault> {
     for _ in 0..TRIES {
-        let text = match fs::read_to_string(path) {
+        let text = match read_text(path, LARGEST) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(denied_or_io(path, "reading it", &error)),
+            Err(refused) if refused.is_absent() => return Ok(false),
+            Err(refused) => return Err(denied_or_io(path, "reading it", &refused.into_io())),
         };
         let Ok(whole) = Object::whole(&text) else { return Ok(false) };
         let found = whole.value(&text, name).and_then(|value| verdict(name, value));
@@ -62,7 +65,7 @@ pub(super) fn withdraw(path: &Path, name: &str, at: Wall) -> Result<bool, StoreF
         let mut edits = Edits::default();
         whole.change(&text, &mut edits, [(name, None)]);
         let ready = atomic::prepare(path, edits.apply(&text).as_bytes())?;
-        if fs::read_to_string(path).is_ok_and(|now| now == text) {
+        if read_text(path, LARGEST).is_ok_and(|now| now == text) {
             ready.commit()?;
             return Ok(true);
         }
@@ -72,6 +75,8 @@ pub(super) fn withdraw(path: &Path, name: &str, at: Wall) -> Result<bool, StoreF
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const CACHE: &str = r#"{"slack":{"timestamp":100,"id":"x"}, "n\u006ftion":{"timestamp":5e2},"ours":{"timestamp":1,"lapsedCcrSignInKey":"k"}}"#;

@@ -7,7 +7,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::paths::Env;
+use crate::{
+    paths::Env,
+    regular_file::{self, LARGEST},
+};
 
 /// From this version on every write of the store takes a lock; before it, parallel sessions lose
 /// sign-ins by themselves (measured: 4 of 6 in five rounds with 2.1.119, none with 2.1.220).
@@ -40,8 +43,8 @@ fn of_file(program: &Path) -> Option<String> {
     }
     let folders: Vec<PathBuf> = program.ancestors().skip(1).take(6).map(Path::to_owned).collect();
     folders.iter().find_map(|folder| {
-        let text = fs::read_to_string(folder.join("package.json")).ok()?;
-        let package: Package = serde_json::from_str(&text).ok()?;
+        let text = regular_file::read(&folder.join("package.json"), LARGEST).ok()?;
+        let package: Package = serde_json::from_slice(&text).ok()?;
         let ours = package.name.starts_with("@anthropic-ai/claude-code");
         (ours && parse(&package.version).is_some()).then_some(package.version)
     })

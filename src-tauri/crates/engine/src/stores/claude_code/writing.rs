@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{Blob, ClaudeCode, GRANTS, Keychain, READING, ascii, entry, servers};
 use crate::stores::{
-    absent_or, atomic, denied_or_io,
+    RefreshLock, absent_or, atomic, denied_or_io,
     dirlock::{DirLock, Manner},
     splice::{Edits, Object},
 };
@@ -26,6 +26,7 @@ const WRITE_LOCK: Manner = Manner {
     stale: Duration::from_secs(15),
     patience: Duration::from_millis(7_500),
     after_wake: false,
+    longest: Duration::from_secs(5),
 };
 /// How often a store that changes between reading and renaming is tried again: 2.1.119 takes no lock.
 const TRIES: usize = 5;
@@ -41,7 +42,7 @@ impl ClaudeCode {
         if change.enrolment.is_some() && change.expect == TokenPair::default() {
             self.make_lock_folder(true)?;
         }
-        self.locked(|| self.try_write(change))
+        self.locked(|lock| self.try_write(change, lock))
     }
 
     pub(super) fn remove_entry(
@@ -49,18 +50,18 @@ impl ClaudeCode {
         key: &str,
         expect: &TokenPair,
     ) -> Result<Written, StoreFault> {
-        self.locked(|| self.try_remove(key, expect))
+        self.locked(|lock| self.try_remove(key, expect, lock))
     }
 
     /// Tries under the write lock, until an attempt says that nobody came in between.
     fn locked(
         &self,
-        attempt: impl Fn() -> Result<Option<Written>, StoreFault>,
+        attempt: impl Fn(&DirLock) -> Result<Option<Written>, StoreFault>,
     ) -> Result<Written, StoreFault> {
-        let _lock = self.write_lock()?;
+        let lock = self.write_lock()?;
         let started = Instant::now();
         for _ in 0..TRIES {
-            if let Some(written) = attempt()? {
+            if let Some(written) = attempt(&lock)? {
                 return Ok(written);
             }
             if started.elapsed() > LONGEST_HOLD {
@@ -71,7 +72,12 @@ impl ClaudeCode {
     }
 
     /// One attempt to remove an entry; `None`: somebody else wrote in between, try again.
-    fn try_remove(&self, key: &str, expect: &TokenPair) -> Result<Option<Written>, StoreFault> {
+    fn try_remove(
+        &self,
+        key: &str,
+        expect: &TokenPair,
+        lock: &DirLock,
+    ) -> Result<Option<Written>, StoreFault> {
         let blob = self.blob()?;
         let text = blob.text.as_str();
         let whole = self.whole(&blob)?;
@@ -84,11 +90,11 @@ impl ClaudeCode {
         let mut edits = Edits::default();
         grants.change(text, &mut edits, [(key, None)]);
         let content = Zeroizing::new(edits.apply(text));
-        Ok(self.replace(&blob, content)?.then_some(Written::Saved))
+        Ok(self.replace(&blob, content, lock)?.then_some(Written::Saved))
     }
 
     /// One attempt to write; `None`: somebody else wrote in between, try again.
-    fn try_write(&self, change: &Change) -> Result<Option<Written>, StoreFault> {
+    fn try_write(&self, change: &Change, lock: &DirLock) -> Result<Option<Written>, StoreFault> {
         let first = change.enrolment.as_ref().filter(|_| change.expect == TokenPair::default());
         let blob = match self.blob() {
             Ok(blob) => blob,
@@ -98,7 +104,7 @@ impl ClaudeCode {
                 let entry = entry::made(change, enrolment);
                 let grants = entry::object([(change.key.as_str(), Some(entry))]);
                 let content = Zeroizing::new(entry::object([(GRANTS, Some(grants))]));
-                return Ok(self.create(content)?.then_some(Written::Saved));
+                return Ok(self.create(content, lock)?.then_some(Written::Saved));
             }
             Err(fault) => return Err(fault),
         };
@@ -122,7 +128,7 @@ impl ClaudeCode {
             }
         }
         let content = Zeroizing::new(edits.apply(text));
-        Ok(self.replace(&blob, content)?.then_some(Written::Saved))
+        Ok(self.replace(&blob, content, lock)?.then_some(Written::Saved))
     }
 
     /// Whether somebody uses Claude Code in this folder, signed in or not.
@@ -132,7 +138,7 @@ impl ClaudeCode {
 
     /// Writes the first file; `false`: somebody else did in between. An item is never made: Claude
     /// Code takes what is in the file over into its own.
-    fn create(&self, content: Zeroizing<String>) -> Result<bool, StoreFault> {
+    fn create(&self, content: Zeroizing<String>, lock: &DirLock) -> Result<bool, StoreFault> {
         let ready = atomic::prepare_first(&self.folder.credentials(), content.as_bytes())?;
         match self.blob() {
             Err(StoreFault::Absent { .. }) => {}
@@ -140,15 +146,23 @@ impl ClaudeCode {
             Err(fault) => return Err(fault),
         }
         let new = Blob { text: content, in_keychain: false };
+        lock.still_ours()?;
         Ok(ready.commit_first()? && self.blob()? == new)
     }
 
     /// Puts `content` where `blob` was read from; `false`: somebody else wrote in between.
-    fn replace(&self, blob: &Blob, content: Zeroizing<String>) -> Result<bool, StoreFault> {
+    /// Whoever hung on the way here has lost the lock, and writes nothing.
+    fn replace(
+        &self,
+        blob: &Blob,
+        content: Zeroizing<String>,
+        lock: &DirLock,
+    ) -> Result<bool, StoreFault> {
         let new = match &self.keychain {
             // No second look before: running the tool takes longer than all that lies between.
             Some(keychain) if blob.in_keychain => {
                 let text = Zeroizing::new(ascii::compact(&content));
+                lock.still_ours()?;
                 keychain.put(&text)?;
                 Blob { text, in_keychain: true }
             }
@@ -157,7 +171,10 @@ impl ClaudeCode {
                 // Compared with what was read, byte for byte, at the last moment before it is
                 // replaced.
                 match self.blob() {
-                    Ok(now) if now == *blob => ready.commit()?,
+                    Ok(now) if now == *blob => {
+                        lock.still_ours()?;
+                        ready.commit()?;
+                    }
                     Ok(_) | Err(StoreFault::Absent { .. }) => return Ok(false),
                     Err(fault) => return Err(fault),
                 }

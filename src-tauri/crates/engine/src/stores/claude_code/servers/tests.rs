@@ -1,4 +1,7 @@
+use std::fs;
+
 use super::*;
+use crate::stores::claude_code::surroundings::Files;
 
 struct Home {
     dir: tempfile::TempDir,
@@ -19,7 +22,8 @@ impl Home {
     fn read(&self) -> Configured {
         let env = Env::fixed([("HOME", self.dir.path().to_str().unwrap())]);
         let folder = Folder::usual(&env).unwrap();
-        Configured::read(&folder, &self.dir.path().join("managed.json"), &env)
+        let managed = self.dir.path().join("managed.json");
+        Configured::read(&folder, &managed, &env, &Files::default().reading())
     }
 
     fn names(&self) -> Vec<String> {
@@ -427,6 +431,11 @@ fn a_secret_of_the_environment_is_not_shown_because_a_repository_names_it() {
     let at = home.dir.path().to_str().unwrap();
     let env = Env::fixed([("HOME", at), ("OPENAI_API_KEY", "sk-canary")]);
     let folder = Folder::usual(&env).unwrap();
-    let read = Configured::read(&folder, &home.dir.path().join("managed.json"), &env);
+    let read = Configured::read(
+        &folder,
+        &home.dir.path().join("managed.json"),
+        &env,
+        &Files::default().reading(),
+    );
     assert!(!read.servers[0].url.contains("canary"), "{}", read.servers[0].url);
 }
