@@ -29,6 +29,7 @@ const POLICY: &str = r#"{"AutoLaunchProtocolsFromOrigins":
 /// In a network namespace everybody is root, and Chromium's own sandbox wants somebody else.
 const PROGRAM: &str = r#"#!/bin/sh
 here="${0%/*}"
+env > "$here/new" && mv "$here/new" "$here/environment"
 exec unshare --mount sh -c 'mount --bind "$0/etc" /etc/chromium && exec chromium "$@"' "$here" \
     --no-sandbox --user-data-dir="$here/profile" --remote-debugging-port=0 \
     --no-first-run --no-default-browser-check --password-store=basic --disable-gpu \
@@ -82,13 +83,12 @@ impl<'a> Chromium<'a> {
         page
     }
 
-    /// A variable of the environment that it was started with.
+    /// A variable of the environment that it was opened with.
     pub fn variable(&self, name: &str) -> Option<String> {
-        let id = until("the browser runs", || self.process()).as_raw_nonzero();
-        let variables = fs::read(format!("/proc/{id}/environ")).expect("a process of ours");
-        let mut variables = variables.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-        variables
-            .find_map(|variable| Some(variable.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+        let opened = || fs::read_to_string(self.folder.join("environment")).ok();
+        let variables = until("somebody opens the browser", opened);
+        let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix('=')?.to_owned());
+        variables.lines().find_map(value)
     }
 
     /// Its process, if it runs.
