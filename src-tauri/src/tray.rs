@@ -11,6 +11,7 @@ use std::{
 use lamplighter_core::{
     desk::{Act, menu::Item},
     health::Shape,
+    text,
 };
 use lamplighter_engine::desk::{Bell, Tick};
 use tauri::{
@@ -156,11 +157,17 @@ fn refresh_lamp<R: Runtime>(app: &AppHandle<R>) {
     let set = || {
         icon.set_icon(Some(picture(shape)?))?;
         icon.set_icon_as_template(cfg!(target_os = "macos"))?;
-        icon.set_tooltip(Some(format!("Lamplighter: {sentence}")))
+        icon.set_tooltip(Some(tooltip(&sentence)))
     };
     if let Err(fault) = set() {
         tracing::warn!(%fault, "the lamp can't be set");
     }
+}
+
+/// On Linux a panel reads it as markup, says the specification of status notifier items.
+fn tooltip(sentence: &str) -> String {
+    let text = format!("Lamplighter: {sentence}");
+    if cfg!(target_os = "linux") { text::for_markup(&text) } else { text }
 }
 
 fn refresh_menu<R: Runtime>(app: &AppHandle<R>) {

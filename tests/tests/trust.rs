@@ -318,6 +318,89 @@ fn draws(letter: char) -> bool {
         || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
 }
 
+#[cfg(target_os = "linux")]
+mod markup {
+    //! A notification daemon of the test's own, which reads markup or does not.
+
+    use std::{
+        collections::HashMap,
+        sync::mpsc::{Sender, channel},
+        time::Duration,
+    };
+
+    use lamplighter_core::desk::{Act, notices::Shown};
+    use lamplighter_engine::{desk::bell, notifications::Notifications, paths::Env};
+    use lamplighter_tests::{bus::Bus, home::Home};
+
+    struct Daemon {
+        able: Vec<String>,
+        shown: Sender<(String, String)>,
+    }
+
+    #[zbus::interface(name = "org.freedesktop.Notifications")]
+    impl Daemon {
+        fn get_capabilities(&self) -> Vec<String> {
+            self.able.clone()
+        }
+
+        #[expect(clippy::too_many_arguments, reason = "the specification has them")]
+        fn notify(
+            &self,
+            application: String,
+            replaced: u32,
+            icon: String,
+            title: String,
+            body: String,
+            actions: Vec<String>,
+            hints: HashMap<String, zbus::OwnedVariant>,
+            lasting: i32,
+        ) -> u32 {
+            drop((application, replaced, icon, actions, hints, lasting));
+            // The test may have seen enough.
+            drop(self.shown.send((title, body)));
+            1
+        }
+    }
+
+    #[test]
+    fn a_name_is_no_markup_in_a_notice_and_is_not_disfigured_where_there_is_none() {
+        let name = "<b>R&D</b>";
+        for (able, expected) in [
+            (&["body", "body-markup"][..], "&lt;b&gt;R&amp;D&lt;/b&gt; needs you"),
+            (&["body"], "<b>R&D</b> needs you"),
+        ] {
+            let home = Home::new();
+            let Some(bus) = Bus::start(&home, &home.run("bus"), &[]) else {
+                println!("skipped: no dbus-daemon on this machine");
+                return;
+            };
+            let (shown, seen) = channel();
+            let able = able.iter().map(|&what| what.into()).collect();
+            bus.wait(async {
+                let connection = bus.connection();
+                let place = "/org/freedesktop/Notifications";
+                let daemon = Daemon { able, shown };
+                connection.object_server().at(place, daemon).await.expect("served");
+                connection.request_name("org.freedesktop.Notifications").await.expect("its name");
+            });
+            let env = Env::fixed([("DBUS_SESSION_BUS_ADDRESS", home.session_bus())]);
+            let (bell, _heard) = bell();
+            let notifications = Notifications::start(env, bell).expect("a thread");
+            notifications.show(Shown {
+                number: 1,
+                title: format!("{name} needs you"),
+                body: format!("{name} needs you"),
+                button: "Show".into(),
+                act: Act::Open,
+                click: Act::Open,
+            });
+            let (title, body) = seen.recv_timeout(Duration::from_secs(30)).expect("a notice");
+            assert_eq!(body, expected);
+            assert_eq!(title, format!("{name} needs you"), "a title is never read as markup");
+        }
+    }
+}
+
 /// Nothing that a person or a script reads draws on their screen.
 fn nothing_draws(what: &str, said: &str) {
     let found: String = said.chars().filter(|letter| draws(*letter)).collect();

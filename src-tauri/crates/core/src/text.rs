@@ -3,7 +3,7 @@
 //!
 //! [`harmless`] is the one function for it. Whatever leaves core for people has been through it (see
 //! `keeper/harmless.rs`), so that no shell can forget it. Markup is another matter: only the place that
-//! knows its receiver can escape that. [`encoded`] is for identifiers, which must stay apart as well.
+//! knows whether its receiver reads any can escape it, by [`for_markup`]. [`encoded`] is for identifiers, which must stay apart as well.
 
 use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write as _;
@@ -55,6 +55,11 @@ pub fn encoded(name: &str) -> String {
         return format!("{kept}…{}", hex(&Sha256::digest(name.as_bytes())[..16]));
     }
     encoded
+}
+
+/// A text for a receiver that reads markup: none of it is any.
+pub fn for_markup(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// A folder's path as an identifier shows it, whatever bytes it is made of: different ones never look
@@ -197,6 +202,12 @@ mod tests {
         assert_eq!(harmless("abc", 3), "abc");
         let endless = "x".repeat(1_000_000);
         assert_eq!(harmless(&endless, LONGEST_NAME).chars().count(), LONGEST_NAME + 1);
+    }
+
+    #[test]
+    fn nothing_in_a_text_for_markup_is_markup() {
+        assert_eq!(for_markup("<a href='x'>R&D</a>"), "&lt;a href='x'&gt;R&amp;D&lt;/a&gt;");
+        assert_eq!(for_markup("&lt;b&gt;"), "&amp;lt;b&amp;gt;");
     }
 
     #[test]

@@ -9,7 +9,10 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use lamplighter_core::desk::notices::{Left, Shown};
+use lamplighter_core::{
+    desk::notices::{Left, Shown},
+    text,
+};
 use tokio::{sync::mpsc::UnboundedReceiver, task::JoinSet, time};
 use zbus::{Connection, MatchRule, Message, MessageStream, Variant, connection::Builder, message};
 
@@ -27,6 +30,8 @@ const BUS: &str = "org.freedesktop.DBus";
 const BUS_PATH: &str = "/org/freedesktop/DBus";
 const APPLICATION: &str = "Lamplighter";
 const ICON: &str = "lamplighter-tray";
+/// What a daemon can do that reads a body as markup. A title is never read so.
+const MARKUP: &str = "body-markup";
 /// The name of the button, and what the specification calls a click elsewhere.
 const BUTTON: &str = "act";
 const ELSEWHERE: &str = "default";
@@ -358,11 +363,20 @@ fn has_come(change: &Message) -> Option<bool> {
 async fn notify(bus: Connection, number: u32, shown: Shown) -> Answer {
     let actions = [BUTTON, shown.button.as_str(), ELSEWHERE, ""];
     let (replaced, hints) = (0_u32, HashMap::<&str, Variant<'_>>::new());
-    let (title, body) = (shown.title.as_str(), shown.body.as_str());
+    let markup = reads_markup(&bus).await;
+    let body = if markup { text::for_markup(&shown.body) } else { shown.body };
+    let (title, body) = (shown.title.as_str(), body.as_str());
     let lasting = -1_i32;
     let words = (APPLICATION, replaced, ICON, title, body, actions.as_slice(), hints, lasting);
     let answer = bus.call_method(Some(DAEMON), PATH, Some(DAEMON), "Notify", &words).await;
     (number, answer.and_then(|answer| answer.body().deserialize()))
+}
+
+/// Whether this daemon reads what a body says as markup. Asked each time: another one may have come.
+async fn reads_markup(bus: &Connection) -> bool {
+    let asked = bus.call_method(Some(DAEMON), PATH, Some(DAEMON), "GetCapabilities", &()).await;
+    let able = asked.and_then(|answer| answer.body().deserialize::<Vec<String>>());
+    able.is_ok_and(|able| able.iter().any(|what| what == MARKUP))
 }
 
 /// Whether it could be closed matters to nobody.
