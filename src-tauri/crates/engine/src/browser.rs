@@ -2,7 +2,7 @@
 //!
 //! It must never open anything but a web address, never go through a shell, and never wait for the
 //! browser. What it opens holds `state`: it is not logged, and stands on no command line where the
-//! browser is on this machine. Read next: [`once`](self), [`children`](crate::children).
+//! browser is on this machine. Read next: [`once`](self), [`children`].
 
 mod once;
 

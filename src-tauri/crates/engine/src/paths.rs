@@ -5,7 +5,7 @@
 //! for something else: [`Paths::check`] refuses it. Files of other programs are the business of
 //! [`stores`](crate::stores).
 //!
-//! Read next: [`home`](crate::home), which says what makes a folder ours.
+//! Read next: [`home`], which says what makes a folder ours.
 
 use std::{
     collections::BTreeMap,

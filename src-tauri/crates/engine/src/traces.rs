@@ -5,7 +5,7 @@
 //! another home's, nor any other line of a file that is shared. Where a desktop keeps these elsewhere
 //! (the registry of Windows), the tray's own installer does.
 //!
-//! Read next: [`leave`](crate::leave), which removes all that is ours; [`home`](crate::home).
+//! Read next: [`leave`](crate::leave), which removes all that is ours; [`home`].
 
 use std::{
     fs, io,
