@@ -19,9 +19,10 @@ mod tray;
 
 use std::process::ExitCode;
 
-use lamplighter_engine::output;
+use lamplighter_engine::{core_dumps, output};
 
 fn main() -> ExitCode {
+    core_dumps::forbid();
     let code = match start::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {

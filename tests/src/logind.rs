@@ -28,10 +28,12 @@ type Locks = Arc<Mutex<Vec<std::io::PipeReader>>>;
 pub struct Logind {
     bus: Bus,
     locks: Locks,
+    shutdown_locks: Locks,
     asked: Arc<AtomicUsize>,
 }
 
-struct Manager(Locks);
+/// Who asks to be waited for before a sleep, and before a shutdown.
+struct Manager(Locks, Locks);
 
 #[zbus::interface(name = "org.freedesktop.login1.Manager")]
 impl Manager {
@@ -50,12 +52,17 @@ impl Manager {
         why: &str,
         mode: &str,
     ) -> zbus::fdo::Result<zbus::OwnedFd> {
-        if (what, mode) != ("sleep", "delay") || who.is_empty() || why.is_empty() {
-            return Err(zbus::fdo::Error::NotSupported(format!("{what} {mode}")));
+        let locks = match (what, mode) {
+            ("sleep", "delay") => &self.0,
+            ("shutdown", "delay") => &self.1,
+            _ => return Err(zbus::fdo::Error::NotSupported(format!("{what} {mode}"))),
+        };
+        if who.is_empty() || why.is_empty() {
+            return Err(zbus::fdo::Error::InvalidArgs("who and why".into()));
         }
         let failed = |error: std::io::Error| zbus::fdo::Error::IOError(error.to_string());
         let (reader, writer) = std::io::pipe().map_err(failed)?;
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+        locks.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
         Ok(OwnedFd::from(writer).into())
     }
 }
@@ -89,17 +96,17 @@ impl Session {
 impl Logind {
     /// Starts both for programs in this home. `None`: this machine has no D-Bus daemon.
     pub fn start(home: &Home) -> Option<Self> {
-        let (locks, asked) = (Locks::default(), Arc::default());
+        let (locks, shutdown_locks, asked) = (Locks::default(), Locks::default(), Arc::default());
         let session = Session { locked: false, idle: false, asked: Arc::clone(&asked) };
         let bus = Bus::start(home, &home.run("system_bus"), &[])?;
         let connection = bus.connection();
         bus.wait(async {
-            let served = Manager(Arc::clone(&locks));
+            let served = Manager(Arc::clone(&locks), Arc::clone(&shutdown_locks));
             connection.object_server().at(PATH, served).await.expect("served");
             connection.object_server().at(SESSION, session).await.expect("served");
             connection.request_name(NAME).await.expect("its name");
         });
-        Some(Self { bus, locks, asked })
+        Some(Self { bus, locks, shutdown_locks, asked })
     }
 
     /// Locks the session, or unlocks it.
@@ -137,7 +144,15 @@ impl Logind {
 
     /// Says that the machine is about to sleep, or that it woke.
     pub fn prepare_for_sleep(&self, before: bool) {
-        let signal = "PrepareForSleep";
+        self.prepare_for("PrepareForSleep", before);
+    }
+
+    /// Says that the machine is about to be shut down, or that it is not after all.
+    pub fn prepare_for_shutdown(&self, before: bool) {
+        self.prepare_for("PrepareForShutdown", before);
+    }
+
+    fn prepare_for(&self, signal: &str, before: bool) {
         let body = (before,);
         let said = self.bus.connection().emit_signal(None::<&str>, PATH, MANAGER, signal, &body);
         self.bus.wait(said).expect("said");
@@ -145,18 +160,36 @@ impl Logind {
 
     /// Waits until somebody asks to be waited for, so often in all.
     pub fn until_asked(&self, times: usize) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while self.locks.lock().unwrap_or_else(PoisonError::into_inner).len() < times {
-            assert!(Instant::now() < deadline, "nobody asks to be waited for");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        asked(&self.locks, times);
     }
 
     /// Waits until the newest lock is let go.
     pub fn until_let_go(&self) {
-        let newest = self.locks.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut newest = newest.expect("a lock was given out");
-        let end = newest.read(&mut [0]).expect("read");
-        assert_eq!(end, 0, "nobody writes to it");
+        let_go(&self.locks);
     }
+
+    /// The same for a shutdown.
+    pub fn until_asked_before_shutdown(&self, times: usize) {
+        asked(&self.shutdown_locks, times);
+    }
+
+    /// The same for a shutdown.
+    pub fn until_shutdown_may_go_on(&self) {
+        let_go(&self.shutdown_locks);
+    }
+}
+
+fn asked(locks: &Locks, times: usize) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while locks.lock().unwrap_or_else(PoisonError::into_inner).len() < times {
+        assert!(Instant::now() < deadline, "nobody asks to be waited for");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn let_go(locks: &Locks) {
+    let newest = locks.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let mut newest = newest.expect("a lock was given out");
+    let end = newest.read(&mut [0]).expect("read");
+    assert_eq!(end, 0, "nobody writes to it");
 }

@@ -6,7 +6,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -386,4 +386,38 @@ fn what_nothing_can_finish_is_shown_with_what_to_do_and_every_command_ends() {
     assert!(holds(&work, &newest));
     assert!(!journal(&stage).exists());
     stage.nothing_was_broken();
+}
+
+/// Whether a program that is ended so leaves a core dump here, with no limit to its size.
+#[cfg(target_os = "linux")]
+fn dumps_core(stage: &Stage, program: &[&str], is_at_work: impl Fn() -> bool) -> bool {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let mut command = stage.home.command(Path::new("sh"));
+    command.args(["-c", "ulimit -c unlimited && exec \"$0\" \"$@\""]).args(program);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_at_work() {
+        assert!(Instant::now() < deadline, "it never was at work");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-QUIT", &pid]).status().expect("kill runs").success());
+    child.wait().expect("ended").core_dumped()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_keeper_that_is_killed_leaves_no_core_dump() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let (stage, _) = Stage::with_rig(builder);
+    let started = stage.home.run("started");
+    let marked = format!("touch {}; exec sleep 1000", started.display());
+    if !dumps_core(&stage, &["sh", "-c", &marked], || started.exists()) {
+        println!("skipped: this machine dumps no core");
+        return;
+    }
+    let program = command(&stage.home, &[]);
+    let program = program.get_program().to_str().expect("text").to_owned();
+    assert!(!dumps_core(&stage, &[&program, "keep"], || stage.holds_live_pair("rig")));
 }

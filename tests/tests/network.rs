@@ -81,3 +81,28 @@ fn a_sleep_waits_for_the_answer_on_its_way_starts_no_other_and_the_wake_renews()
     assert!(stage.holds_live_pair("rig"));
     stage.nothing_was_broken();
 }
+
+#[test]
+fn a_shutdown_waits_for_the_answer_on_its_way_and_no_longer() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let mut stage = Stage::new(builder);
+    let minted = stage.sign_in("rig", -1);
+    let Some(logind) = Logind::start(&stage.home) else {
+        println!("skipped: this machine has no D-Bus daemon");
+        return;
+    };
+    stage.control.inject(Fault::Slow { ms: 1_500 }, 1);
+    let keeper = Keeper::start(&stage.home);
+    logind.until_asked_before_shutdown(1);
+    keeper.until("the token is presented", |_| {
+        stage.control.newest_pair_of(&minted.refresh_token).1 != minted.refresh_token
+    });
+    logind.prepare_for_shutdown(true);
+    logind.until_shutdown_may_go_on();
+    assert!(stage.holds_live_pair("rig"), "what was on its way is saved");
+    // It was called off: next time it is asked to wait again.
+    logind.prepare_for_shutdown(false);
+    logind.until_asked_before_shutdown(1);
+    assert_eq!(keeper.terminate(), Some(0));
+    stage.nothing_was_broken();
+}

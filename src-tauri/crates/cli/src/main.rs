@@ -32,6 +32,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use lamplighter_core::{keeper::Action, text};
 use lamplighter_engine::{
+    core_dumps,
     open::{OpenFault, Place},
     output,
     paths::{Env, PathsFault},
@@ -46,6 +47,7 @@ const EXIT_OTHER: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    core_dumps::forbid_entirely();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(told) => return ExitCode::from(print::usage(&told)),

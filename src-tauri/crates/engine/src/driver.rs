@@ -45,7 +45,7 @@ use crate::{
     probe::Probe,
     redirect::Knock,
     seal::Key,
-    socket::{Asked, Door, Guest, INSIDE, Inside, Invited, Reply, Request, Said},
+    socket::{Answers, Asked, Door, Guest, INSIDE, Inside, Invited, Reply, Request, Said},
     state::State,
     stores::{Store, elsewhere},
     wake::{Alarms, Drift, Leave, News, has_route},
@@ -303,7 +303,7 @@ impl Driver {
                 Some(action) = self.wishes.recv(), if !stopping => self.act(action),
                 Some(news) = alarms.news.recv() => match news {
                     News::FallingAsleep(until_ready) => {
-                        tracing::info!("the machine is about to sleep");
+                        tracing::info!("the machine is about to sleep or to be shut down");
                         leave = Some(until_ready);
                         self.handle(Input::FallingAsleep);
                     }
@@ -416,7 +416,7 @@ impl Driver {
     /// A guest from within this process; what it asks is heard while the driver keeps.
     pub fn inside(&mut self) -> Inside {
         let (answer, hear) = mpsc::unbounded_channel();
-        self.guests.insert(INSIDE, Guest::new(answer));
+        self.guests.insert(INSIDE, Guest::new(Answers::Inside(answer)));
         Inside::new(self.within.0.clone(), hear)
     }
 
@@ -633,7 +633,7 @@ impl Driver {
             return;
         }
         for guest in self.guests.values().filter(|guest| guest.watches) {
-            let _ = guest.answer.send(Reply::Snapshot(Box::new(snapshot.clone())));
+            let _ = guest.answer.show(Reply::Snapshot(Box::new(snapshot.clone())));
         }
         self.shown = Some(snapshot);
     }

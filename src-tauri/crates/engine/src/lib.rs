@@ -5,11 +5,13 @@
 //!
 //! Where to read next: [`stores`] for what belongs to other programs.
 
+mod accept;
 mod bounded;
 pub mod browser;
 pub mod changes;
 pub mod children;
 pub mod clock;
+pub mod core_dumps;
 mod deadline;
 pub mod desk;
 #[cfg(all(unix, not(target_os = "macos")))]

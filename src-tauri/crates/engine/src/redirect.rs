@@ -183,10 +183,9 @@ struct Guard {
 async fn serve(listener: TcpListener, guard: Arc<Guard>, mut closed: watch::Receiver<()>) {
     loop {
         let stream = tokio::select! {
-            accepted = listener.accept() => accepted,
+            (stream, _) = crate::accept::next(|| listener.accept()) => stream,
             _ = closed.changed() => return,
         };
-        let Ok((stream, _)) = stream else { continue };
         let guard = Arc::clone(&guard);
         tokio::spawn(async move {
             let Ok(_permit) = guard.connections.try_acquire() else { return };

@@ -8,6 +8,8 @@
 //! keeper with a clear word. On systems without local sockets there is none, and commands wait for
 //! the keeper to end.
 
+mod outbox;
+
 use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
 use lamplighter_core::{
@@ -19,9 +21,12 @@ use lamplighter_core::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::{
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::AbortHandle,
 };
+
+pub(crate) use outbox::Answers;
+use outbox::{Receiver, outbox};
 
 /// The protocol's version. A change of meaning changes it.
 pub const VERSION: u32 = 1;
@@ -150,7 +155,7 @@ impl std::fmt::Debug for Invited {
 /// One connection as the loop sees it.
 #[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub(crate) struct Guest {
-    pub answer: UnboundedSender<Reply>,
+    pub answer: Answers,
     /// Whether every event is wanted, or only those up to a settlement.
     pub listens: bool,
     /// Whether the whole truth is wanted whenever it changes.
@@ -167,7 +172,7 @@ pub(crate) struct Guest {
 
 impl Guest {
     /// One that has just come.
-    pub(crate) const fn new(answer: UnboundedSender<Reply>) -> Self {
+    pub(crate) const fn new(answer: Answers) -> Self {
         Self {
             answer,
             listens: false,
@@ -210,7 +215,7 @@ pub(crate) struct Asked {
 
 /// What happens on a connection.
 pub(crate) enum Said {
-    Came(UnboundedSender<Reply>),
+    Came(Answers),
     Asks(Request),
     Left,
 }
@@ -219,7 +224,7 @@ pub(crate) enum Said {
 /// watched. The engine's lock must still be held then.
 #[derive(Debug)]
 pub(crate) struct Door {
-    asked: UnboundedReceiver<Asked>,
+    asked: mpsc::Receiver<Asked>,
     /// The socket, and what listens at it.
     open: Option<(PathBuf, AbortHandle)>,
 }
@@ -227,7 +232,7 @@ pub(crate) struct Door {
 impl Door {
     /// One through which nobody comes.
     pub(crate) fn shut() -> Self {
-        Self { asked: unbounded_channel().1, open: None }
+        Self { asked: mpsc::channel(1).1, open: None }
     }
 
     /// The next that somebody out there did; nothing ever where it is shut.
@@ -264,14 +269,23 @@ mod unix {
 
     use tokio::{
         io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader as AsyncReader},
-        net::{UnixListener, UnixStream},
-        sync::mpsc::{UnboundedSender, unbounded_channel},
+        net::{
+            UnixListener, UnixStream,
+            unix::{OwnedReadHalf, OwnedWriteHalf},
+        },
+        sync::mpsc::{Sender, channel},
+        time::timeout,
     };
 
-    use super::{Asked, Door, HELLO_PATIENCE, Hello, LONGEST_LINE, Reply, Request, Said, VERSION};
+    use super::{
+        Asked, Door, HELLO_PATIENCE, Hello, LONGEST_LINE, Receiver, Reply, Request, Said, VERSION,
+        outbox,
+    };
 
-    /// How soon a door that failed to open is opened again.
-    const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+    /// How many requests may wait for the loop; whoever has more to ask waits.
+    const MOST_WAITING: usize = 256;
+    /// How long a client may take to read one thing that is said to it.
+    const READ_PATIENCE: Duration = Duration::from_secs(30);
 
     /// Listens at `place` until the returned door is dropped. The engine's lock is held, so a
     /// socket that lies there already was left by a process that is gone.
@@ -282,15 +296,11 @@ mod unix {
         }
         let listener = UnixListener::bind(place)?;
         fs::set_permissions(place, fs::Permissions::from_mode(0o600))?;
-        let (send, asked) = unbounded_channel();
+        let (send, asked) = channel(MOST_WAITING);
         let listening = tokio::spawn(async move {
             let mut guest = 0;
             while !send.is_closed() {
-                let Ok((stream, _)) = listener.accept().await else {
-                    // Too many open files, say: the next one may come in again.
-                    tokio::time::sleep(ACCEPT_AGAIN).await;
-                    continue;
-                };
+                let (stream, _) = crate::accept::next(|| listener.accept()).await;
                 let ours = rustix::process::geteuid().as_raw();
                 if !stream.peer_cred().is_ok_and(|peer| peer.uid() == ours) {
                     continue;
@@ -303,23 +313,42 @@ mod unix {
     }
 
     /// One connection, from its first line to its last.
-    async fn welcome(guest: u64, stream: UnixStream, send: UnboundedSender<Asked>) {
-        let (read, mut write) = stream.into_split();
-        let (answer, mut answers) = unbounded_channel();
-        if send.send(Asked { guest, what: Said::Came(answer) }).is_err() {
+    async fn welcome(guest: u64, stream: UnixStream, send: Sender<Asked>) {
+        let (read, write) = stream.into_split();
+        let (answers, receiver) = outbox();
+        if send.send(Asked { guest, what: Said::Came(answers) }).await.is_err() {
             return;
         }
-        let writer = tokio::spawn(async move {
-            let hello = line(&Hello { lamplighter: VERSION });
-            if write.write_all(&hello).await.is_err() {
+        let mut writer = tokio::spawn(say(write, receiver));
+        let hung_up = tokio::select! {
+            () = hear(guest, read, &send) => false,
+            // It does not read what it asked for.
+            _ = &mut writer => true,
+        };
+        let _ = send.send(Asked { guest, what: Said::Left }).await;
+        if !hung_up {
+            // What was still to be said is said; then the outbox is ended by the loop.
+            let _ = writer.await;
+        }
+    }
+
+    /// Says everything, until there is nothing more to say or nobody reads it.
+    async fn say(mut write: OwnedWriteHalf, receiver: Receiver) {
+        let hello = line(&Hello { lamplighter: VERSION });
+        if !timeout(READ_PATIENCE, write.write_all(&hello)).await.is_ok_and(|taken| taken.is_ok()) {
+            return;
+        }
+        while let Some(reply) = receiver.next().await {
+            let line = line::<Reply>(&reply);
+            let taken = timeout(READ_PATIENCE, write.write_all(&line)).await;
+            if !taken.is_ok_and(|taken| taken.is_ok()) {
                 return;
             }
-            while let Some(reply) = answers.recv().await {
-                if write.write_all(&line::<Reply>(&reply)).await.is_err() {
-                    return;
-                }
-            }
-        });
+        }
+    }
+
+    /// Hears every request, until the client leaves or says nonsense.
+    async fn hear(guest: u64, read: OwnedReadHalf, send: &Sender<Asked>) {
         let mut lines = AsyncReader::new(read);
         let mut first = true;
         loop {
@@ -327,22 +356,19 @@ mod unix {
             let limit = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
             let got = (&mut lines).take(limit).read_until(b'\n', &mut text).await;
             if !got.is_ok_and(|count| count > 0) || text.last() != Some(&b'\n') {
-                break;
+                return;
             }
             let understood = if std::mem::take(&mut first) {
                 serde_json::from_slice::<Hello>(&text).is_ok_and(|h| h.lamplighter == VERSION)
             } else if let Ok(request) = serde_json::from_slice::<Request>(&text) {
-                send.send(Asked { guest, what: Said::Asks(request) }).is_ok()
+                send.send(Asked { guest, what: Said::Asks(request) }).await.is_ok()
             } else {
                 false
             };
             if !understood {
-                break;
+                return;
             }
         }
-        let _ = send.send(Asked { guest, what: Said::Left });
-        // What was still to be said is said; then the channel is closed by the loop.
-        let _ = writer.await;
     }
 
     fn line<T: serde::Serialize>(value: &T) -> Vec<u8> {

@@ -57,7 +57,8 @@ impl Drift {
 /// What the system says unasked.
 #[derive(Debug)]
 pub enum News {
-    /// The machine is about to sleep, and waits a few seconds for [`Leave`] to be dropped.
+    /// The machine is about to sleep or to be shut down, and waits a few seconds for [`Leave`] to be
+    /// dropped.
     FallingAsleep(Leave),
     /// It did, and is back; or it did not after all.
     Awake,
@@ -67,11 +68,11 @@ pub enum News {
     Routes,
 }
 
-/// Holds a sleep up while it exists, for as long as the system allows.
-#[derive(Debug)]
+/// Holds a sleep or a shutdown up while it exists, for as long as the system allows.
+#[derive(Debug, Default)]
 pub struct Leave {
     #[cfg(target_os = "linux")]
-    _inhibitor: Option<std::os::fd::OwnedFd>,
+    _inhibitors: Vec<std::os::fd::OwnedFd>,
 }
 
 /// Listens to what the system says, until dropped. Where it says nothing, nothing ever comes.

@@ -5,11 +5,28 @@
 use alloc::{borrow::ToOwned, string::String};
 
 use serde_json::{Map, Value};
+use zeroize::Zeroize;
 
 use crate::secret::Secret;
 
-/// A token answer's members, wherever they stood.
+/// A token answer's members, wherever they stood; wiped from memory when dropped.
 pub(super) struct Members(Map<String, Value>);
+
+impl Drop for Members {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(wipe);
+    }
+}
+
+/// Overwrites every text in it.
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(list) => list.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
 
 impl Members {
     /// Reads a JSON object, or a form-encoded body. `None` if it is neither.
@@ -199,4 +216,18 @@ fn whole(number: f64) -> Option<u64> {
 pub fn scopes(text: &str) -> alloc::vec::Vec<String> {
     let parts = text.split([' ', ',', '+']);
     parts.filter(|s| !s.is_empty()).map(ToOwned::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_an_answer_is_left_when_it_was_wiped() {
+        let mut answer = serde_json::json!({
+            "access_token": "hush", "authed_user": {"refresh_token": "hush"}, "list": ["hush", 7]
+        });
+        wipe(&mut answer);
+        assert!(!answer.to_string().contains("hush"), "{answer}");
+    }
 }

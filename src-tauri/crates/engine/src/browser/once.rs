@@ -28,8 +28,6 @@ use tokio::{net::TcpListener, sync::watch, time::timeout};
 const LASTS: Duration = Duration::from_secs(300);
 /// How long a request may take to come in.
 const INCOMING: Duration = Duration::from_secs(10);
-/// How soon it listens again after the system had nothing left for a connection.
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// Listens, and hands back the address that leads to `page`.
 pub(super) fn leading_to(page: &Secret) -> io::Result<String> {
@@ -93,13 +91,9 @@ async fn serve(listener: StdListener, lead: Arc<Lead>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let (tell, mut used) = watch::channel(());
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (stream, from) = tokio::select! {
+            accepted = crate::accept::next(|| listener.accept()) => accepted,
             _ = used.changed() => return Ok(()),
-        };
-        let Ok((stream, from)) = accepted else {
-            tokio::time::sleep(AGAIN).await;
-            continue;
         };
         let (lead, tell) = (Arc::clone(&lead), tell.clone());
         tokio::spawn(async move {

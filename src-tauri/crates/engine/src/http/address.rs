@@ -36,39 +36,59 @@ impl Reach {
     }
 
     fn of_v4(v4: Ipv4Addr) -> Self {
-        let [first, second, ..] = v4.octets();
+        let [first, second, third, _] = v4.octets();
         // 0.0.0.0 reaches this machine on Linux and macOS.
         if v4.is_loopback() || first == 0 {
-            Self::Loopback
-        } else if v4.is_private()
+            return Self::Loopback;
+        }
+        let local = v4.is_private()
             || v4.is_link_local()
             || v4.is_multicast()
+            // Reserved, and broadcast among it.
             || first >= 240
+            // Shared by a provider's customers (RFC 6598).
             || (first == 100 && second & 0xc0 == 64)
-        {
-            Self::Private
-        } else {
-            Self::Public
-        }
+            // Protocol assignments (RFC 6890), the old relay of 6to4 (RFC 7526), and where networks
+            // measure themselves (RFC 2544).
+            || matches!((first, second, third), (192, 0, 0) | (192, 88, 99) | (198, 18 | 19, _))
+            // Nobody's, for documents (RFC 5737).
+            || v4.is_documentation();
+        if local { Self::Private } else { Self::Public }
     }
 
     fn of_v6(v6: Ipv6Addr) -> Self {
-        let segments = v6.segments();
         if v6.is_loopback() || v6.is_unspecified() {
-            Self::Loopback
-        } else if let Some(v4) = v6.to_ipv4_mapped() {
-            Self::of_v4(v4)
-        } else if segments[..6] == [0x64, 0xff9b, 0, 0, 0, 0] {
-            // NAT64 (RFC 6052): the last 32 bits are the address that is reached.
-            Self::of_v4(embedded(segments[6], segments[7]))
-        } else if segments[0] == 0x2002 {
-            // 6to4 (RFC 3056).
-            Self::of_v4(embedded(segments[1], segments[2]))
-        } else if v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_multicast() {
-            Self::Private
-        } else {
-            Self::Public
+            return Self::Loopback;
         }
+        let [one, two, three, four, five, six, seven, eight] = v6.segments();
+        let last = || Self::of_v4(embedded(seven, eight));
+        match [one, two, three, four, five, six] {
+            // An IPv4 address as it is (RFC 4291 §2.5.5.2).
+            [0, 0, 0, 0, 0, 0xffff] => last(),
+            // Translated on the way (RFC 6052, RFC 7915): the last 32 bits are what is reached.
+            [0x64, 0xff9b, 0, 0, 0, 0] | [0, 0, 0, 0, 0xffff, 0] => last(),
+            // A form without any use by now (RFC 4291 §2.5.5.1): nobody serves there, and some systems
+            // take it for the IPv4 address in it.
+            [0, 0, 0, 0, 0, 0] => last().max(Self::Private),
+            // 6to4 (RFC 3056).
+            [0x2002, high, low, ..] => Self::of_v4(embedded(high, low)),
+            // A tunnel inside a site (RFC 5214 §6.1).
+            [_, _, _, _, 0 | 0x200, 0x5efe] => Self::of_unicast(v6).max(last()),
+            _ => Self::of_unicast(v6),
+        }
+    }
+
+    /// Only `2000::/3` is handed out to networks of the internet, and not all of it.
+    fn of_unicast(v6: Ipv6Addr) -> Self {
+        let [one, two, ..] = v6.segments();
+        let is_handed_out = one & 0xe000 == 0x2000;
+        // Teredo, benchmarks, identifiers and the like (RFC 6890), and documents (RFC 3849, RFC 9637).
+        let is_special = match one {
+            0x2001 => two < 0x200 || two == 0xdb8,
+            0x3fff => two < 0x1000,
+            _ => false,
+        };
+        if is_handed_out && !is_special { Self::Public } else { Self::Private }
     }
 
     /// What the URL's host says by itself, before any look-up.
@@ -199,21 +219,64 @@ mod tests {
                 "192.168.1.1",
                 "169.254.169.254",
                 "100.64.0.1",
+                "100.127.255.255",
+                "192.0.0.8",
+                "192.0.2.1",
+                "192.88.99.1",
+                "198.18.0.1",
+                "198.19.255.255",
+                "198.51.100.1",
+                "203.0.113.1",
                 "224.0.0.251",
+                "240.0.0.1",
                 "255.255.255.255",
                 "fd00::1",
                 "fe80::1",
+                "fec0::1",
                 "ff02::fb",
+                "100::1",
+                "2001::1",
+                "2001:2::1",
+                "2001:10::1",
+                "2001:20::1",
+                "2001:db8::1",
+                "3fff::1",
+                "5f00::1",
+                "4000::1",
+                "::8.8.8.8",
+                "::10.0.0.1",
                 "::ffff:10.0.0.1",
+                "::ffff:198.18.0.1",
+                "::ffff:0:10.0.0.1",
                 "64:ff9b::a00:1",
+                "64:ff9b::198.18.0.1",
+                "64:ff9b:1::1.1.1.1",
                 "2002:a00:1::",
+                "2606:4700::5efe:10.0.0.1",
+                "2606:4700::200:5efe:192.168.1.1",
             ],
             Reach::Private,
         );
         check(
-            &["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::101:101"],
+            &[
+                "1.1.1.1",
+                "172.32.0.1",
+                "100.128.0.1",
+                "198.17.255.255",
+                "198.20.0.1",
+                "192.0.1.1",
+                "2606:4700::1111",
+                "2001:200::1",
+                "2001:4860:4860::8888",
+                "2600::1",
+                "3ffe::1",
+                "::ffff:1.1.1.1",
+                "64:ff9b::101:101",
+                "2002:101:101::1",
+            ],
             Reach::Public,
         );
+        check(&["::127.0.0.1", "64:ff9b::127.0.0.1", "2002:7f00:1::1"], Reach::Loopback);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 
+use hyper::body::Bytes;
 use hyper_util::client::proxy::matcher::Matcher;
 use lamplighter_core::{
     http::{Answer, Fault, MAX_ANSWER, Method, PlainHttp, Request},
@@ -157,7 +158,8 @@ impl Client {
             };
             let mut carried = client.request(method, url.clone()).headers(headers.clone());
             if !request.body.is_empty() {
-                carried = carried.body(request.body.to_vec());
+                // Wiped when the last part of it has left.
+                carried = carried.body(Bytes::from_owner(request.body.clone()));
             }
             carried.send().await
         };

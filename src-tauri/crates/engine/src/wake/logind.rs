@@ -1,6 +1,7 @@
-//! What logind says about sleep, over the system's bus, and the lock that makes it wait for us.
+//! What logind says about sleep and shutdown, over the system's bus, and the locks that make both wait
+//! for us, briefly: as long as an answer is on its way, and no longer than logind allows.
 //!
-//! `PrepareForSleep` and the delay lock of `Inhibit` are logind's documented interface
+//! `PrepareForSleep`, `PrepareForShutdown` and the delay locks of `Inhibit` are logind's documented interface
 //! (org.freedesktop.login1). Without logind, or without a bus, nothing comes: the two clocks tell of a
 //! resume anyway.
 
@@ -34,26 +35,21 @@ pub(super) async fn listen(address: String, tell: UnboundedSender<News>) {
 
 async fn try_listen(address: &str, tell: &UnboundedSender<News>) -> zbus::Result<()> {
     let bus = Builder::address(address).build().await?;
-    let rule = MatchRule::builder()
-        .msg_type(message::Type::Signal)
-        .sender(NAME)
-        .path(PATH)
-        .interface(MANAGER)
-        .member("PrepareForSleep")
-        .build()?;
-    let mut signals = MessageStream::for_match_rule(rule, &bus, None).await?;
-    let mut inhibitor = inhibit(&bus).await;
+    let mut signals = said(&bus, "PrepareForSleep").await?;
+    let mut shutdowns = said(&bus, "PrepareForShutdown").await?;
+    let mut leave = Some(Leave::ask(&bus).await);
     loop {
         let signal = tokio::select! {
             signal = signals.next() => signal,
+            signal = shutdowns.next() => signal,
             () = tell.closed() => return Ok(()),
         };
         let Some(signal) = signal else { return Ok(()) };
         let before: bool = signal?.body().deserialize()?;
         let news = if before {
-            News::FallingAsleep(Leave { _inhibitor: inhibitor.take() })
+            News::FallingAsleep(leave.take().unwrap_or_default())
         } else {
-            inhibitor = inhibit(&bus).await;
+            leave = Some(Leave::ask(&bus).await);
             News::Awake
         };
         if tell.send(news).is_err() {
@@ -62,11 +58,34 @@ async fn try_listen(address: &str, tell: &UnboundedSender<News>) -> zbus::Result
     }
 }
 
-/// Asks to be waited for before a sleep. Without leave to do that, sleep just comes sooner.
-async fn inhibit(bus: &Connection) -> Option<OwnedFd> {
-    let ask = ("sleep", "Lamplighter", "A renewal on its way comes home first", "delay");
+/// Each time that logind says this.
+async fn said(bus: &Connection, member: &'static str) -> zbus::Result<MessageStream> {
+    let rule = MatchRule::builder()
+        .msg_type(message::Type::Signal)
+        .sender(NAME)
+        .path(PATH)
+        .interface(MANAGER)
+        .member(member)
+        .build()?;
+    MessageStream::for_match_rule(rule, bus, None).await
+}
+
+impl Leave {
+    /// Asks to be waited for before a sleep and before the machine is shut down. Without leave to do
+    /// that, both just come sooner.
+    async fn ask(bus: &Connection) -> Self {
+        let mut inhibitors = Vec::new();
+        for what in ["sleep", "shutdown"] {
+            inhibitors.extend(inhibit(bus, what).await);
+        }
+        Self { _inhibitors: inhibitors }
+    }
+}
+
+async fn inhibit(bus: &Connection, what: &str) -> Option<OwnedFd> {
+    let ask = (what, "Lamplighter", "A renewal on its way comes home first", "delay");
     let answer = bus.call_method(Some(NAME), PATH, Some(MANAGER), "Inhibit", &ask).await;
-    let answer = answer.inspect_err(|error| tracing::info!(%error, "sleep won't wait")).ok()?;
+    let answer = answer.inspect_err(|error| tracing::info!(what, %error, "nobody waits")).ok()?;
     let fd: zbus::OwnedFd = answer.body().deserialize().ok()?;
     Some(fd.into())
 }

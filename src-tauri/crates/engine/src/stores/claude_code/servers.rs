@@ -186,7 +186,7 @@ impl Configured {
         let records = Records { projects, home: &folder.home };
         for (path, project) in projects.into_iter().flatten() {
             // Nothing of a folder is read that Claude Code would not work in without asking.
-            if records.is_trusted(path) {
+            if records.is_trusted(path, files) {
                 read.project(files, Path::new(path), project, &settings, &expander);
             }
         }

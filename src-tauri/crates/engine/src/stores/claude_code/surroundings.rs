@@ -8,8 +8,8 @@
 //! waited for.
 
 use std::{
-    collections::BTreeMap,
-    fmt,
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -59,6 +59,8 @@ impl Content {
 pub(super) struct Files {
     asker: Asker,
     known: Mutex<BTreeMap<PathBuf, Arc<Question<Content>>>>,
+    /// Whether there is anything at a path.
+    there: Mutex<BTreeMap<PathBuf, Arc<Question<bool>>>>,
 }
 
 /// Everything around the store, as it was read last.
@@ -77,7 +79,7 @@ pub(super) struct Surroundings {
 pub(super) struct Reading<'a> {
     files: &'a Files,
     round: Round<'a>,
-    asked: Mutex<BTreeMap<PathBuf, Arc<Question<Content>>>>,
+    asked: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl fmt::Debug for Reading<'_> {
@@ -101,10 +103,22 @@ impl Reading<'_> {
             Arc::clone(known.entry(path.to_owned()).or_default())
         };
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.insert(path.to_owned(), Arc::clone(&question));
+        asked.insert(path.to_owned());
         drop(asked);
         let path = path.to_owned();
         self.round.ask(&question, move || Content::read(&path, largest))
+    }
+
+    /// Whether there is anything at this path, links not followed; `None`: that is not known.
+    pub(super) fn has(&self, path: &Path) -> Option<bool> {
+        let question = {
+            let mut there = self.files.there.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(there.entry(path.to_owned()).or_default())
+        };
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        let path = path.to_owned();
+        let answer = self.round.ask(&question, move || fs::symlink_metadata(path).is_ok());
+        answer.last().map(|answer| *answer)
     }
 
     /// Anything else that may not answer.
@@ -125,6 +139,8 @@ impl Drop for Reading<'_> {
         // What nobody asks for any more is forgotten, but for what a thread still waits for.
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let mut known = self.files.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|path, question| asked.contains_key(path) || question.is_open());
+        known.retain(|path, question| asked.contains(path) || question.is_open());
+        let mut there = self.files.there.lock().unwrap_or_else(PoisonError::into_inner);
+        there.retain(|path, question| asked.contains(path) || question.is_open());
     }
 }

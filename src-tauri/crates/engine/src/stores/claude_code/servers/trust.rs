@@ -8,13 +8,13 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Component, Path},
 };
 
 use serde_json::{Map, Value};
 
 use super::names;
+use crate::stores::claude_code::surroundings::Reading;
 
 /// Whose word a configured server is, the strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +41,7 @@ pub(super) struct Records<'a> {
 
 impl Records<'_> {
     /// Whether Claude Code works in this folder without asking.
-    pub(super) fn is_trusted(self, path: &str) -> bool {
+    pub(super) fn is_trusted(self, path: &str, files: &Reading<'_>) -> bool {
         if self.accepts(path) {
             return true;
         }
@@ -56,7 +56,8 @@ impl Records<'_> {
         path.ancestors().skip(1).any(accepts)
             && path
                 .ancestors()
-                .find(|folder| fs::symlink_metadata(folder.join(".git")).is_ok())
+                // A folder that does not answer may be the root, and trust does not go beyond one.
+                .find(|folder| files.has(&folder.join(".git")) != Some(false))
                 .is_some_and(|root| {
                     let within = path.ancestors().take_while(|folder| folder.starts_with(root));
                     within.skip(1).any(accepts)
