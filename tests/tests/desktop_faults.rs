@@ -132,6 +132,36 @@ fn a_panel_that_hangs_delays_neither_the_window_nor_the_end_and_gets_the_icon_wh
 }
 
 #[test]
+fn a_panel_that_takes_the_icon_and_hangs_then_does_not_keep_the_program_from_ending() {
+    if !peers::may_run("a panel that hangs later") {
+        return;
+    }
+    let mut stage = Stage::new(strict());
+    stage.sign_in("rig", 3_600);
+    consented(&stage.home, "");
+    let desktop = Desktop::start(&stage.home);
+    desktop.panel();
+    let mut tray = Tray::hidden(&desktop, &built());
+    let item = until_icon(&desktop);
+    until("it keeps", || {
+        item.menu().iter().any(|entry| entry.label.starts_with("rig ·")).then_some(())
+    });
+    desktop.end("xfce4-panel");
+    until("the panel has gone", || (!desktop.bus().is_owned(WATCHER)).then_some(()));
+    let _silent = desktop.silent(WATCHER);
+    // The menu changes, and whoever sets it waits for the panel.
+    stage.run(&["pause", "rig"]).succeeded();
+    stage.run(&["resume", "rig"]).succeeded();
+    let holder = || {
+        let lock = stage.home.run("../state/lamplighter/engine.lock");
+        fs::read_to_string(lock).unwrap_or_default()
+    };
+    assert!(holder().starts_with(&format!("{} ", tray.process())), "{}", holder());
+    tray.terminate();
+    assert!(tray.until_ended(), "it ends in peace");
+}
+
+#[test]
 fn a_daemon_that_comes_late_or_ends_is_given_what_still_stands() {
     if !peers::may_run("a daemon that comes late") {
         return;
@@ -213,7 +243,15 @@ fn a_window_whose_process_dies_or_hangs_comes_back() {
         }
         // A page that is dead hears no key.
         until_escape_closes(&desktop);
-        until("nothing draws any more", || Cost::drawing(tray.process()).is_empty().then_some(()));
+        until("nothing draws any more", || {
+            let left = Cost::drawing(tray.process());
+            let states = left.iter().map(|process| {
+                fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default()
+            });
+            // Shown if this is in vain.
+            drop(fs::write(home.run("log/drawing"), states.collect::<String>()));
+            left.is_empty().then_some(())
+        });
     }
     item.choose(&["Open Lamplighter"]);
     desktop.until_window(true);

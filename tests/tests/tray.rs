@@ -119,8 +119,7 @@ fn until_lamp(desktop: &Desktop, shape: &str) {
 
 /// Whether the tray's window is on the screen.
 fn is_open(desktop: &Desktop) -> bool {
-    let found = desktop.tool("xdotool", &["search", "--onlyvisible", "--name", "^Lamplighter$"]);
-    found.is_some_and(|found| !found.trim().is_empty())
+    desktop.has_window()
 }
 
 fn until_open(desktop: &Desktop, open: bool) {

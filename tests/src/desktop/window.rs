@@ -123,7 +123,12 @@ impl Desktop<'_> {
     /// Whether the tray's window is on the screen.
     pub fn has_window(&self) -> bool {
         let args = ["search", "--onlyvisible", "--name", "^Lamplighter$"];
-        self.tool("xdotool", &args).is_some_and(|found| !found.trim().is_empty())
+        until("the windows can be counted", || {
+            let mut search = self.command(Path::new("xdotool"));
+            let told = search.args(args).output().expect("xdotool starts");
+            // It fails where another window goes while it counts, and says so.
+            (told.status.success() || told.stderr.is_empty()).then_some(!told.stdout.is_empty())
+        })
     }
 
     /// Where the tray's window is, and its size: from the left, from the top, width, height.

@@ -10,11 +10,12 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
+    time::Duration,
 };
 
 use crate::{
-    files,
+    bounded, files,
     home::{self, Home},
     paths::Env,
     stores::atomic,
@@ -34,6 +35,9 @@ pub(crate) const HOME: &str = "X-Lamplighter-Home=";
 pub fn identifier(home: &Home) -> String {
     home.name(IDENTIFIER, ".h")
 }
+
+/// How long a desktop may take to make its list of programs anew.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the traces of one home may lie.
 #[derive(Debug, Clone)]
@@ -170,8 +174,8 @@ impl Traces {
         if cache.contains(HANDLER) {
             let mut update = Command::new("update-desktop-database");
             self.env.dress(&mut update);
-            update.arg(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            if let Err(fault) = update.status() {
+            update.arg(folder);
+            if let Err(fault) = bounded::output(update, PATIENCE) {
                 tracing::info!(%fault, "the desktop's list of programs is as it was");
             }
         }
