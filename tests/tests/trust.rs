@@ -509,6 +509,38 @@ fn a_server_that_is_called_like_another_ones_tie_is_only_itself() {
     }
 }
 
+#[test]
+fn a_server_that_is_called_like_an_identifier_takes_nothing_from_that_one() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let mut stage = Stage::new(builder);
+    let own = stage.sign_in("rig", 3600);
+    let other = stage.control.mint(lamplighter_rehearsal::Mint::default());
+    let name = "claude-code/rig";
+    let mut entry = stage.entry_for(name, &other);
+    entry["serverName"] = name.into();
+    let all = json!({stage.key("rig"): stage.entry("rig"), format!("{name}|03"): entry});
+    store::write(&stage.home, CREDENTIALS, &json!({"mcpOAuth": all}).to_string());
+    stage.run(&["sign-out", "claude-code/rig", "--yes"]).succeeded();
+    assert!(!stage.control.is_refresh_live(&own.refresh_token));
+    assert!(stage.control.is_refresh_live(&other.refresh_token));
+    stage.run(&["sign-out", "claude-code/claude-code%2Frig", "--yes"]).succeeded();
+    assert!(!stage.control.is_refresh_live(&other.refresh_token));
+}
+
+#[test]
+fn the_history_of_a_server_whose_identifier_is_encoded_now_is_found_by_its_name() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let mut stage = Stage::new(builder);
+    stage.sign_in("team/rig", 3600);
+    stage.run(&["renew", "team/rig"]).succeeded();
+    let history = stage.home.path().with_file_name("state").join("lamplighter/history.jsonl");
+    let kept = fs::read_to_string(&history).expect("a history");
+    assert!(kept.contains("claude-code/team%2Frig"), "{kept}");
+    fs::write(&history, kept.replace("team%2Frig", "team/rig")).expect("written");
+    let ran = stage.run(&["log", "team/rig"]).succeeded();
+    assert!(ran.out.contains("claude-code/team/rig: renewed"), "{}", ran.out);
+}
+
 /// Literally what `claude mcp list` of 2.1.330 left behind (measured), run in a trusted repository whose
 /// `.mcp.json` names the attacker's document, with an entry of 2.1.119 and an attacker who answers 503.
 #[test]
