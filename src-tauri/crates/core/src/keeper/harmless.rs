@@ -1,7 +1,7 @@
 //! Where text of others leaves the keeper for people: rows, notices, events, pages. All of it is made
 //! harmless here, so that no shell can forget it.
 //!
-//! Read next: [`text::harmless`](crate::text::harmless), which says what that means.
+//! Read next: [`text::harmless`], which says what that means.
 
 use alloc::{string::String, vec::Vec};
 
