@@ -37,6 +37,8 @@ const BUTTON: &str = "act";
 const ELSEWHERE: &str = "default";
 /// A bus that does not answer is given up after this long.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A daemon that has not said by then what it can do is asked to show the notice all the same.
+const CAPABLE: Duration = Duration::from_secs(2);
 /// How soon a bus that is not there is looked for again: at first, and at most.
 const SOON: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_secs(30);
@@ -372,9 +374,11 @@ async fn notify(bus: Connection, number: u32, shown: Shown) -> Answer {
     (number, answer.and_then(|answer| answer.body().deserialize()))
 }
 
-/// Whether this daemon reads what a body says as markup. Asked each time: another one may have come.
+/// Whether this daemon reads what a body says as markup. Asked each time: another one may have come. One
+/// that does not answer in time may.
 async fn reads_markup(bus: &Connection) -> bool {
-    let asked = bus.call_method(Some(DAEMON), PATH, Some(DAEMON), "GetCapabilities", &()).await;
+    let asked = bus.call_method(Some(DAEMON), PATH, Some(DAEMON), "GetCapabilities", &());
+    let Ok(asked) = time::timeout(CAPABLE, asked).await else { return true };
     let able = asked.and_then(|answer| answer.body().deserialize::<Vec<String>>());
     able.is_ok_and(|able| able.iter().any(|what| what == MARKUP))
 }
