@@ -225,7 +225,7 @@ fn an_address_that_protects_nothing_or_a_name_that_is_taken_is_refused() {
     let before = store::read(&stage.home, CREDENTIALS);
     let other = format!("{}/other", stage.town.origin());
     for (url, name, why) in [
-        ("http://mcp.example/mcp", "new", "only https addresses"),
+        ("http://mcp.example/mcp", "new", "without TLS"),
         ("https://me@mcp.example/mcp", "new", "only https addresses"),
         (other.as_str(), "rig", "name of another server"),
     ] {

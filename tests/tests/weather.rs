@@ -449,11 +449,13 @@ fn bad_settings_are_said_with_their_place_and_nothing_runs() {
     let (stage, _) = Stage::with_rig(strict());
     let settings = stage.home.path().with_file_name("config").join("lamplighter/settings.toml");
     fs::create_dir_all(settings.parent().expect("a folder")).expect("a folder");
-    for (text, word) in [("keyrnig = \"off\"\n", "keyrnig"), ("keyring = ", "line 1")] {
+    for text in ["keyrnig = \"off\"\n", "keyring = "] {
         fs::write(&settings, text).expect("written");
         let ran = stage.run(&["renew"]);
         assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
-        assert!(ran.err.contains("settings.toml") && ran.err.contains(word), "{}", ran.err);
+        assert!(ran.err.contains("settings.toml, line 1"), "{}", ran.err);
+        // What stands there may be a secret in the wrong place.
+        assert!(!ran.err.contains("keyrnig"), "{}", ran.err);
     }
     assert!(stage.control.refreshes().is_empty());
 }
