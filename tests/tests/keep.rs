@@ -228,6 +228,8 @@ fn a_typo_in_the_settings_changes_nothing_and_a_fix_by_hand_is_heard() {
     keeper.until("the old command still hears", |_| text(&one).contains("\"signed_out\""));
     set(&stage.home, &news_into(&other));
     keeper.until("it goes on with what is set now", |_| text(&log).contains("goes on with them"));
+    // It answers when it has looked at everything once: what comes now is news.
+    keeper.until("it answers again", |_| stage.run(&["renew"]).code == Some(0));
     store::write(&stage.home, CREDENTIALS, &entries);
     keeper.until("the new command hears", |_| text(&other).contains("\"health\""));
     assert!(!text(&one).contains(&text(&other)));
