@@ -3,13 +3,13 @@
 use super::*;
 use crate::journal::Stage;
 
-const WORK: &str = "claude-code@~/work";
+const WORK: &str = "claude-code@~/team";
 
 fn work() -> StoreInfo {
     StoreInfo {
         id: WORK.into(),
         client: "Claude Code".into(),
-        place: "~/work".into(),
+        place: "~/team".into(),
         client_margin: Millis::minutes(5),
     }
 }
@@ -94,7 +94,7 @@ fn new_tokens_that_a_visited_store_does_not_take_are_shown() {
     world.settle(&mut keeper);
     let snapshot = keeper.snapshot();
     let rows: Vec<_> = snapshot.rows.iter().map(|row| (row.id.as_str(), row.health)).collect();
-    assert_eq!(rows, [("claude-code@~/work/slack", Health::StoreBroken)]);
+    assert_eq!(rows, [("claude-code@~/team/slack", Health::StoreBroken)]);
     assert_eq!(snapshot.exit, crate::health::EXIT_STORE);
 }
 
@@ -104,9 +104,9 @@ fn a_record_that_nothing_here_can_finish_is_shown_with_what_to_do() {
     let unfinished = crate::snapshot::Unfinished {
         store: WORK.into(),
         client: "Claude Code".into(),
-        place: "~/work".into(),
+        place: "~/team".into(),
         sign_ins: 1,
-        why: "~/work is not there".into(),
+        why: "~/team is not there".into(),
         advice: "bring it back".into(),
     };
     keeper.cannot_visit(unfinished.clone());
