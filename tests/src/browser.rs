@@ -36,6 +36,14 @@ pub fn visit(url: &str) -> Visit {
     Visit { status, location, headers: head.to_owned(), body: body.to_owned() }
 }
 
+/// The authorization page that a one-time address leads to; an opener is given only that address.
+///
+/// The address leads there once: ask for it a single time.
+pub fn led_by(address: &str) -> String {
+    let lead = visit(address);
+    lead.location.unwrap_or_else(|| panic!("{address} leads nowhere: {}", lead.status))
+}
+
 /// Asks, and leaves the answer to come or not: the tab is open for as long as this is held.
 pub fn ask(url: &str) -> TcpStream {
     let rest = url.strip_prefix("http://").expect("a page on loopback");

@@ -12,7 +12,7 @@ use std::{
 
 use lamplighter_rehearsal::{Fault, Mint, Rehearsal, Rotation};
 use lamplighter_tests::{
-    browser::visit,
+    browser::{led_by, visit},
     desk::Desk,
     hostile::{Answer, Hostile},
     keeper::Keeper,
@@ -489,7 +489,7 @@ fn a_page_with_the_signs_of_a_shell_is_opened_as_it_is_and_by_no_shell() {
         let opened = fs::read_to_string(&at).expect("a page was opened");
         let lines: Vec<&str> = opened.lines().collect();
         assert_eq!((lines[0], lines.len()), ("1", 2), "{opened}");
-        let page = if led { visit(lines[1]).location.unwrap_or_default() } else { lines[1].into() };
+        let page = if led { led_by(lines[1]) } else { lines[1].into() };
         assert!(page.starts_with(&expected), "{page} {expected}");
         child.kill().expect("killed");
         child.wait().expect("ended");

@@ -3,7 +3,7 @@
 
 use lamplighter_rehearsal::{Rehearsal, Rotation};
 use lamplighter_tests::{
-    browser::visit,
+    browser::{led_by, visit},
     keeper::Keeper,
     reconnect::{Reconnect, free_port},
     stage::Stage,
@@ -293,8 +293,7 @@ fn a_page_that_shows_an_error_is_opened_another_way_by_enter() {
         // There is no third.
         terminal.types("\n");
         // Each address leads to its page, once.
-        let lead = |address: &String| visit(address).location.unwrap_or_default();
-        let pages: Vec<String> = pages(&opened).iter().map(lead).collect();
+        let pages: Vec<String> = pages(&opened).iter().map(|address| led_by(address)).collect();
         assert!(pages[0].contains("redirect_uri=dev.lamplighter%3A"), "{}", pages[0]);
         assert!(pages[1].contains("redirect_uri=http%3A%2F%2Flocalhost%3A"), "{}", pages[1]);
         if first_answers {

@@ -18,7 +18,7 @@ use std::{
 
 use lamplighter_rehearsal::{Fault, Rehearsal, Rotation};
 use lamplighter_tests::{
-    browser::visit,
+    browser::{led_by, visit},
     chromium::Chromium,
     claude::Claude,
     desktop::{Desktop, tray::Item},
@@ -511,7 +511,7 @@ fn neither_a_stray_callback_nor_a_changed_setting_ends_a_sign_in_that_waits() {
             fs::read_to_string(&page).ok().filter(|url| url.starts_with("http"))
         });
         until_lamp(&desktop, "half");
-        let back = visit(&url).location.expect("a way back");
+        let back = visit(&led_by(&url)).location.expect("a way back");
         let (place, _) = back.split_once('?').expect("a query");
         assert_ne!(visit(&format!("{place}?code=forged&state=forged")).status, 0);
         fs::write(&settings, format!("consent = \"{consent}\"\nkeyring = \"off\"\n"))

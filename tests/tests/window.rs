@@ -15,7 +15,7 @@ use std::{
 
 use lamplighter_rehearsal::{Builder, Fault, Mint, Rehearsal, Rotation};
 use lamplighter_tests::{
-    browser::visit,
+    browser::{led_by, visit},
     cost::Cost,
     desktop::{
         Desktop,
@@ -184,7 +184,7 @@ fn a_dead_sign_in_is_mended_by_keys_alone() {
     window.is_clean("cancelled");
 
     window.press("Reconnect: rig");
-    let page = opener.until(2);
+    let page = led_by(&opener.until(2));
     window.until_health("rig", "signing_in");
     window.press("Copy link");
     until("it says so", || (window.focused() == "Copied").then_some(()));
