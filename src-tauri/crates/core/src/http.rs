@@ -78,13 +78,12 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// The hosts that may be spoken to without TLS besides this machine: those that the user lets in. Whoever
-/// can read a network reads the tokens that travel to them.
+/// Hosts that the user names in the settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PlainHttp(BTreeSet<String>);
+pub struct Hosts(BTreeSet<String>);
 
-impl PlainHttp {
-    /// Lets these hosts in, names or addresses without port; `Err`: which of them is not one.
+impl Hosts {
+    /// Names or addresses without port; `Err`: which of them is not one, counted from 0.
     pub fn new(hosts: &[String]) -> Result<Self, usize> {
         let read = hosts.iter().enumerate().map(|(place, host)| {
             // As they stand in a URL, where an IPv6 address has brackets.
@@ -94,9 +93,27 @@ impl PlainHttp {
         read.collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether the URL's host is one of them.
+    pub fn have(&self, url: &Url) -> bool {
+        url.host().is_some_and(|host| self.0.contains(&host.to_string()))
+    }
+}
+
+/// The hosts that may be spoken to without TLS besides this machine: those that the user lets in. Whoever
+/// can read a network reads the tokens that travel to them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlainHttp(Hosts);
+
+impl PlainHttp {
+    /// Lets these hosts in, names or addresses without port; `Err`: which of them is not one, counted
+    /// from 0.
+    pub fn new(hosts: &[String]) -> Result<Self, usize> {
+        Hosts::new(hosts).map(Self)
+    }
+
     /// Whether the user has let its host in.
     pub fn lets_in(&self, url: &Url) -> bool {
-        url.host().is_some_and(|host| self.0.contains(&host.to_string()))
+        self.0.have(url)
     }
 
     /// The host of an address that must not be spoken to for lack of TLS.
@@ -128,9 +145,13 @@ pub enum Fault {
     /// TLS failed: nothing of the request was sent.
     #[error("its TLS certificate or handshake was refused")]
     Tls,
-    /// We refused: not HTTPS, a private address, a bad URL. Nothing was sent.
+    /// We refused: not HTTPS, or a bad URL. Nothing was sent.
     #[error("its address is not one Lamplighter sends to")]
     Forbidden,
+    /// We refused: it is nearer to this machine than the MCP server on whose behalf it is asked. Nothing
+    /// was sent.
+    #[error("it has a private address and the MCP server has none")]
+    PrivateAddress,
     /// The connection ended after bytes had left.
     #[error("the connection broke before the answer was complete")]
     Cut,
@@ -146,7 +167,7 @@ impl Fault {
     /// Whether the server may have received and acted on the request.
     pub const fn perhaps_processed(self) -> bool {
         match self {
-            Self::Dns | Self::Connect | Self::Tls | Self::Forbidden => false,
+            Self::Dns | Self::Connect | Self::Tls | Self::Forbidden | Self::PrivateAddress => false,
             Self::Cut | Self::Timeout | Self::TooLarge => true,
         }
     }

@@ -24,9 +24,9 @@ pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Se
 
 /// Carries requests.
 ///
-/// Contract: [`Fault::Dns`], [`Fault::Connect`], [`Fault::Tls`] and [`Fault::Forbidden`] only where
-/// certainly no byte of the request left; [`Fault::Cut`] and [`Fault::Timeout`] wherever one may
-/// have. Dropping the future may cut an answer off: a caller that presents a token spawns it and
+/// Contract: [`Fault::Dns`], [`Fault::Connect`], [`Fault::Tls`], [`Fault::Forbidden`] and
+/// [`Fault::PrivateAddress`] only where certainly no byte of the request left; [`Fault::Cut`] and
+/// [`Fault::Timeout`] wherever one may have. Dropping the future may cut an answer off: a caller that presents a token spawns it and
 /// waits.
 pub trait Http: Send + Sync {
     /// Sends the request and reads the whole answer.

@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_core::{http::PlainHttp, profile::Profiles};
+use lamplighter_core::{
+    http::{Hosts, PlainHttp},
+    profile::Profiles,
+};
 use serde::Deserialize;
 
 use crate::{
@@ -151,6 +154,10 @@ impl Settings {
             };
             folders.into_iter().enumerate().map(absolute).collect::<Result<Vec<_>, _>>()
         };
+        let no_host = |key: &str, place: usize| {
+            let what = "is not a host; leave scheme, port and path out";
+            fault(None, format!("{key}: number {} {what}", place + 1))
+        };
         if !(1..=LONGEST_WAIT).contains(&wire.keyring_wait_seconds) {
             let what = format!("keyring_wait_seconds must be from 1 to {LONGEST_WAIT}");
             return Err(fault(None, what));
@@ -174,11 +181,10 @@ impl Settings {
             network: Network {
                 proxy: proxy(wire.network.proxy),
                 extra_ca: folders("network.extra_ca", wire.network.extra_ca)?,
-                plain_http: PlainHttp::new(&wire.network.allow_http).map_err(|place| {
-                    let number = place + 1;
-                    let what = "is not a host; leave scheme, port and path out";
-                    fault(None, format!("network.allow_http: number {number} {what}"))
-                })?,
+                plain_http: PlainHttp::new(&wire.network.allow_http)
+                    .map_err(|place| no_host("network.allow_http", place))?,
+                allow_private: Hosts::new(&wire.network.allow_private)
+                    .map_err(|place| no_host("network.allow_private", place))?,
             },
             profiles: Profiles::with_overrides(&overrides).map_err(|wrong| {
                 fault(None, format!("[profiles]: {}", without_content(&wrong.to_string())))
@@ -303,6 +309,7 @@ struct WireNetwork {
     proxy: Option<String>,
     extra_ca: Vec<String>,
     allow_http: Vec<String>,
+    allow_private: Vec<String>,
 }
 
 #[cfg(test)]
@@ -393,6 +400,8 @@ mod tests {
         );
         refused("[network]\nextra_ca = ['corp.pem']\n", "extra_ca: number 1 is not an absolute");
         refused("[network]\nallow_http = ['nas.lan:80']\n", "allow_http: number 1 is not a host");
+        let url = "[network]\nallow_private = ['a.corp', 'https://b.corp']\n";
+        refused(url, "allow_private: number 2 is not a host");
     }
 
     #[test]

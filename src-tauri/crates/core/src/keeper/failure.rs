@@ -7,10 +7,10 @@ use crate::{
     http,
     journal::JournalFault,
     oauth::{
-        discovery::DiscoveryFault,
+        discovery::{DiscoveryFault, private_address_words},
         token::{BadEndpoint, ErrorCode},
     },
-    store::StoreFault,
+    store::{LeftAlone, StoreFault},
     time::Millis,
 };
 
@@ -64,6 +64,9 @@ pub enum Failure {
     /// Its tokens would travel without TLS.
     #[error("{}", plain_http_words(.0))]
     PlainHttp(String),
+    /// They would travel to this host, which has a private address although the MCP server has none.
+    #[error("{}", private_address_words(.0))]
+    PrivateAddress(String),
 }
 
 /// What follows from a failure.
@@ -98,14 +101,31 @@ impl Failure {
             Self::Discovery(DiscoveryFault::Unreachable | DiscoveryFault::Nothing) => {
                 Verdict::Retry(None)
             }
-            Self::Discovery(DiscoveryFault::Elsewhere { .. })
+            Self::Discovery(
+                DiscoveryFault::Elsewhere { .. } | DiscoveryFault::PrivateAddress { .. },
+            )
             | Self::Approval { .. }
-            | Self::PlainHttp(_) => Verdict::Person,
+            | Self::PlainHttp(_)
+            | Self::PrivateAddress(_) => Verdict::Person,
             Self::NotProcessed(_, retry_after) => Verdict::Retry(*retry_after),
             Self::Refused(_) => Verdict::Retry(None),
             Self::Lost(_) => Verdict::AwaitEnd,
             Self::GrantRefusedOnce(_) | Self::ClientRefusedOnce(_) => Verdict::Confirm,
             Self::GrantRefused(_) | Self::ClientRefused(_) => Verdict::Person,
+        }
+    }
+
+    /// What its grant is left to its client for, until it has been looked at again.
+    pub(super) const fn leaves_alone(&self) -> Option<LeftAlone> {
+        if matches!(self, Self::PlainHttp(_)) {
+            Some(LeftAlone::PlainHttp)
+        } else if matches!(
+            self,
+            Self::PrivateAddress(_) | Self::Discovery(DiscoveryFault::PrivateAddress { .. })
+        ) {
+            Some(LeftAlone::PrivateAddress)
+        } else {
+            None
         }
     }
 
@@ -120,6 +140,9 @@ impl Failure {
                 "approval_required"
             }
             Self::PlainHttp(_) => "plain_http",
+            Self::PrivateAddress(_) | Self::Discovery(DiscoveryFault::PrivateAddress { .. }) => {
+                "private_address"
+            }
             Self::BadEndpoint(_) => "no_metadata",
             Self::NotSent(_) => "server_unreachable",
             Self::NotProcessed(..) => "server_busy",
@@ -135,9 +158,11 @@ impl Failure {
     /// In words, with the server's name in front where the server is the cause.
     pub fn told(&self, server: &str) -> String {
         match self {
-            Self::Store(_) | Self::Journal(_) | Self::Discovery(_) | Self::PlainHttp(_) => {
-                format!("{self}")
-            }
+            Self::Store(_)
+            | Self::Journal(_)
+            | Self::Discovery(_)
+            | Self::PlainHttp(_)
+            | Self::PrivateAddress(_) => format!("{self}"),
             Self::NotSent(http::Fault::Dns) => format!("{server}'s name could not be looked up"),
             Self::BadEndpoint(_) => format!("{self}"),
             Self::NotSent(fault) => by_name(server, &format!("{fault}")),
@@ -161,9 +186,13 @@ impl Failure {
                 matches!(self, Self::NotProcessed(_, Some(_)))
             }
             WokeWhy::RouteChanged => match self {
-                Self::NotSent(_) | Self::Discovery(DiscoveryFault::Unreachable) | Self::Lost(_) => {
-                    false
-                }
+                // Which address a name has may be another matter in each network.
+                Self::NotSent(_)
+                | Self::Discovery(
+                    DiscoveryFault::Unreachable | DiscoveryFault::PrivateAddress { .. },
+                )
+                | Self::PrivateAddress(_)
+                | Self::Lost(_) => false,
                 Self::Store(_)
                 | Self::Journal(_)
                 | Self::Discovery(DiscoveryFault::Nothing | DiscoveryFault::Elsewhere { .. })

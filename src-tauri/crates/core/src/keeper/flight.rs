@@ -24,11 +24,11 @@ use super::{
 };
 use crate::{
     facts::{Lost, Pin},
-    http::Request,
+    http::{self, Request},
     ids::{FlightId, GrantId, RecordId, StoreId, Target, Ticket, TokenMark},
     journal::{Record, Stage},
     oauth::{
-        discovery::{Discovery, ServerMetadata},
+        discovery::{Discovery, ServerMetadata, host},
         scopes,
         token::{AuthMethod, Refresh},
     },
@@ -485,9 +485,13 @@ impl Keeper {
     }
 }
 
-fn send_failure(fault: SendFault) -> Failure {
-    match fault {
-        SendFault::LockLost(fault) => Failure::Store(fault),
-        SendFault::Http(fault) => Failure::NotSent(fault),
+fn send_failure(flight: &Flight, fault: SendFault) -> Failure {
+    match (fault, &flight.work) {
+        (SendFault::LockLost(fault), _) => Failure::Store(fault),
+        (SendFault::Http(http::Fault::PrivateAddress), Work::Refresh(presenting)) => {
+            let endpoint = presenting.metadata.as_ref().map(|found| host(&found.token_endpoint));
+            Failure::PrivateAddress(endpoint.unwrap_or_default())
+        }
+        (SendFault::Http(fault), _) => Failure::NotSent(fault),
     }
 }

@@ -11,7 +11,6 @@ use alloc::{format, string::String, vec::Vec};
 use super::{
     Event, Failure, Keeper, Mode, Wake,
     copies::Newer,
-    failure::plain_http_words,
     grant::{Asked, CONFIRM_AFTER, Grant, Standing},
     grants::Call,
     schedule,
@@ -19,7 +18,6 @@ use super::{
 };
 use crate::{
     ids::{StoreId, Target},
-    store::LeftAlone,
     time::{Boot, Millis, Wall},
 };
 
@@ -161,8 +159,8 @@ impl Keeper {
             Standing::Yielding(_) => return Next::StandBy(self.stands_until(target, grant)),
             Standing::Superseded => return self.next_gift(target, grant),
             // Met on the way, it may have been mended since.
-            Standing::LeftAlone(LeftAlone::PlainHttp)
-                if matches!(grant.failure, Some(Failure::PlainHttp(_))) =>
+            Standing::LeftAlone(_)
+                if grant.failure.as_ref().is_some_and(|met| met.leaves_alone().is_some()) =>
             {
                 return self.reviewed_next(target, grant);
             }
@@ -353,11 +351,10 @@ impl Keeper {
                 Standing::CannotRenew(why) => unchanged(why),
                 Standing::Paused => unchanged("it is paused and left to the client"),
                 Standing::NotSignedIn => unchanged("nobody is signed in"),
-                Standing::LeftAlone(LeftAlone::PlainHttp) => {
-                    let host = self.plain_host(grant).unwrap_or_default();
-                    unchanged(&plain_http_words(&host))
-                }
-                Standing::LeftAlone(_) => unchanged("it is left to the client"),
+                Standing::LeftAlone(_) => match self.may_not_travel(grant) {
+                    Some((_, why)) if grant.entry.left_alone.is_none() => unchanged(&why),
+                    Some(_) | None => unchanged("it is left to the client"),
+                },
                 Standing::Superseded => failed("newer_out_of_reach", String::from(OUT_OF_REACH)),
                 Standing::Yielding(wiper) if asked == Asked::Now => {
                     failed("standing_by", self.standing_words(target, &wiper))

@@ -133,7 +133,8 @@ impl Keeper {
             | Failure::NotSent(_)
             | Failure::NotProcessed(..)
             | Failure::Approval { .. }
-            | Failure::PlainHttp(_) => false,
+            | Failure::PlainHttp(_)
+            | Failure::PrivateAddress(_) => false,
         };
         let now = self.now.boot;
         if let Some(grant) = self.grants.get_mut(target).filter(|_| answered) {

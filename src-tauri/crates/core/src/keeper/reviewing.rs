@@ -156,7 +156,10 @@ impl Keeper {
             Some(
                 Failure::Approval { .. }
                     | Failure::PlainHttp(_)
-                    | Failure::Discovery(DiscoveryFault::Elsewhere { .. })
+                    | Failure::PrivateAddress(_)
+                    | Failure::Discovery(
+                        DiscoveryFault::Elsewhere { .. } | DiscoveryFault::PrivateAddress { .. }
+                    )
             )
         );
         if stood {

@@ -158,7 +158,12 @@ impl Keeper {
         let Some(grant) = self.grants.get_mut(target) else { return };
         if matches!(
             grant.failure,
-            Some(Failure::Approval { .. } | Failure::Discovery(_) | Failure::PlainHttp(_))
+            Some(
+                Failure::Approval { .. }
+                    | Failure::Discovery(_)
+                    | Failure::PlainHttp(_)
+                    | Failure::PrivateAddress(_)
+            )
         ) {
             grant.failure = None;
             grant.wait_until = None;

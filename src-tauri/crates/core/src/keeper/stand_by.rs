@@ -4,10 +4,14 @@
 //! alive is renewed as ever. Nothing starts while such a client runs and the token is good; verdicts
 //! are still withdrawn. After the token's end there is nothing left to lose.
 
-use alloc::{format, string::String};
+use alloc::{
+    format,
+    string::{String, ToString},
+};
 
 use super::{
-    Failure, Keeper, Mode,
+    Keeper, Mode,
+    failure::plain_http_words,
     grant::{Asked, Grant, Standing},
 };
 use crate::{
@@ -27,8 +31,10 @@ impl Keeper {
         if self.is_visited(&target.store) {
             return Standing::Paused;
         }
-        if grant.entry.left_alone.is_none() && self.plain_host(grant).is_some() {
-            return Standing::LeftAlone(LeftAlone::PlainHttp);
+        if grant.entry.left_alone.is_none()
+            && let Some((left, _)) = self.may_not_travel(grant)
+        {
+            return Standing::LeftAlone(left);
         }
         let is_spent = self.holds_spent(grant);
         let standing = grant.standing(self.facts_of(target), is_spent, self.now);
@@ -47,17 +53,18 @@ impl Keeper {
         self.wiper(target, grant).map_or(Standing::Renewable, Standing::Yielding)
     }
 
-    /// The host to which its tokens would travel without TLS, unasked for: its own, that of its sign-in
-    /// server, or that of a token endpoint that was met.
-    pub(super) fn plain_host(&self, grant: &Grant) -> Option<String> {
+    /// Why its tokens may not travel where they would have to, unless the user says so; with the reason
+    /// in words. A host without TLS is its own, that of its sign-in server, or that of a token endpoint
+    /// that was met; a private address is only met.
+    pub(super) fn may_not_travel(&self, grant: &Grant) -> Option<(LeftAlone, String)> {
         let entry = &grant.entry;
         let recorded = [entry.authorization_server.as_deref(), entry.issuer.as_deref()];
         let places = [Some(entry.server_url.as_str())].into_iter().chain(recorded);
-        let written = places.flatten().find_map(|url| self.plain_http.refused(url));
-        written.or_else(|| match &grant.failure {
-            Some(Failure::PlainHttp(host)) => Some(host.clone()),
-            Some(_) | None => None,
-        })
+        if let Some(host) = places.flatten().find_map(|url| self.plain_http.refused(url)) {
+            return Some((LeftAlone::PlainHttp, plain_http_words(&host)));
+        }
+        let failure = grant.failure.as_ref()?;
+        Some((failure.leaves_alone()?, failure.to_string()))
     }
 
     pub(super) fn is_standing_by(&self, target: &Target) -> bool {

@@ -17,6 +17,7 @@ mod configured;
 mod copies;
 mod journal;
 mod plain_http;
+mod private_address;
 mod recorded;
 mod refused_access;
 mod reviewing;
@@ -91,6 +92,8 @@ struct Server {
     retry_after: Option<Millis>,
     /// Its metadata is answered with 404.
     documents_gone: bool,
+    /// Which of its hosts lead to a private address.
+    private: &'static [&'static str],
 }
 
 #[derive(Debug, Clone)]
@@ -214,6 +217,7 @@ impl World {
                 moved_to: None,
                 retry_after: None,
                 documents_gone: false,
+                private: &[],
             },
             journal: BTreeMap::new(),
             facts: Facts::default(),
@@ -418,7 +422,8 @@ impl World {
             }
             Effect::Send { ticket, request, .. } => {
                 assert!(!request.url.contains("evil.example"), "a token went to {}", request.url);
-                let outcome = self.token_endpoint(&request.body);
+                let reached = self.reach(&request.url);
+                let outcome = reached.and_then(|()| self.token_endpoint(&request.body));
                 if let Some(act) = self.during_send.take() {
                     act(self);
                 }
@@ -438,7 +443,8 @@ impl World {
                 (ticket, Outcome::Unlocked)
             }
             Effect::Fetch { ticket, request } => {
-                (ticket, Outcome::Fetched(Ok(self.metadata(&request))))
+                let answer = self.reach(&request.url).map(|()| self.metadata(&request));
+                (ticket, Outcome::Fetched(answer))
             }
             Effect::Withdraw { ticket, server_name, at, .. } => {
                 let before = self.verdicts.len();
@@ -604,6 +610,11 @@ impl World {
                 self.server.revokes_at
             ),
         )
+    }
+
+    fn reach(&self, url: &str) -> Result<(), Fault> {
+        let is_private = self.server.private.iter().any(|host| url.contains(&format!("//{host}/")));
+        if is_private { Err(Fault::PrivateAddress) } else { Ok(()) }
     }
 
     fn token_endpoint(&mut self, body: &[u8]) -> Result<Answer, Fault> {

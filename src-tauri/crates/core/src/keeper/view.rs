@@ -10,7 +10,6 @@ use url::Url;
 
 use super::{
     Failure, Keeper, Mode, Notice,
-    failure::plain_http_words,
     grant::{Asked, Grant, Standing},
     harmless::{self, Harmless},
     plan::{LOST, Next, OUT_OF_REACH},
@@ -338,9 +337,9 @@ impl Keeper {
             Standing::LeftAlone(crate::store::LeftAlone::EnterpriseManaged) => {
                 Some("enterprise-managed sign-in belongs to the client".into())
             }
-            Standing::LeftAlone(crate::store::LeftAlone::PlainHttp) => {
-                self.plain_host(grant).map(|host| plain_http_words(&host))
-            }
+            Standing::LeftAlone(
+                crate::store::LeftAlone::PlainHttp | crate::store::LeftAlone::PrivateAddress,
+            ) => self.may_not_travel(grant).map(|(_, why)| why),
             Standing::LeftAlone(crate::store::LeftAlone::UnknownShape) => {
                 Some("its entry has a shape this version does not know".into())
             }

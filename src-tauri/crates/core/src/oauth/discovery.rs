@@ -99,6 +99,12 @@ pub enum DiscoveryFault {
     /// The server answered, and nowhere is metadata.
     #[error("the sign-in server publishes no metadata that can be used")]
     Nothing,
+    /// The server's name leads to a private address, and the MCP server's does not.
+    #[error("{}", private_address_words(.host))]
+    PrivateAddress {
+        /// The server's host.
+        host: String,
+    },
     /// No sign-in server is recorded, and the MCP server names one elsewhere.
     #[error("{server} names a sign-in server at {other}, which the sign-in did not record")]
     Elsewhere {
@@ -107,6 +113,14 @@ pub enum DiscoveryFault {
         /// The other host.
         other: String,
     },
+}
+
+/// Why nothing is sent to a host with a private address, and what lets it in.
+pub(crate) fn private_address_words(host: &str) -> String {
+    format!(
+        "the sign-in server {host} has a private address and the MCP server has none, so nothing was sent; \
+         to have it renewed all the same, add the host to [network] allow_private in the settings"
+    )
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,8 +178,13 @@ impl Discovery {
     ) -> Option<Result<Found, DiscoveryFault>> {
         let (place, document) = self.queue.pop_front()?;
         // The other documents lie on the same host, or behind the same network.
-        let Ok(answer) = answer else {
-            return Some(Err(DiscoveryFault::Unreachable));
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(Fault::PrivateAddress) => {
+                return Some(Err(DiscoveryFault::PrivateAddress { host: host(&place) }));
+            }
+            Err(Fault::Forbidden) => return Some(Err(DiscoveryFault::Nothing)),
+            Err(_) => return Some(Err(DiscoveryFault::Unreachable)),
         };
         if answer.status >= 500 || answer.status == 429 {
             self.saw_unwell = true;

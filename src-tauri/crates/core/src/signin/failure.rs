@@ -129,6 +129,7 @@ impl SignInFailure {
                 SignInFault::NoS256 => "no_pkce",
                 SignInFault::PushedRequests => "pushed_requests",
                 SignInFault::Address { .. } => "bad_address",
+                SignInFault::PrivateAddress { .. } => "private_address",
             },
             Self::Moved { .. } => "approval_required",
             Self::Port(_) => "port_taken",

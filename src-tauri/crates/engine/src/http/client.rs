@@ -9,7 +9,7 @@ use std::{error::Error, io, sync::Arc, time::Duration};
 use hyper::body::Bytes;
 use hyper_util::client::proxy::matcher::Matcher;
 use lamplighter_core::{
-    http::{Answer, Fault, MAX_ANSWER, Method, PlainHttp, Request},
+    http::{Answer, Fault, Hosts, MAX_ANSWER, Method, PlainHttp, Request},
     time::{Millis, Wall},
 };
 use reqwest::{
@@ -60,6 +60,7 @@ pub struct Client {
     limits: Limits,
     advice: Option<String>,
     plain_http: PlainHttp,
+    allow_private: Hosts,
 }
 
 impl Client {
@@ -97,6 +98,7 @@ impl Client {
             limits,
             advice,
             plain_http: network.plain_http.clone(),
+            allow_private: network.allow_private.clone(),
         })
     }
 
@@ -164,20 +166,25 @@ impl Client {
             carried.send().await
         };
         let reach_of_server = || Reach::of_server(&request.on_behalf_of, self.names.as_ref());
-        // To this machine only from a server that is written as this machine: what a name leads to is
-        // in its owner's hand, and may be another thing each time it is asked.
-        let forbidden = match written {
-            Reach::Public => false,
-            Reach::Private => reach_of_server().await < written,
-            Reach::Loopback => !Url::parse(&request.on_behalf_of)
-                .is_ok_and(|server| Reach::of_written(&server) == Reach::Loopback),
-        };
-        if forbidden {
-            return Err(Fault::Forbidden);
+        match written {
+            Reach::Public => {}
+            Reach::Private => {
+                if !self.allow_private.have(url) && reach_of_server().await < written {
+                    return Err(Fault::PrivateAddress);
+                }
+            }
+            // To this machine only from a server that is written as this machine: what a name leads to is
+            // in its owner's hand, and may be another thing each time it is asked.
+            Reach::Loopback => {
+                let server = Url::parse(&request.on_behalf_of);
+                if !server.is_ok_and(|server| Reach::of_written(&server) == Reach::Loopback) {
+                    return Err(Fault::Forbidden);
+                }
+            }
         }
         let first = match self.proxy_for(url, written) {
             Some(proxied) => proxied,
-            None => self.direct(written),
+            None => self.direct(self.nearest(url, written)),
         };
         match send(first).await {
             Ok(response) => Ok(response),
@@ -198,6 +205,11 @@ impl Client {
             "http" => written == Reach::Loopback || self.plain_http.lets_in(url),
             _ => false,
         }
+    }
+
+    /// How near to this machine the address may be that a name leads to, before its server's is known.
+    fn nearest(&self, url: &Url, written: Reach) -> Reach {
+        if self.allow_private.have(url) { written.max(Reach::Private) } else { written }
     }
 
     const fn direct(&self, innermost: Reach) -> &reqwest::Client {
@@ -324,8 +336,11 @@ fn too_near(error: &reqwest::Error) -> Option<Reach> {
 
 /// What an error says about whether a byte of the request has left.
 fn classify(error: &reqwest::Error) -> Fault {
-    if error.is_builder() || too_near(error).is_some() {
+    if error.is_builder() {
         return Fault::Forbidden;
+    }
+    if too_near(error).is_some() {
+        return Fault::PrivateAddress;
     }
     if !error.is_connect() {
         return if error.is_timeout() { Fault::Timeout } else { Fault::Cut };

@@ -9,7 +9,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use lamplighter_core::http::PlainHttp;
+use lamplighter_core::http::{Hosts, PlainHttp};
 
 use crate::{
     deadline,
@@ -29,6 +29,9 @@ pub struct Network {
     pub extra_ca: Vec<PathBuf>,
     /// Hosts that may be spoken to without TLS.
     pub plain_http: PlainHttp,
+    /// Hosts that may have a private address although the MCP server on whose behalf they are asked has
+    /// none.
+    pub allow_private: Hosts,
 }
 
 /// Which proxy is used. Loopback never goes through one.

@@ -25,7 +25,10 @@ impl Keeper {
             Err(SendFault::Http(fault)) if fault.perhaps_processed() => {
                 return self.again_or_lost(flight, Failure::Lost(format!("{fault}")));
             }
-            Err(fault) => return self.failed(flight, send_failure(fault)),
+            Err(fault) => {
+                let failure = send_failure(&flight, fault);
+                return self.failed(flight, failure);
+            }
         };
         let Some((_, entry)) = self.lead(&flight) else {
             // Signed out while the answer was on its way: the tokens are given back below.

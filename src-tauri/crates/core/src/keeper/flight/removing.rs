@@ -51,7 +51,9 @@ impl SigningOut {
                 AtServer::Elsewhere
             }
             Failure::Discovery(DiscoveryFault::Nothing) => AtServer::NotOffered,
-            Failure::Discovery(DiscoveryFault::Unreachable)
+            Failure::Discovery(
+                DiscoveryFault::Unreachable | DiscoveryFault::PrivateAddress { .. },
+            )
             | Failure::Store(_)
             | Failure::Journal(_)
             | Failure::BadEndpoint(_)
@@ -63,7 +65,8 @@ impl SigningOut {
             | Failure::GrantRefused(_)
             | Failure::ClientRefusedOnce(_)
             | Failure::ClientRefused(_)
-            | Failure::PlainHttp(_) => AtServer::Failed,
+            | Failure::PlainHttp(_)
+            | Failure::PrivateAddress(_) => AtServer::Failed,
         });
     }
 

@@ -9,6 +9,7 @@ use alloc::{collections::VecDeque, format, string::String, vec::Vec};
 
 use super::super::{
     challenge::Challenge,
+    discovery::private_address_words,
     metadata::{
         AuthorizationServer, Demands, ResourceMetadata, ServerDocument, canonical,
         document_request, host, is_plain_issuer, may_lead_to, origin, resource_places,
@@ -110,6 +111,12 @@ pub enum SignInFault {
     Incomplete {
         /// What is missing.
         what: &'static str,
+    },
+    /// The server's name leads to a private address, and the MCP server's does not.
+    #[error("{}", private_address_words(.host))]
+    PrivateAddress {
+        /// The server's host.
+        host: String,
     },
     /// An address that nobody may be led to: not HTTPS, not a web address, this machine.
     #[error("the {what} at {host} is not an address that Lamplighter opens")]
@@ -262,16 +269,25 @@ impl SignInDiscovery {
     ) -> Option<Result<Discovered, SignInFault>> {
         match document {
             Document::Challenged if origin(place) != origin(&self.server_url) => {
-                self.saw_unwell |= fault != Fault::Forbidden;
+                self.saw_unwell |= !matches!(fault, Fault::Forbidden | Fault::PrivateAddress);
                 None
             }
             Document::Challenged | Document::Resource => Some(Err(SignInFault::Unreachable)),
             Document::Server(asked) => {
-                if fault == Fault::Forbidden {
-                    let what = "sign-in server";
-                    self.refused.get_or_insert(SignInFault::Address { what, host: host(place) });
-                } else {
-                    self.saw_unwell = true;
+                let (what, host) = ("sign-in server", host(place));
+                match fault {
+                    Fault::Forbidden => {
+                        self.refused.get_or_insert(SignInFault::Address { what, host });
+                    }
+                    Fault::PrivateAddress => {
+                        self.refused.get_or_insert(SignInFault::PrivateAddress { host });
+                    }
+                    Fault::Dns
+                    | Fault::Connect
+                    | Fault::Tls
+                    | Fault::Cut
+                    | Fault::Timeout
+                    | Fault::TooLarge => self.saw_unwell = true,
                 }
                 self.queue.clear();
                 self.next_server(asked)

@@ -256,12 +256,48 @@ async fn a_public_server_can_not_send_us_to_a_private_address() {
         "https://[fd00::1]/token",
         "https://rebound.example/token",
         "https://intranet.example/token",
-        "https://localhost/token",
-        &origin,
     ] {
+        let request = Request { on_behalf_of: "https://mcp.example/mcp".into(), ..post(url) };
+        assert_eq!(client.fetch(&request).await, Err(Fault::PrivateAddress), "{url}");
+    }
+    for url in ["https://localhost/token", &origin] {
         let request = Request { on_behalf_of: "https://mcp.example/mcp".into(), ..post(url) };
         assert_eq!(client.fetch(&request).await, Err(Fault::Forbidden), "{url}");
     }
+}
+
+#[tokio::test]
+async fn a_private_host_that_the_user_lets_in_is_asked_and_no_other_one_and_never_this_machine() {
+    let book = || {
+        Book(BTreeMap::from([
+            ("mcp.example", "93.184.216.34"),
+            ("sso.corp.example", "10.255.255.1"),
+            ("other.corp.example", "10.255.255.1"),
+            ("here.corp.example", "127.0.0.1"),
+        ]))
+    };
+    let hosts = ["sso.corp.example", "here.corp.example", "10.255.255.2"].map(String::from);
+    let network = Network { allow_private: Hosts::new(&hosts).unwrap(), ..Network::default() };
+    let client = client_with(&network, &Env::fixed::<&str, &str>([]), book());
+    let ask = async |url: &str| {
+        let request = Request { on_behalf_of: "https://mcp.example/mcp".into(), ..post(url) };
+        client.fetch(&request).await.err()
+    };
+    for url in [
+        "https://other.corp.example/token",
+        "https://here.corp.example/token",
+        "https://10.255.255.3/",
+    ] {
+        assert_eq!(ask(url).await, Some(Fault::PrivateAddress), "{url}");
+    }
+    // What would be connected to; nothing is, from a test.
+    let nearest = |url: &str| {
+        let url = Url::parse(url).unwrap();
+        client.nearest(&url, Reach::of_written(&url))
+    };
+    assert_eq!(nearest("https://sso.corp.example/token"), Reach::Private);
+    assert_eq!(nearest("https://10.255.255.2/token"), Reach::Private);
+    assert_eq!(nearest("https://mcp.example/token"), Reach::Public);
 }
 
 #[tokio::test]
