@@ -13,6 +13,7 @@ mod trust;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use lamplighter_core::{
@@ -162,13 +163,18 @@ pub(super) fn managed_file() -> PathBuf {
 }
 
 impl Configured {
-    /// Reads every place. A managed file, where there is one, is the only one that counts.
+    /// Reads every place. A managed file, where there is one, is the only one that counts, also where it
+    /// can't be read: what it forbids is not known then.
     pub(super) fn read(folder: &Folder, managed: &Path, env: &Env, files: &Reading<'_>) -> Self {
         let mut read = Self::default();
         let expander = Expander(env);
-        if let Some(managed) = read.file(files, managed) {
-            read.add(managed.get("mcpServers"), "", &expander, |_| Some(Word::User));
-            return read;
+        match read.content(files, managed, LARGEST).as_deref() {
+            Some(Content::Nothing) => {}
+            Some(Content::Json(managed)) => {
+                read.add(managed.get("mcpServers"), "", &expander, |_| Some(Word::User));
+                return read;
+            }
+            Some(Content::Unusable(_)) | None => return read,
         }
         let settings = read.file(files, &folder.config.join("settings.json")).unwrap_or_default();
         read.plugins(files, folder, &settings, &expander);
@@ -324,8 +330,17 @@ impl Configured {
         self.file_within(files, path, LARGEST)
     }
 
-    /// The same, with another limit to its size. What does not answer is what it was last time.
+    /// The same, with another limit to its size.
     fn file_within(&mut self, files: &Reading<'_>, path: &Path, largest: u64) -> Option<Value> {
+        match self.content(files, path, largest)?.as_ref() {
+            Content::Json(value) => Some(value.clone()),
+            Content::Nothing | Content::Unusable(_) => None,
+        }
+    }
+
+    /// What lies at a path; what can't be used is told. What does not answer is what it was last time;
+    /// `None` where it never answered.
+    fn content(&mut self, files: &Reading<'_>, path: &Path, largest: u64) -> Option<Arc<Content>> {
         let (content, answered) = match files.file(path, largest) {
             Answer::Now(content) => (Some(content), true),
             Answer::Silent(last) => (last, false),
@@ -335,14 +350,10 @@ impl Configured {
             let left = if content.is_some() { "what it said last counts" } else { NOT_SHOWN };
             self.advice.push(format!("{shown} does not answer; {left}"));
         }
-        match content.as_deref()? {
-            Content::Json(value) => Some(value.clone()),
-            Content::Nothing => None,
-            Content::Unusable(why) => {
-                self.advice.push(format!("{shown} {why}; {NOT_SHOWN}"));
-                None
-            }
+        if let Some(Content::Unusable(why)) = content.as_deref() {
+            self.advice.push(format!("{shown} {why}; {NOT_SHOWN}"));
         }
+        content
     }
 }
 

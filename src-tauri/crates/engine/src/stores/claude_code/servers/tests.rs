@@ -85,6 +85,22 @@ fn a_managed_file_is_the_only_one_that_counts() {
 }
 
 #[test]
+fn a_managed_file_that_can_not_be_read_lets_no_other_one_count() {
+    let home = Home::new();
+    home.put(
+        ".claude.json",
+        &serde_json::json!({"mcpServers": {"user": http("https://u.example")}}),
+    );
+    let managed = home.dir.path().join("managed.json");
+    fs::write(&managed, "{\"mcpServers\": ").unwrap();
+    let read = home.read();
+    assert!(read.servers.is_empty());
+    assert!(read.advice[0].contains("managed.json is not valid JSON"), "{:?}", read.advice);
+    fs::remove_file(&managed).unwrap();
+    assert_eq!(home.names(), ["user"]);
+}
+
+#[test]
 fn a_broken_file_hides_only_itself_and_is_said_without_its_content() {
     let home = Home::new();
     fs::write(home.dir.path().join(".claude.json"), "{\"secret\": tok").unwrap();
