@@ -5,6 +5,7 @@ use lamplighter_rehearsal::{Rehearsal, Rotation};
 use lamplighter_tests::{
     browser::{led_by, visit},
     keeper::Keeper,
+    program::command,
     reconnect::{Reconnect, free_port},
     stage::Stage,
     store::{self, CREDENTIALS},
@@ -216,6 +217,29 @@ fn a_server_that_is_configured_is_signed_in_to_as_it_is_configured() {
     assert_eq!((last["event"].as_str(), code), (Some("signed_in"), Some(0)));
     assert!(last["then"].is_null(), "{last}");
     assert!(stage.holds_live_pair("rig"));
+}
+
+#[test]
+fn a_first_sign_in_makes_the_folder_that_its_client_has_not_made_yet() {
+    for elsewhere in [false, true] {
+        let stage = Stage::new(Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict));
+        let secure = if elsewhere { "secure" } else { ".claude" };
+        let secure = stage.home.path().join(secure);
+        let written = std::fs::write(stage.home.path().join(".claude.json"), "{}");
+        assert!(written.is_ok());
+        let url = stage.town.mcp_url();
+        let mut command = command(&stage.home, &["sign-in", &url, "--name", "rig", "--json"]);
+        if elsewhere {
+            command.env("CLAUDE_SECURESTORAGE_CONFIG_DIR", &secure);
+        }
+        let mut flow = Reconnect::of(command);
+        let tab = flow.consent();
+        assert!(tab.body.contains("Signed in to rig"), "{}", tab.body);
+        assert_eq!(flow.end().1, Some(0));
+        let text = std::fs::read_to_string(secure.join(CREDENTIALS)).unwrap_or_default();
+        assert!(text.contains(r#""serverName":"rig""#));
+        stage.nothing_was_broken();
+    }
 }
 
 #[test]

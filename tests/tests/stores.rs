@@ -172,6 +172,30 @@ fn a_folder_that_is_away_is_no_sign_out_and_its_pause_and_tokens_are_there_when_
 }
 
 #[test]
+fn a_first_sign_in_is_refused_where_the_store_is_away_and_the_sign_ins_there_stay() {
+    let (stage, _) = Stage::with_rig(strict());
+    let (folder, away) = (stage.home.claude(""), stage.home.path().join("away"));
+    let keeper = Keeper::start(&stage.home);
+    keeper.until("it is renewed", |keeper| keeper.events("renewed").len() == 1);
+    stage.run(&["pause", "rig"]).succeeded();
+    // What a disk was mounted on is an empty folder.
+    fs::rename(&folder, &away).expect("moved");
+    fs::create_dir(&folder).expect("an empty folder");
+    keeper
+        .until("it is noticed", |_| stage.run(&["renew", "rig"]).out.contains("is not there now"));
+    let url = stage.town.mcp_url();
+    let ran = stage.run(&["sign-in", &url, "--name", "new", "--no-browser", "--timeout", "5"]);
+    assert_eq!(ran.code, Some(10), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("is not there now"), "{}", ran.out);
+    assert!(fs::read_dir(&folder).expect("a folder").next().is_none());
+    fs::remove_dir(&folder).expect("still empty");
+    fs::rename(&away, &folder).expect("moved back");
+    keeper.until("it is paused as before", |_| stage.run(&["renew", "rig"]).out.contains("Paused"));
+    assert!(keeper.events("signed_out").is_empty() && stage.holds_live_pair("rig"));
+    stage.nothing_was_broken();
+}
+
+#[test]
 fn a_file_that_may_not_be_read_is_read_again_when_it_may_be() {
     if rustix::process::geteuid().is_root() {
         println!("skipped: root may read everything");

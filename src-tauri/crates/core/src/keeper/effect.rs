@@ -28,6 +28,8 @@ pub enum Effect {
         flight: FlightId,
         /// The entries.
         targets: Vec<Target>,
+        /// A first sign-in is to be saved there: the folder of the lock is made where it is missing.
+        makes: bool,
     },
     /// Check that the flight's locks are still ours, then read these stores.
     Read {

@@ -302,10 +302,12 @@ impl Keeper {
     }
 
     pub(super) fn take_lock(&mut self, flight: Flight) {
+        let makes = flight.targets.iter().any(|target| self.makes(&flight, &target.store));
         self.go(flight, Step::Locking, |ticket, flight| Effect::Lock {
             ticket,
             flight: flight.id,
             targets: flight.targets.clone(),
+            makes,
         });
     }
 

@@ -181,6 +181,10 @@ impl Keeper {
         if self.plain_http.refused(&url).is_some() {
             return Err(self.plain_words(&url));
         }
+        if entry.is_none() && self.is_away(&target.store) {
+            let place = self.infos.get(&target.store).map_or("", |info| &info.place);
+            return Err(format!("{place} is not there now; sign in when it is back"));
+        }
         let facts = self.facts_of(&target);
         let kept = facts.registration.clone();
         // A secret is in the entry alone: without the entry only a client that has none is left.

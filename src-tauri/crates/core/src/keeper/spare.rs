@@ -21,7 +21,7 @@ use crate::{
         token::{self, AuthMethod, Reading, Revocation, TokenKind},
     },
     profile::Profile,
-    store::{Entry, NewTokens, StoreFault, TokenPair},
+    store::{Entry, NO_FILE, NewTokens, StoreFault, TokenPair},
     time::{Boot, Millis},
 };
 
@@ -286,11 +286,19 @@ impl Keeper {
     /// Whether one of a record's stores can be read, or is to be made by a first sign-in.
     fn can_be_reached(&self, record: &Record) -> bool {
         record.replaced.iter().any(|(target, pair)| {
-            let makes = record.enrolment.is_some() && *pair == TokenPair::default();
-            let seen = self.stores.get(&target.store);
-            self.is_readable(&target.store)
-                || (makes && matches!(seen, Some(Ok(_) | Err(StoreFault::Absent { .. }))))
+            let is_first = record.enrolment.is_some() && *pair == TokenPair::default();
+            self.is_readable(&target.store) || (is_first && self.may_make(&target.store, record))
         })
+    }
+
+    /// Whether a first sign-in may make its store, which was not there at the last look. One that is away
+    /// must not be made anew: whatever it holds would count as signed out.
+    pub(super) fn may_make(&self, store: &StoreId, record: &Record) -> bool {
+        let is_missing =
+            matches!(self.stores.get(store), Some(Ok(_) | Err(StoreFault::Absent { .. })));
+        // Over a store that was there, the entry may have been made and signed out of.
+        let was_there = record.written_over.is_some_and(|version| version != NO_FILE);
+        is_missing && !was_there && !self.is_away(store)
     }
 
     /// A store was looked at: what waited for it may go on.

@@ -40,8 +40,8 @@ use crate::{
     journal::Record,
     secret::Secret,
     store::{
-        AuthVerdict, ClientCredentials, ConfiguredServer, Entry, SignInConfig, TokenPair, Wiper,
-        Written,
+        AuthVerdict, ClientCredentials, ConfiguredServer, Entry, NO_FILE, SignInConfig, TokenPair,
+        Wiper, Written,
     },
     time::{Millis, Wall},
 };
@@ -299,7 +299,7 @@ impl World {
             sign_ins: self.sign_ins,
             verdicts: self.verdicts.clone(),
             wiper: self.wiper.clone(),
-            version: Some(self.written),
+            version: Some(if is_there { self.written } else { NO_FILE }),
             ..StoreView::default()
         }
     }
@@ -393,7 +393,7 @@ impl World {
 
     fn perform(&mut self, effect: Effect) -> Option<(Ticket, Outcome)> {
         Some(match effect {
-            Effect::Lock { ticket, flight, targets } => {
+            Effect::Lock { ticket, flight, targets, .. } => {
                 let fault = self.lock_faults.pop_front().map(|fault| (STORE.into(), fault));
                 let fault = fault.or_else(|| {
                     let mut stores = targets.iter().map(|target| &target.store);
@@ -430,6 +430,7 @@ impl World {
                 (ticket, Outcome::Answered(outcome.map_err(SendFault::Http)))
             }
             Effect::Write { ticket, store, change, .. } => {
+                self.make_store(&store, &change);
                 let fault = self.write_fault(&store);
                 (ticket, Outcome::Wrote(fault.map_or_else(|| Ok(self.write(&store, &change)), Err)))
             }
@@ -520,6 +521,18 @@ impl World {
         let is_away = store.as_str() == STORE && self.sign_ins != crate::store::SignIns::Read;
         let away = is_away.then(|| StoreFault::Absent { place: place() });
         self.faults.get(store).cloned().or(away).or_else(|| self.write_faults.pop_front())
+    }
+
+    /// A first sign-in makes the usual store where there is none, with nothing else in it.
+    fn make_store(&mut self, store: &StoreId, change: &crate::store::Change) {
+        let is_absent = matches!(self.faults.get(store), Some(StoreFault::Absent { .. }));
+        let is_missing = self.sign_ins != crate::store::SignIns::Read;
+        let is_first = change.enrolment.is_some() && change.expect == TokenPair::default();
+        if is_first && store.as_str() == STORE && (is_absent || is_missing) {
+            self.faults.remove(store);
+            self.sign_ins = crate::store::SignIns::Read;
+            self.entries.clear();
+        }
     }
 
     fn held_in(&mut self, store: &StoreId) -> &mut BTreeMap<EntryKey, Entry> {

@@ -10,8 +10,10 @@ use alloc::{
 
 use super::{Action, Effect, Keeper, Mode, Outcome, Pending};
 use crate::{
+    facts::GrantFacts,
     ids::{GrantId, StoreId, Ticket},
-    store::{SignIns, StoreFault, StoreView},
+    journal::Record,
+    store::{SignIns, StoreFault, StoreView, TokenPair},
     time::{Boot, Millis},
 };
 
@@ -93,6 +95,25 @@ impl Keeper {
         self.grants.in_store(store).next().is_some()
             || self.spares.in_store(store).next().is_some()
             || self.facts.each().any(|(target, _)| target.store == *store)
+    }
+
+    /// Whether a store where people were signed in is not there now.
+    pub(super) fn is_away(&self, store: &StoreId) -> bool {
+        let is_missing = match self.stores.get(store) {
+            Some(Ok(view)) => view.sign_ins == SignIns::Away,
+            Some(Err(fault)) => matches!(fault, StoreFault::Absent { .. }),
+            None => false,
+        };
+        // What is remembered of a first sign-in that is still to be saved says nothing of its store.
+        let was_seen = |facts: &GrantFacts| facts.recorded.is_some() || facts.refresh.is_some();
+        let held = |record: &Record| {
+            record.replaced.iter().any(|(t, p)| t.store == *store && *p != TokenPair::default())
+        };
+        is_missing
+            && (self.grants.in_store(store).next().is_some()
+                || self.facts.store(store).is_some_and(|facts| facts.first_write_at.is_some())
+                || self.facts.each().any(|(t, facts)| t.store == *store && was_seen(facts))
+                || self.spares.in_store(store).any(|(_, spare)| held(&spare.record)))
     }
 
     /// That a store which was there is not there now.

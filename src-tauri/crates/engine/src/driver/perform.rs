@@ -157,10 +157,10 @@ impl World {
         let (places, held) = (Arc::clone(&self.places), Arc::clone(&self.held));
         let journal = Arc::clone(&self.journal);
         match effect {
-            Effect::Lock { ticket, flight, targets } => {
+            Effect::Lock { ticket, flight, targets, makes } => {
                 let waking = self.waking_until.is_some_and(|until| Instant::now() < until);
                 self.answered(ticket, async move {
-                    let taken = lock(&places, &targets, waking).await;
+                    let taken = lock(&places, &targets, makes, waking).await;
                     Outcome::Locked(taken.map(|taken| keep_held(&held, flight, taken)))
                 });
             }

@@ -179,10 +179,11 @@ impl Drop for Locks {
     }
 }
 
-/// Takes the refresh locks of all targets, or none.
+/// Takes the refresh locks of all targets, or none. `makes`: a folder for them that is missing is made.
 pub(super) async fn lock(
     places: &BTreeMap<StoreId, Place>,
     targets: &[Target],
+    makes: bool,
     waking: bool,
 ) -> Result<Locks, Blocked> {
     let wanted = targets.iter().map(|target| {
@@ -198,6 +199,9 @@ pub(super) async fn lock(
             if read.insert(place.store.info().id) {
                 // Before the lock, because nothing but the store is read inside.
                 place.store.read_surroundings();
+                if makes && let Err(fault) = place.store.make_folder() {
+                    return Ok(Err((place.store.info().id, fault)));
+                }
             }
         }
         // Two stores may keep their locks in one folder: nobody waits for a lock of their own.
@@ -416,10 +420,10 @@ mod tests {
             store: StoreId::from(store),
             key: EntryKey::from(key),
         };
-        let locks = lock(&places, &[target("a", "same"), target("b", "same")], false).await;
+        let locks = lock(&places, &[target("a", "same"), target("b", "same")], false, false).await;
         assert_eq!(said(&log), ["surroundings a", "surroundings b", "takes a"]);
         drop(locks);
-        let locks = lock(&places, &[target("a", "one"), target("b", "other")], false).await;
+        let locks = lock(&places, &[target("a", "one"), target("b", "other")], false, false).await;
         assert!(said(&log).ends_with(&["takes a".into(), "takes b".into()]));
         drop(locks);
     }

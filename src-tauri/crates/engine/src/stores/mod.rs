@@ -57,6 +57,12 @@ pub trait Store: Send + Sync {
         self.read_store()
     }
 
+    /// Makes the folder that locks and sign-ins belong in, if it is missing and somebody uses the client
+    /// here: before a first sign-in.
+    fn make_folder(&self) -> Result<(), StoreFault> {
+        Ok(())
+    }
+
     /// Takes the client's own refresh lock for one entry, waiting at most `patience`.
     ///
     /// `after_wake`: the machine has just resumed, so give live holders 10 s to touch their lock

@@ -55,16 +55,22 @@ impl Keeper {
 
     /// Why this store is of no use to a flight now. A first sign-in may make the store.
     fn fault_for(&self, flight: &Flight, store: &StoreId) -> Option<StoreFault> {
-        let makes = flight.record().is_some_and(|record| {
-            record.enrolment.is_some()
-                && record.replaced.iter().all(|(_, pair)| *pair == TokenPair::default())
-        });
         match self.stores.get(store)? {
-            Ok(view) if view.is_there() || makes => None,
-            Err(StoreFault::Absent { .. }) if makes => None,
+            Ok(view) if view.is_there() => None,
+            _ if self.makes(flight, store) => None,
             Ok(StoreView { .. }) => Some(self.absent(store)),
             Err(fault) => Some(fault.clone()),
         }
+    }
+
+    /// Whether a flight saves a first sign-in to a store that is not there, and may make that store.
+    pub(super) fn makes(&self, flight: &Flight, store: &StoreId) -> bool {
+        !self.is_readable(store)
+            && flight.record().is_some_and(|record| {
+                record.enrolment.is_some()
+                    && record.replaced.iter().all(|(_, pair)| *pair == TokenPair::default())
+                    && self.may_make(store, record)
+            })
     }
 
     fn leave_store_out(&mut self, flight: &mut Flight, store: &StoreId, fault: &StoreFault) {

@@ -11,7 +11,7 @@ use crate::{
     ids::Target,
     journal::{JournalFault, Record, Stage},
     keeper::{Effect, Event, Failure, Keeper, Pending, grant::Asked},
-    store::{Change, NO_FILE, StoreFault, TokenPair, Written},
+    store::{Change, StoreFault, TokenPair, Written},
 };
 
 impl Keeper {
@@ -79,10 +79,9 @@ impl Keeper {
     }
 
     /// Whether a first sign-in made this entry already, as far as can be told: the store was written since
-    /// it was about to be. An entry that is not there was signed out of then. A store that has no file at
-    /// all says nothing.
+    /// it was about to be. An entry that is not there was signed out of then.
     fn was_made(&self, target: &Target, record: &Record) -> bool {
-        let now = self.store_version(target).filter(|now| *now != NO_FILE);
+        let now = self.store_version(target);
         record.written_over.zip(now).is_some_and(|(before, now)| before != now)
     }
 
@@ -90,11 +89,11 @@ impl Keeper {
         self.stores.get(&target.store)?.as_ref().ok()?.version
     }
 
-    /// Before an entry is made for a first sign-in, it is written down over which version of its store. A
+    /// Before an entry gets its first tokens, it is written down over which version of its store. A
     /// journal that can't take that costs no sign-in.
     fn announce(&mut self, mut flight: Flight, left: VecDeque<(Target, TokenPair)>) {
-        let made = left.iter().find(|(target, _)| !self.grants.contains(target));
-        let version = made.and_then(|(target, _)| self.store_version(target));
+        let first = left.iter().find(|(_, stands)| *stands == TokenPair::default());
+        let version = first.and_then(|(target, _)| self.store_version(target));
         match &mut flight.work {
             Work::Save { record, .. } if version.is_some() && record.written_over != version => {
                 record.written_over = version;

@@ -4,6 +4,7 @@ use super::{waking::until_effect, *};
 use crate::{
     ids::Door,
     signin::{Page, RedirectWish},
+    store::SignIns,
 };
 
 impl World {
@@ -570,6 +571,19 @@ fn first_sign_in() -> (World, Keeper) {
     (world, keeper)
 }
 
+/// The same where the client has an entry for the server already, and nobody ever signed in to it.
+fn sign_in_to_a_stub() -> (World, Keeper) {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let pair = TokenPair::default();
+    let stub = Entry { key: "notion|new".into(), pair, ..entry("notion", "", "", 0) };
+    world.entries = BTreeMap::from([(stub.key.clone(), stub)]);
+    let mut keeper = world.start();
+    world.act(&mut keeper, Action::Reconnect(wish("claude-code/notion")));
+    world.bring(&mut keeper, "code=good");
+    (world, keeper)
+}
+
 fn held(world: &World) -> Option<Secret> {
     world.entries.get(&EntryKey::from("notion|new"))?.pair.refresh.clone()
 }
@@ -595,20 +609,47 @@ fn a_first_sign_in_that_ends_at_any_step_after_its_answer_is_finished_by_the_nex
 
 #[test]
 fn a_first_sign_in_that_was_written_and_signed_out_of_is_not_brought_back_by_the_next_run() {
+    for (has_stub, is_deleted) in [(false, false), (true, false), (false, true), (true, true)] {
+        let (mut world, mut keeper) = if has_stub { sign_in_to_a_stub() } else { first_sign_in() };
+        // The process ends when the store holds the tokens and the journal does not say so yet.
+        until_effect(&mut world, &mut keeper, |effect| {
+            let saved =
+                |record: &Record| matches!(record.stage, crate::journal::Stage::Saved { .. });
+            matches!(effect, Effect::Journal { record, .. } if saved(record))
+        });
+        assert!(held(&world).is_some());
+        drop(keeper);
+        world.entries.clear();
+        world.written += 1;
+        if is_deleted {
+            // A file that is gone says less: nothing is made, and nothing destroyed.
+            world.sign_ins = SignIns::None;
+            let mut keeper = world.start();
+            world.pass(&mut keeper, 2 * MINUTE);
+            assert_eq!((held(&world), world.sign_ins), (None, SignIns::None), "{has_stub}");
+            assert_eq!(world.journal.len(), 1);
+            world.sign_ins = SignIns::Read;
+        }
+        let mut keeper = world.start();
+        world.pass(&mut keeper, 2 * MINUTE);
+        assert_eq!(held(&world), None, "the person signed out; it had a stub: {has_stub}");
+        assert!(world.journal.is_empty());
+    }
+}
+
+#[test]
+fn a_first_sign_in_is_finished_when_the_file_that_it_was_to_be_written_over_is_back() {
     let (mut world, mut keeper) = first_sign_in();
-    // The process ends when the store holds the tokens and the journal does not say so yet.
-    until_effect(&mut world, &mut keeper, |effect| {
-        let saved = |record: &Record| matches!(record.stage, crate::journal::Stage::Saved { .. });
-        matches!(effect, Effect::Journal { record, .. } if saved(record))
-    });
-    assert!(held(&world).is_some());
+    until_effect(&mut world, &mut keeper, |effect| matches!(effect, Effect::Write { .. }));
     drop(keeper);
-    world.entries.clear();
-    world.written += 1;
+    world.sign_ins = SignIns::None;
     let mut keeper = world.start();
-    world.pass(&mut keeper, 2 * MINUTE);
-    assert_eq!(held(&world), None, "the person signed out");
-    assert!(world.journal.is_empty());
+    world.pass(&mut keeper, MINUTE);
+    assert_eq!(held(&world), None);
+    world.sign_ins = SignIns::Read;
+    world.look(&mut keeper);
+    world.pass(&mut keeper, MINUTE);
+    assert_eq!(held(&world), secret("rt-signed"));
 }
 
 #[test]
@@ -644,4 +685,78 @@ fn a_first_sign_in_whose_saving_could_not_be_read_back_is_not_brought_back_eithe
     world.pass(&mut keeper, 2 * MINUTE);
     assert_eq!(held(&world), None);
     assert!(world.journal.is_empty());
+}
+
+/// The usual store is away: its folder is not there, or is empty.
+fn away(world: &mut World, is_empty: bool) {
+    if is_empty {
+        world.sign_ins = SignIns::Away;
+    } else {
+        let gone = StoreFault::Absent { place: "~/.claude".into() };
+        world.faults.insert(STORE.into(), gone);
+    }
+}
+
+/// It is there again as it was.
+fn back(world: &mut World, entries: BTreeMap<EntryKey, Entry>) {
+    world.faults.clear();
+    world.sign_ins = SignIns::Read;
+    world.entries = entries;
+    world.written += 1;
+}
+
+#[test]
+fn a_first_sign_in_makes_no_store_where_one_is_away_and_is_saved_when_it_is_back() {
+    for (is_empty, ends) in [(true, false), (false, false), (true, true), (false, true)] {
+        let mut world = World::new();
+        world.put(entry("other", "at-o", "rt-o", world.now.wall.0 + 3_600_000));
+        let mut keeper = world.start();
+        world.act(&mut keeper, Action::Pause("claude-code/other".into()));
+        let wish = named("notion", "https://mcp.example/mcp");
+        world.act(&mut keeper, Action::Reconnect(wish.clone()));
+        let entries = world.entries.clone();
+        away(&mut world, is_empty);
+        if !ends {
+            world.look(&mut keeper);
+        }
+        world.come_back(&mut keeper, "code=good");
+        if ends {
+            // A run that has never seen the store.
+            drop(keeper);
+            keeper = world.start();
+        }
+        world.pass(&mut keeper, 10 * MINUTE);
+        assert_eq!(held(&world), None, "is_empty: {is_empty}, ends: {ends}");
+        world.act(&mut keeper, Action::Reconnect(wish));
+        let last = world.events.iter().rev().find_map(|event| match event {
+            Event::SignInFailed { why, .. } => Some(why.clone()),
+            _ => None,
+        });
+        assert!(last.is_some_and(|why| why.contains("not there now")), "{:?}", world.events);
+        back(&mut world, entries);
+        world.pass(&mut keeper, 2 * MINUTE);
+        assert_eq!(held(&world), secret("rt-signed"));
+        let signed_out = world.events.iter().any(|e| matches!(e, Event::SignedOut { .. }));
+        assert!(!signed_out && world.server.revoked.is_empty(), "{:?}", world.events);
+        let rows = keeper.snapshot().rows;
+        let other = rows.iter().find(|row| row.name == "other").map(|row| row.health);
+        assert_eq!((other, rows.len()), (Some(Health::Paused), 3));
+    }
+}
+
+#[test]
+fn two_first_sign_ins_make_a_store_that_never_was_there() {
+    for is_empty in [true, false] {
+        let mut world = World::new();
+        world.entries.clear();
+        away(&mut world, is_empty);
+        let mut keeper = world.start();
+        for name in ["notion", "linear"] {
+            let wish = named(name, "https://mcp.example/mcp");
+            world.act(&mut keeper, Action::Reconnect(wish));
+            world.come_back(&mut keeper, "code=good");
+        }
+        assert_eq!(world.ended(), ["signed in, Some(3)"; 2]);
+        assert_eq!(world.entries.len(), 2);
+    }
 }

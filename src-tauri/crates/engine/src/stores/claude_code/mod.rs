@@ -417,6 +417,10 @@ impl Store for ClaudeCode {
         }
     }
 
+    fn make_folder(&self) -> Result<(), StoreFault> {
+        self.unsupported().map_or_else(|| self.make_lock_folder(true), Err)
+    }
+
     fn lock(
         &self,
         key: &EntryKey,
