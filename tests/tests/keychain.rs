@@ -10,7 +10,7 @@
 use std::{
     fs,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use lamplighter_core::{
@@ -414,4 +414,27 @@ async fn until(holds: impl Fn() -> bool) {
         assert!(started.elapsed() < Duration::from_secs(30), "it never came to be");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The item was written last so many seconds after 2026 began.
+fn written_at(keychain: &Keychain, seconds: u64) {
+    let item = fs::File::options().append(true).open(keychain.item()).expect("an item");
+    let year = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+    item.set_modified(year + Duration::from_secs(seconds)).expect("set");
+}
+
+#[test]
+fn a_write_of_the_item_makes_another_version_and_neither_a_look_nor_a_proof_does() {
+    let (_home, keychain, store) = with_item(&one_sign_in(LONGEST_LINE));
+    let version = || store.look().expect("readable").version;
+    written_at(&keychain, 1);
+    let first = version();
+    assert!(first.is_some() && version() == first);
+    // The value stays when it is proven that it can be put in place.
+    let key = entry(&store).key;
+    drop(store.lock(&key, Duration::from_secs(1), false).expect("free"));
+    assert_eq!((keychain.updates(), version()), (1, first));
+    // The same value, by anybody.
+    written_at(&keychain, 2);
+    assert_ne!(version(), first);
 }

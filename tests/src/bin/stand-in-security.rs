@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
     process::exit,
     thread,
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 /// The tool reads its lines into a buffer of this size, and takes what does not fit for another line.
@@ -58,6 +58,9 @@ fn record(home: &Path, args: &[String]) {
 }
 
 fn find(home: &Path, options: &[&str]) -> i32 {
+    if !options.contains(&"-w") {
+        return show(home, options);
+    }
     let fault = fault(home, "read");
     if let Some(code) = fault.as_deref().and_then(before) {
         return code;
@@ -69,6 +72,18 @@ fn find(home: &Path, options: &[&str]) -> i32 {
         let digits = value.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>();
         println!("{}", digits.concat());
     }
+    0
+}
+
+/// What is known of an item beside its value.
+fn show(home: &Path, options: &[&str]) -> i32 {
+    let Ok(written) = fs::metadata(item(home, options)).and_then(|found| found.modified()) else {
+        return NOT_FOUND;
+    };
+    let seconds = written.duration_since(UNIX_EPOCH).expect("a time since 1970").as_secs();
+    println!(
+        "class: \"genp\"\nattributes:\n    \"mdat\"<timedate>=0x{seconds:x}  \"{seconds}Z\\000\""
+    );
     0
 }
 

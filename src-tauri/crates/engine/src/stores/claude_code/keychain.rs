@@ -20,7 +20,7 @@ use std::{
     path::PathBuf,
     process::Command,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -97,6 +97,8 @@ pub(super) struct Keychain {
     account: String,
     /// A value too long for the tool was put in place by this process once.
     proven: AtomicBool,
+    /// When the item was written last before and after that: its value stayed.
+    proof: Mutex<Option<(String, String)>>,
 }
 
 impl Keychain {
@@ -107,6 +109,7 @@ impl Keychain {
             tools,
             env: env.clone(),
             proven: AtomicBool::new(false),
+            proof: Mutex::default(),
         }
     }
 
@@ -134,6 +137,22 @@ impl Keychain {
         }
     }
 
+    /// When the item was written last, to the second and as the tool prints it; `None`: that can't be
+    /// told, or there is no item. The value is not asked for.
+    pub(super) fn written_at(&self) -> Option<String> {
+        if self.is_locked() {
+            return None;
+        }
+        let find = ["find-generic-password", "-a", &self.account, "-s", &self.service];
+        let ended = self.security(&find, &[], "reading it").ok()?;
+        let printed = String::from_utf8_lossy(&ended.out);
+        let line = printed.lines().find(|line| line.trim_start().starts_with("\"mdat\""))?;
+        let now = line.trim().to_owned();
+        let proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = proof.as_ref().filter(|(_, after)| *after == now);
+        Some(before.map_or(now, |(before, _)| before.clone()))
+    }
+
     /// Replaces the value of the item, which must be there. `json` is in the form of
     /// [`compact`](super::ascii::compact). Whether it worked is for the caller to read back.
     pub(super) fn put(&self, json: &str) -> Result<(), StoreFault> {
@@ -155,8 +174,11 @@ impl Keychain {
 
     /// Puts the value that stands there in its place once more, the way that a longer one will take.
     pub(super) fn prove(&self, json: &str) -> Result<(), StoreFault> {
+        let before = self.written_at();
         let updated = self.tools.native.update(&self.service, &self.account, json.as_bytes());
         updated.map_err(|status| self.refused(status))?;
+        let after = self.written_at();
+        *self.proof.lock().unwrap_or_else(PoisonError::into_inner) = before.zip(after);
         if self.read()?.is_some_and(|back| *back == *json) {
             self.proven.store(true, Ordering::Relaxed);
             return Ok(());

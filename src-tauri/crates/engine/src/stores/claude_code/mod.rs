@@ -264,8 +264,13 @@ impl ClaudeCode {
         digest.update(found.len().to_le_bytes());
         #[cfg(unix)]
         digest.update(std::os::unix::fs::MetadataExt::ino(&found).to_le_bytes());
-        let start = digest.finalize().first_chunk::<8>().copied()?;
-        Some(u64::from_le_bytes(start).max(NO_FILE + 1))
+        version_of(digest)
+    }
+
+    /// The same for the keychain's item: every write sets its time.
+    fn item_version(&self) -> Option<u64> {
+        let written = self.keychain.as_ref()?.written_at()?;
+        version_of(Sha256::new_with_prefix(written))
     }
 
     fn whole(&self, blob: &Blob) -> Result<Object, StoreFault> {
@@ -336,7 +341,8 @@ impl ClaudeCode {
         let around = self.surroundings();
         let configured = &around.configured;
         // Before it is read: what is written in between is another version.
-        let version = self.file_version();
+        let file_version = self.file_version();
+        let item_version = self.item_version();
         let (blob, sign_ins) = match self.blob() {
             Ok(blob) => (Some(blob), SignIns::Read),
             // Servers may be configured before anybody has signed in.
@@ -350,7 +356,7 @@ impl ClaudeCode {
         let entries = entries.unwrap_or_default();
         let servers = self.without_entry(blob.as_ref(), configured, &entries)?;
         let in_keychain = blob.is_some_and(|blob| blob.in_keychain);
-        let version = version.filter(|_| !in_keychain);
+        let version = if in_keychain { item_version } else { file_version };
         let client_version = around.client_version.clone();
         let mut advice = configured.advice.clone();
         // Only who is signed in can lose a sign-in.
@@ -520,6 +526,11 @@ fn credential_manager(env: &Env, main: Option<&Value>) -> bool {
         main.get("cachedGrowthBookFeatures").or_else(|| main.get("cachedFeatureFlags"))
     });
     features.and_then(|features| features.get("tengu_windows_credman")) == Some(&Value::Bool(true))
+}
+
+fn version_of(digest: Sha256) -> Option<u64> {
+    let start = digest.finalize().first_chunk::<8>().copied()?;
+    Some(u64::from_le_bytes(start).max(NO_FILE + 1))
 }
 
 /// The secret of the client that the user configured for this entry: `mcp add --client-secret`.
