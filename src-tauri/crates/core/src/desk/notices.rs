@@ -5,6 +5,9 @@
 //! nor say the same thing twice a day. A cause was told when its notice was on the screen, and not when
 //! it was handed over: whoever shows it says so by [`Notices::shown`] or [`Notices::not_shown`].
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     format,
@@ -197,20 +200,23 @@ impl Notices {
         let came_back = self.presence == Some(Presence::Away) && presence == Presence::Here;
         self.presence = Some(presence);
         let causes = if self.off { Vec::new() } else { self.causes(snapshot, now) };
-        let names: BTreeSet<&str> = causes.iter().map(|cause| cause.name.as_str()).collect();
-        let mut orders = self.withdraw(&names);
-        self.unread.retain(|name| names.contains(name.as_str()));
-        self.forget_healed(snapshot, &names, now);
+        let off = self.off;
+        let fate = |name: &str| if off { Fate::Over } else { fate(name, &causes, snapshot, now) };
+        let mut orders = self.withdraw(fate);
+        self.unread.retain(|name| fate(name).stays());
+        self.since.retain(|name, _| fate(name).stays());
+        self.forget_told(fate, now);
+        if came_back {
+            for name in core::mem::take(&mut self.unread) {
+                self.told.0.remove(&name);
+            }
+        }
         // Waited for by a clock that was ahead.
         self.not_before = self.not_before.filter(|at| *at > now && *at <= now + TRY_AGAIN);
         let fresh: Vec<&Cause> = causes
             .iter()
             .filter(|cause| cause.from <= now && !self.is_on_screen(&cause.name))
-            .filter(|cause| {
-                let once_more = came_back && self.unread.contains(&cause.name);
-                let told = self.told.0.get(&cause.name);
-                once_more || told.is_none_or(|at| now >= *at + DAILY)
-            })
+            .filter(|cause| self.told.0.get(&cause.name).is_none_or(|at| now >= *at + DAILY))
             .collect();
         self.next = causes
             .iter()
@@ -232,31 +238,52 @@ impl Notices {
         orders
     }
 
-    /// Forgets what was told of causes that are no more: the next death of a server that worked in between
-    /// is another one, the same day too. A row that is busy, or is not there, says nothing of that, and
-    /// is waited for a day. What was told in the future was told by a wrong clock, and silences nothing.
-    fn forget_healed(&mut self, snapshot: &Snapshot, names: &BTreeSet<&str>, now: Wall) {
-        let working = snapshot.rows.iter().filter(|row| works(row.health));
-        let working: BTreeSet<&str> = working.map(|row| row.id.as_str()).collect();
+    /// Forgets what was told of causes that are mended: the next death of a server that worked in between
+    /// is another one, the same day too. Anything else is waited for a day. What was told in the future was
+    /// told by a wrong clock, and silences nothing.
+    fn forget_told(&mut self, fate: impl Fn(&str) -> Fate, now: Wall) {
         self.told.0.retain(|name, at| {
-            let grant = name.split_once(' ').map_or("", |(_, grant)| grant);
-            let healed = working.contains(grant) || now >= *at + DAILY;
-            *at <= now && (names.contains(name.as_str()) || !healed)
+            *at <= now
+                && match fate(name) {
+                    Fate::Holds => true,
+                    Fate::Unknown | Fate::Over | Fate::Gone => now < *at + DAILY,
+                    Fate::Mended => false,
+                }
         });
     }
 
-    /// Takes away what no longer holds.
-    fn withdraw(&mut self, names: &BTreeSet<&str>) -> Vec<Order> {
-        let healed: Vec<u32> = self
-            .on_screen
-            .iter()
-            .filter(|(_, causes)| !causes.iter().any(|cause| names.contains(cause.as_str())))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in &healed {
-            self.on_screen.remove(number);
+    /// Takes away what no longer holds. A row that comes back is told of again.
+    fn withdraw(&mut self, fate: impl Fn(&str) -> Fate) -> Vec<Order> {
+        let told = &mut self.told.0;
+        for causes in self.on_screen.values_mut() {
+            causes.retain(|name| {
+                let fate = fate(name);
+                if fate == Fate::Gone {
+                    told.remove(name);
+                }
+                fate.stays()
+            });
         }
-        healed.into_iter().map(Order::Withdraw).collect()
+        let empty = self.on_screen.iter().filter(|(_, causes)| causes.is_empty());
+        let orders = empty.map(|(number, _)| Order::Withdraw(*number)).collect();
+        self.on_screen.retain(|_, causes| !causes.is_empty());
+        orders
+    }
+
+    /// What it is about is not looked at for a while: these notices go from the screen, and nobody was told
+    /// of them.
+    pub fn put_aside(&mut self) -> Vec<u32> {
+        let on_screen = core::mem::take(&mut self.on_screen);
+        for name in on_screen.values().flatten() {
+            self.told.0.remove(name);
+        }
+        on_screen.into_keys().collect()
+    }
+
+    /// From now on it is about another home, of which this was told before.
+    pub fn turn_to(&mut self, told: Told) {
+        let (presence, last_number, off) = (self.presence, self.last_number, self.off);
+        *self = Self { told, presence, last_number, off, ..Self::default() };
     }
 
     fn is_on_screen(&self, name: &str) -> bool {
@@ -265,15 +292,12 @@ impl Notices {
 
     /// Everything worth saying, each with the moment from which it is.
     fn causes(&mut self, snapshot: &Snapshot, now: Wall) -> Vec<Cause> {
-        let before = core::mem::take(&mut self.since);
-        let mut causes = Vec::new();
-        for row in &snapshot.rows {
-            causes.extend(self.cause(row, &before, now));
-        }
-        causes
+        // Begun in the future by a wrong clock.
+        self.since.retain(|_, at| *at <= now);
+        snapshot.rows.iter().filter_map(|row| self.cause(row, now)).collect()
     }
 
-    fn cause(&mut self, row: &Row, before: &BTreeMap<String, Wall>, now: Wall) -> Option<Cause> {
+    fn cause(&mut self, row: &Row, now: Wall) -> Option<Cause> {
         let grant = row.id.clone();
         let (title, client) = (&row.title, &row.client);
         let reconnect = || Act::Reconnect { grant: grant.clone() };
@@ -298,9 +322,7 @@ impl Notices {
             }
             Health::RetryingEnded => {
                 // Its server may refuse it before its end.
-                let name = format!("renewals_failing {grant}");
-                let since = before.get(&name).copied().unwrap_or(now);
-                self.since.insert(name, since);
+                let since = *self.since.entry(format!("renewals_failing {grant}")).or_insert(now);
                 let ended = row.expires_at.unwrap_or(since);
                 let from = if ended > now { since } else { ended } + FAILING;
                 let words = format!("{title} can't be renewed");
@@ -316,9 +338,7 @@ impl Notices {
                 let words = format!("{client}'s sign-ins can't be saved");
                 let why = row.reason.as_deref().unwrap_or("its file can't be read");
                 let body = format!("{title}: {why}. Nothing is lost.");
-                let name = format!("cannot_save {grant}");
-                let since = before.get(&name).copied().unwrap_or(now);
-                self.since.insert(name, since);
+                let since = *self.since.entry(format!("cannot_save {grant}")).or_insert(now);
                 ("cannot_save", since + UNSAVED, words, body, "Show", show())
             }
             Health::Healthy | Health::NoRefreshToken | Health::Retrying | Health::StandingBy => {
@@ -334,10 +354,7 @@ impl Notices {
             | Health::NotSignedIn
             | Health::Paused
             | Health::StoreLocked
-            | Health::Unknown => {
-                // A renewal or a sign-in in the air does not heal what it has not mended yet.
-                return None;
-            }
+            | Health::Unknown => return None,
         };
         Some(Cause {
             name: format!("{code} {grant}"),
@@ -353,23 +370,68 @@ impl Notices {
     }
 }
 
-/// Whether a row says that nothing is wrong any more.
-const fn works(health: Health) -> bool {
-    match health {
-        Health::Healthy | Health::NoRefreshToken | Health::StandingBy | Health::NotSignedIn => true,
+/// What became of a cause that was told of, or is waited with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It holds.
+    Holds,
+    /// Nothing that is seen now says anything of it.
+    Unknown,
+    /// It works again.
+    Mended,
+    /// A person paused it, or another cause of the same row has taken its place.
+    Over,
+    /// Its row is there no more.
+    Gone,
+}
+
+impl Fate {
+    const fn stays(self) -> bool {
+        matches!(self, Self::Holds | Self::Unknown)
+    }
+}
+
+fn fate(name: &str, causes: &[Cause], snapshot: &Snapshot, now: Wall) -> Fate {
+    if causes.iter().any(|cause| cause.name == name) {
+        return Fate::Holds;
+    }
+    let (code, grant) = name.split_once(' ').unwrap_or_default();
+    let Some(row) = snapshot.rows.iter().find(|row| row.id.as_str() == grant) else {
+        return if is_removed(grant, snapshot) { Fate::Gone } else { Fate::Unknown };
+    };
+    match row.health {
+        Health::Healthy | Health::NoRefreshToken | Health::StandingBy | Health::NotSignedIn => {
+            Fate::Mended
+        }
+        Health::Paused => Fate::Over,
+        Health::SignInRequired | Health::Refused | Health::ApprovalRequired => {
+            let replaced = causes.iter().any(|cause| cause.grant == row.id && cause.from <= now);
+            if replaced { Fate::Over } else { Fate::Unknown }
+        }
+        // Its store can be read and written.
+        Health::Retrying | Health::RetryingEnded | Health::Offline
+            if matches!(code, "store_locked" | "cannot_save") =>
+        {
+            Fate::Mended
+        }
+        // A renewal or a sign-in in the air does not heal what it has not mended yet.
         Health::Refreshing
         | Health::Retrying
         | Health::RetryingEnded
         | Health::Offline
         | Health::SigningIn
-        | Health::SignInRequired
-        | Health::Refused
-        | Health::ApprovalRequired
-        | Health::Paused
         | Health::StoreLocked
         | Health::StoreBroken
-        | Health::Unknown => false,
+        | Health::Unknown => Fate::Unknown,
     }
+}
+
+/// Whether a row that is not there was taken away: its store was read, or is looked at no more. Where no
+/// store is known nothing was looked at yet.
+fn is_removed(grant: &str, snapshot: &Snapshot) -> bool {
+    let store = grant.rsplit_once('/').map_or(grant, |(store, _)| store);
+    let row = snapshot.stores.iter().find(|row| row.id.as_str() == store);
+    row.map_or(!snapshot.stores.is_empty(), |row| row.fault.is_none())
 }
 
 /// One notice for all of these.
@@ -394,298 +456,5 @@ fn together(number: u32, causes: &[&Cause]) -> Shown {
         button: String::from("Open"),
         act: Act::Open,
         click: Act::Open,
-    }
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use crate::health::{Situation, show};
-
-    const MINUTE: i64 = 60_000;
-
-    pub(in crate::desk) fn snapshot(rows: impl IntoIterator<Item = Row>) -> Snapshot {
-        let rows: Vec<Row> = rows.into_iter().collect();
-        let exit = rows.iter().map(|row| row.exit).fold(0, crate::health::worse);
-        Snapshot { rows, stores: Vec::new(), notices: Vec::new(), exit, unfinished: Vec::new() }
-    }
-
-    pub(in crate::desk) fn row(name: &str, health: Health, ends: Option<Wall>) -> Row {
-        let situation = match health {
-            Health::SignInRequired => Situation::SignInRequired,
-            Health::RetryingEnded => Situation::RetryingEnded { since: Wall(0), next: None },
-            Health::Refreshing => Situation::Refreshing,
-            Health::StoreBroken => Situation::Saving { why: "the disk is full".into(), next: None },
-            Health::Healthy
-            | Health::Retrying
-            | Health::Offline
-            | Health::SigningIn
-            | Health::Refused
-            | Health::ApprovalRequired
-            | Health::NotSignedIn
-            | Health::NoRefreshToken
-            | Health::StandingBy
-            | Health::Paused
-            | Health::StoreLocked
-            | Health::Unknown => Situation::Healthy { ends, next: ends, due: None },
-        };
-        let shown = show(&situation, name, "Claude Code");
-        Row {
-            id: GrantId(format!("claude-code/{name}")),
-            store: "claude-code".into(),
-            client: "Claude Code".into(),
-            profile: None,
-            name: name.into(),
-            title: name.into(),
-            url: format!("https://{name}.example/mcp"),
-            health: shown.health,
-            shape: shown.shape,
-            phrase: shown.phrase,
-            buttons: shown.buttons,
-            exit: shown.exit,
-            expires_at: ends,
-            next_renewal_at: None,
-            last_renewal_at: None,
-            renewed_by: None,
-            sign_in_ends_at: None,
-            has_refresh_token: true,
-            issuer: None,
-            scopes: Vec::new(),
-            tools: None,
-            reason: None,
-            issued_at: None,
-            account: None,
-            approval: None,
-            sign_in: None,
-        }
-    }
-
-    fn titles(orders: &[Order]) -> Vec<String> {
-        orders
-            .iter()
-            .map(|order| match order {
-                Order::Show(shown) => shown.title.clone(),
-                Order::Withdraw(number) => format!("-{number}"),
-            })
-            .collect()
-    }
-
-    /// Looks, and shows at once what is to be shown.
-    fn look(
-        notices: &mut Notices,
-        snapshot: &Snapshot,
-        presence: Presence,
-        now: Wall,
-    ) -> Vec<Order> {
-        let orders = notices.look(snapshot, presence, now);
-        for order in &orders {
-            if let Order::Show(shown) = order {
-                notices.shown(shown.number, now);
-            }
-        }
-        orders
-    }
-
-    fn well() -> Snapshot {
-        snapshot([row("slack", Health::Healthy, Some(Wall(90 * MINUTE)))])
-    }
-
-    fn dead() -> Snapshot {
-        snapshot([row("slack", Health::SignInRequired, Some(Wall(0)))])
-    }
-
-    #[test]
-    fn a_dead_sign_in_is_told_of_once_and_taken_back_when_it_is_healed() {
-        let mut notices = Notices::default();
-        let now = Wall(MINUTE);
-        assert_eq!(titles(&look(&mut notices, &dead(), Presence::Here, now)), ["slack needs you"]);
-        assert!(look(&mut notices, &dead(), Presence::Here, now).is_empty());
-        let well = snapshot([row("slack", Health::Healthy, Some(Wall(90 * MINUTE)))]);
-        assert_eq!(titles(&look(&mut notices, &well, Presence::Here, now)), ["-1"]);
-    }
-
-    #[test]
-    fn while_the_token_still_works_the_notice_waits_until_half_an_hour_before_its_end() {
-        let mut notices = Notices::default();
-        let ends = Wall(120 * MINUTE);
-        let refused = snapshot([row("slack", Health::SignInRequired, Some(ends))]);
-        assert!(look(&mut notices, &refused, Presence::Here, Wall(0)).is_empty());
-        assert_eq!(notices.next(), Some(Wall(90 * MINUTE)));
-        let shown = look(&mut notices, &refused, Presence::Here, Wall(90 * MINUTE));
-        assert_eq!(titles(&shown), ["slack needs you"]);
-    }
-
-    #[test]
-    fn nobody_is_told_while_nobody_is_there() {
-        let mut notices = Notices::default();
-        assert!(look(&mut notices, &dead(), Presence::Away, Wall(MINUTE)).is_empty());
-        let shown = look(&mut notices, &dead(), Presence::Here, Wall(2 * MINUTE));
-        assert_eq!(titles(&shown), ["slack needs you"]);
-    }
-
-    #[test]
-    fn what_was_closed_unread_is_said_once_more_at_the_next_unlock_and_then_daily() {
-        let mut notices = Notices::default();
-        look(&mut notices, &dead(), Presence::Here, Wall(MINUTE));
-        notices.left(1, Left::Unread);
-        assert!(look(&mut notices, &dead(), Presence::Here, Wall(2 * MINUTE)).is_empty());
-        look(&mut notices, &dead(), Presence::Away, Wall(3 * MINUTE));
-        let shown = look(&mut notices, &dead(), Presence::Here, Wall(4 * MINUTE));
-        assert_eq!(titles(&shown), ["slack needs you"]);
-        notices.left(2, Left::Clicked);
-        look(&mut notices, &dead(), Presence::Away, Wall(5 * MINUTE));
-        assert!(look(&mut notices, &dead(), Presence::Here, Wall(6 * MINUTE)).is_empty());
-        let tomorrow = Wall(4 * MINUTE) + DAILY;
-        assert_eq!(
-            titles(&look(&mut notices, &dead(), Presence::Here, tomorrow)),
-            ["slack needs you"]
-        );
-    }
-
-    #[test]
-    fn an_outcome_comes_once_and_only_where_notices_are_wanted_and_seen() {
-        let mut notices = Notices::default();
-        let grant = GrantId::from("claude-code/slack");
-        let news = |notices: &mut Notices| {
-            notices.outcome("Signed in to Slack".into(), String::new(), &grant)
-        };
-        look(&mut notices, &snapshot([]), Presence::Here, Wall(0));
-        let shown = news(&mut notices).unwrap();
-        assert_eq!(shown.click, Act::Show { grant: grant.clone() });
-        notices.left(shown.number, Left::Unread);
-        assert_eq!(look(&mut notices, &snapshot([]), Presence::Here, Wall(MINUTE)), []);
-        look(&mut notices, &snapshot([]), Presence::Away, Wall(MINUTE));
-        assert_eq!(news(&mut notices), None, "nobody is there");
-        look(&mut notices, &snapshot([]), Presence::Here, Wall(MINUTE));
-        assert!(news(&mut notices).is_some_and(|next| next.number > shown.number));
-        notices.set_wanted(false);
-        assert_eq!(news(&mut notices), None, "nobody wants any");
-    }
-
-    #[test]
-    fn several_at_once_become_one() {
-        let mut notices = Notices::default();
-        let all = ["slack", "notion", "linear"].map(|n| row(n, Health::SignInRequired, None));
-        let orders = look(&mut notices, &snapshot(all), Presence::Here, Wall(0));
-        let [Order::Show(one)] = orders.as_slice() else { panic!("{orders:?}") };
-        assert_eq!(one.title, "3 servers need you");
-        assert_eq!(one.body, "slack, notion and linear in Claude Code.");
-    }
-
-    #[test]
-    fn a_restart_does_not_say_it_again() {
-        let mut notices = Notices::default();
-        look(&mut notices, &dead(), Presence::Here, Wall(MINUTE));
-        let mut again = Notices::new(notices.told().clone());
-        assert!(look(&mut again, &dead(), Presence::Here, Wall(2 * MINUTE)).is_empty());
-    }
-
-    #[test]
-    fn what_may_heal_is_given_its_time() {
-        let mut notices = Notices::default();
-        let failing = snapshot([row("slack", Health::RetryingEnded, Some(Wall(0)))]);
-        assert!(look(&mut notices, &failing, Presence::Here, Wall(14 * MINUTE)).is_empty());
-        assert_eq!(look(&mut notices, &failing, Presence::Here, Wall(15 * MINUTE)).len(), 1);
-        let unsaved = snapshot([row("notion", Health::StoreBroken, None)]);
-        assert!(
-            look(&mut notices, &unsaved, Presence::Here, Wall(20 * MINUTE)).len() == 1,
-            "one leaves"
-        );
-        assert!(look(&mut notices, &unsaved, Presence::Here, Wall(24 * MINUTE)).is_empty());
-        assert_eq!(look(&mut notices, &unsaved, Presence::Here, Wall(25 * MINUTE)).len(), 1);
-    }
-
-    #[test]
-    fn the_end_of_a_sign_in_is_told_of_two_days_before() {
-        let mut notices = Notices::default();
-        let mut ending = row("slack", Health::Healthy, Some(Wall(60 * MINUTE)));
-        ending.sign_in_ends_at = Some(Wall(0) + Millis::hours(72));
-        let ending = snapshot([ending]);
-        assert!(look(&mut notices, &ending, Presence::Here, Wall(0)).is_empty());
-        let shown = look(&mut notices, &ending, Presence::Here, Wall(0) + Millis::hours(24));
-        assert_eq!(titles(&shown), ["slack's sign-in ends soon"]);
-    }
-
-    #[test]
-    fn switched_off_it_says_nothing_and_takes_back_what_stands_there() {
-        let mut notices = Notices::default();
-        look(&mut notices, &dead(), Presence::Here, Wall(MINUTE));
-        notices.set_wanted(false);
-        assert_eq!(titles(&look(&mut notices, &dead(), Presence::Here, Wall(2 * MINUTE))), ["-1"]);
-    }
-
-    #[test]
-    fn what_could_not_be_shown_was_told_to_nobody_and_is_shown_when_somebody_can() {
-        let mut notices = Notices::default();
-        let one = |orders: &[Order]| match orders {
-            [Order::Show(shown)] => shown.number,
-            other => panic!("{other:?}"),
-        };
-        let first = one(&notices.look(&dead(), Presence::Here, Wall(MINUTE)));
-        notices.not_shown(first, Wall(MINUTE));
-        assert_eq!(notices.told(), &Told::default());
-        assert!(notices.look(&dead(), Presence::Here, Wall(MINUTE + 1)).is_empty(), "not at once");
-        assert_eq!(notices.next(), Some(Wall(2 * MINUTE)));
-        let second = one(&notices.look(&dead(), Presence::Here, Wall(2 * MINUTE)));
-        notices.not_shown(second, Wall(2 * MINUTE));
-        // A daemon comes.
-        notices.can_be_shown();
-        let third = one(&notices.look(&dead(), Presence::Here, Wall(2 * MINUTE + 1)));
-        notices.shown(third, Wall(2 * MINUTE + 2));
-        assert_eq!(notices.told().0.len(), 1);
-        assert!(notices.look(&dead(), Presence::Here, Wall(60 * MINUTE)).is_empty());
-    }
-
-    #[test]
-    fn what_was_handed_over_and_never_shown_is_told_after_a_restart() {
-        let mut notices = Notices::default();
-        assert_eq!(notices.look(&dead(), Presence::Here, Wall(MINUTE)).len(), 1);
-        assert!(
-            notices.look(&dead(), Presence::Here, Wall(2 * MINUTE)).is_empty(),
-            "it is on its way"
-        );
-        let mut again = Notices::new(notices.told().clone());
-        assert_eq!(again.look(&dead(), Presence::Here, Wall(3 * MINUTE)).len(), 1);
-    }
-
-    #[test]
-    fn what_was_told_in_the_future_silences_nothing() {
-        let told =
-            Told(BTreeMap::from([("sign_in_required claude-code/slack".into(), Wall(0) + DAILY)]));
-        let mut notices = Notices::new(told);
-        assert_eq!(
-            titles(&look(&mut notices, &dead(), Presence::Here, Wall(MINUTE))),
-            ["slack needs you"]
-        );
-    }
-
-    #[test]
-    fn a_second_death_the_same_day_is_told_and_one_death_only_once() {
-        let mut notices = Notices::default();
-        assert_eq!(look(&mut notices, &dead(), Presence::Here, Wall(MINUTE)).len(), 1);
-        // A sign-in that comes to nothing, and a renewal that does not help, are the same death.
-        for between in [Health::Refreshing, Health::RetryingEnded, Health::Offline] {
-            let mut row = row("slack", between, Some(Wall(0)));
-            row.health = between;
-            let between = snapshot([row]);
-            look(&mut notices, &between, Presence::Here, Wall(2 * MINUTE));
-            look(&mut notices, &snapshot([]), Presence::Here, Wall(2 * MINUTE));
-            assert_eq!(
-                titles(&look(&mut notices, &dead(), Presence::Here, Wall(3 * MINUTE))),
-                [""; 0]
-            );
-        }
-        look(&mut notices, &well(), Presence::Here, Wall(4 * MINUTE));
-        let again = look(&mut notices, &dead(), Presence::Here, Wall(5 * MINUTE));
-        assert_eq!(titles(&again), ["slack needs you"]);
-    }
-
-    #[test]
-    fn a_refused_token_whose_renewal_fails_is_told_of_after_a_quarter_of_an_hour() {
-        let mut notices = Notices::default();
-        let failing = snapshot([row("slack", Health::RetryingEnded, Some(Wall(600 * MINUTE)))]);
-        assert!(look(&mut notices, &failing, Presence::Here, Wall(MINUTE)).is_empty());
-        let shown = look(&mut notices, &failing, Presence::Here, Wall(16 * MINUTE));
-        assert_eq!(titles(&shown), ["slack can't be renewed"]);
     }
 }

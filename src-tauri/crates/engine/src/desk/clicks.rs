@@ -187,7 +187,12 @@ impl<S: Shell> Desk<S> {
         if let Some(fault) = self.live.as_ref().and_then(LiveSettings::fault).cloned() {
             self.settings_came(Change::Fault(fault));
         }
+        for number in self.notices.put_aside() {
+            self.shell.withdraw(number);
+        }
+        self.memory.keep_told(self.notices.told());
         self.memory = super::Memory::open(self.place.as_ref());
+        self.notices.turn_to(self.memory.told());
         self.hints.clear();
         self.snapshot.rows.clear();
         self.snapshot.stores.clear();

@@ -17,6 +17,7 @@ struct Seen {
     menus: Vec<Vec<Item>>,
     lamps: Vec<(Shape, String)>,
     notices: Vec<Shown>,
+    withdrawn: Vec<u32>,
     /// How often links were to come here.
     links_served: usize,
     page_open: bool,
@@ -64,7 +65,9 @@ impl Shell for Recorder {
     fn notify(&mut self, notice: &Shown) {
         self.with(|seen| seen.notices.push(notice.clone()));
     }
-    fn withdraw(&mut self, _number: u32) {}
+    fn withdraw(&mut self, number: u32) {
+        self.with(|seen| seen.withdrawn.push(number));
+    }
     fn open_page(&mut self) {
         self.with(|seen| seen.page_open = true);
     }
@@ -498,6 +501,49 @@ fn in_the_demo_nothing_that_is_the_persons_can_be_set_or_removed() {
     rig.bell.ring(Tick::Act(Act::LeaveDemo, None));
     rig.shell.until("it is over", |seen| !playing(seen));
     assert!(!refused(&rig.bell, &Act::Notices { on: false }));
+}
+
+#[test]
+fn a_notice_of_the_persons_and_one_of_the_demos_know_nothing_of_each_other() {
+    let demo = demo_home();
+    let rig = Rig::start_with("consent = 'watch'");
+    rig.shell.with(|seen| seen.demo = Some(demo.path().to_owned()));
+    fs::create_dir_all(rig.home.path().join(".local/state/lamplighter")).unwrap();
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    let row = |seen: &Seen| seen.views.last().and_then(|view| view.rows.first()).cloned();
+    rig.shell.until("the server is seen", |seen| row(seen).is_some());
+    let mut dead = rig.shell.with(|seen| row(seen)).unwrap();
+    dead.health = lamplighter_core::health::Health::SignInRequired;
+    dead.expires_at = None;
+    let tell = || {
+        let (rows, stores, notices, unfinished) = (vec![dead.clone()], vec![], vec![], vec![]);
+        let dead = Snapshot { rows, stores, notices, unfinished, exit: 10 };
+        rig.bell.ring(Tick::Told(Told::Snapshot(Box::new(dead))));
+    };
+    let told = |times: usize| {
+        tell();
+        rig.shell.until("it is told", |seen| seen.notices.len() == times);
+        let number = rig.shell.with(|seen| seen.notices[times - 1].number);
+        rig.bell.ring(Tick::NoticeShown(number));
+        number
+    };
+    let own = told(1);
+    rig.bell.ring(Tick::Act(Act::Demo, None));
+    rig.shell.until("the demo plays", |seen| {
+        let view = seen.views.last().unwrap();
+        view.around.demo && view.rows.is_empty() && !view.stores.is_empty()
+    });
+    assert_eq!(rig.shell.with(|seen| seen.withdrawn.clone()), [own]);
+    let demos = told(2);
+    // What is found on the way back says nothing of the sign-in.
+    fs::write(store_file(rig.home.path()), "{").unwrap();
+    rig.bell.ring(Tick::Act(Act::LeaveDemo, None));
+    rig.shell.until("its store is seen", |seen| {
+        let view = seen.views.last().unwrap();
+        !view.around.demo && view.stores.iter().any(|store| store.fault.is_some())
+    });
+    assert_eq!(rig.shell.with(|seen| seen.withdrawn.clone()), [own, demos]);
+    told(3);
 }
 
 #[test]
