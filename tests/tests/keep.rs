@@ -243,6 +243,34 @@ fn a_typo_in_the_settings_changes_nothing_and_a_fix_by_hand_is_heard() {
 }
 
 #[test]
+fn what_is_set_from_a_terminal_is_heard_by_the_keeper_and_leaves_the_rest_of_the_file() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let (stage, _) = Stage::with_rig(builder);
+    let mine = "# mine\nkeyring = 'off'\n[stores.claude-code]\nenabled = false # for now\n";
+    let file = set(&stage.home, mine);
+    let keeper = Keeper::start(&stage.home);
+    keeper.until_reachable(&stage.home);
+    assert_eq!(stage.run(&["settings", "path"]).out, format!("{}\n", file.display()));
+    let get = || stage.run(&["settings", "get", "stores.claude-code.enabled"]).succeeded().out;
+    assert_eq!(get(), "false\n");
+    stage.run(&["settings", "set", "stores.claude-code.enabled", "true"]).succeeded();
+    keeper.until("it is renewed", |keeper| keeper.events("renewed").len() == 1);
+    assert_eq!(get(), "true\n");
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), mine.replace("false", "true"));
+    let refused = stage.run(&["settings", "set", "on_change", "7"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    assert!(refused.err.contains("on_change: this value is of another kind"), "{}", refused.err);
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), mine.replace("false", "true"));
+    assert_eq!(stage.run(&["settings", "get", "consent"]).code, Some(1));
+    assert_eq!(stage.run(&["settings", "get", "no.such"]).code, Some(2));
+    let all = stage.run(&["settings", "get", "--json"]).succeeded().out;
+    let all: serde_json::Value = serde_json::from_str(&all).expect("JSON");
+    assert_eq!((&all["keyring"], &all["network"]["proxy"]), (&"off".into(), &"auto".into()));
+    assert_eq!(keeper.terminate(), Some(0));
+    stage.nothing_was_broken();
+}
+
+#[test]
 fn with_settings_that_cannot_be_read_at_the_start_nothing_is_renewed_until_they_are_mended() {
     let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
     let (stage, _) = Stage::with_rig(builder);

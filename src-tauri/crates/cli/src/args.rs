@@ -175,6 +175,18 @@ On Linux it is a systemd user unit, on macOS a launchd agent (unproven); on Wind
 Scheduler run `lamplighter keep` at log on. Everything that runs can be seen with `lamplighter log`
 and `lamplighter events`.")]
     Service(Service),
+    /// Show what is set, or set it: the same file that the tray's window changes.
+    #[command(after_help = "\
+Examples:
+  lamplighter settings get                        every setting and its value
+  lamplighter settings get probe
+  lamplighter settings set consent watch          only look from now on
+  lamplighter settings set stores.claude-code.folders ~/team/.claude ~/home/.claude
+  lamplighter settings path
+
+A keeper that runs goes on with the new settings within a second. What else stands in the file, its
+comments included, stays as it is. What a file holds that can't be read is not changed.")]
+    Settings(Settings),
     /// Remove everything of Lamplighter's; clients keep their sign-ins.
     #[command(after_help = "\
 Examples:
@@ -415,6 +427,60 @@ Examples:
   lamplighter service status
   lamplighter service status --json | jq .running")]
     Status(Json),
+}
+
+/// `settings`.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    #[command(subcommand)]
+    pub command: SettingsCommand,
+}
+
+/// What can be done with settings.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SettingsCommand {
+    /// Print one setting, or all of them with their values. Exit code 1: it has none.
+    #[command(after_help = "\
+Examples:
+  lamplighter settings get
+  lamplighter settings get --json | jq .network
+  lamplighter settings get keyring")]
+    Get(SettingsGet),
+    /// Set one. A list takes several values, and replaces what stood there.
+    #[command(after_help = "\
+Examples:
+  lamplighter settings set notices false
+  lamplighter settings set network.allow_http 192.168.77.5 nas.lan
+  lamplighter settings set network.allow_http '[]'
+  lamplighter settings set profiles.slack.access_life_seconds 43200")]
+    Set(SettingsSet),
+    /// Print where the settings file lies, whether or not there is one yet.
+    #[command(after_help = "\
+Examples:
+  $EDITOR \"$(lamplighter settings path)\"")]
+    Path,
+}
+
+/// `settings get`.
+#[derive(Debug, Args)]
+pub(crate) struct SettingsGet {
+    /// Which, as in the file, with a dot after each table: `network.proxy`.
+    #[arg(value_name = "KEY")]
+    pub key: Option<String>,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `settings set`.
+#[derive(Debug, Args)]
+pub(crate) struct SettingsSet {
+    /// Which, as in the file, with a dot after each table: `network.proxy`.
+    #[arg(value_name = "KEY")]
+    pub key: String,
+    /// Its value: a bare word, or TOML.
+    #[arg(value_name = "VALUE", required = true, allow_hyphen_values = true)]
+    pub values: Vec<String>,
 }
 
 /// Commands that take nothing else.

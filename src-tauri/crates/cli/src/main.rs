@@ -18,6 +18,7 @@ mod question;
 mod reconnect;
 mod remote;
 mod service;
+mod settings;
 mod shell;
 mod sign_in;
 mod sign_out;
@@ -94,6 +95,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Demo(args) => demo::run(args.seconds, args.json),
         Command::Doctor(args) => doctor::run(&place()?, &args),
         Command::Service(args) => service::run(&place()?, &args.command),
+        Command::Settings(args) => settings::run(&Env::Process, &args.command),
         Command::Uninstall(args) => uninstall::run(place()?, &args),
         Command::Completions(args) => Ok(shell::completions(args.shell)),
         Command::Man(args) => shell::man(args.out.as_deref()),

@@ -4,9 +4,11 @@
 //! is refused as a whole with its line: guessing what was meant could renew what should be left. It is
 //! never moved, and no fault repeats what stands in it, which may be a secret.
 //!
-//! Read next: [`live`] for a file that changes while somebody keeps, [`edit`] for changes of ours.
+//! Read next: [`live`] for a file that changes while somebody keeps, [`edit`] for changes of ours,
+//! [`keys`] for single settings by their key.
 
 pub mod edit;
+pub mod keys;
 pub mod live;
 
 use std::{
@@ -18,7 +20,7 @@ use lamplighter_core::{
     http::{Hosts, PlainHttp},
     profile::Profiles,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     deadline,
@@ -46,7 +48,7 @@ pub struct SettingsFault {
 }
 
 /// Whether the journal is sealed with a key from the system's keyring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyringUse {
     /// Where there is one.
@@ -56,7 +58,7 @@ pub enum KeyringUse {
 }
 
 /// What the user has said to the tray's one question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Consent {
     /// Keep them signed in.
@@ -205,11 +207,11 @@ impl Settings {
     }
 }
 
-fn proxy(text: Option<String>) -> ProxyChoice {
-    match text.as_deref() {
-        None | Some("auto") => ProxyChoice::Automatic,
-        Some("none" | "") => ProxyChoice::Off,
-        Some(url) => ProxyChoice::Url(url.to_owned()),
+fn proxy(text: String) -> ProxyChoice {
+    match text.as_str() {
+        "auto" => ProxyChoice::Automatic,
+        "none" | "" => ProxyChoice::Off,
+        _ => ProxyChoice::Url(text),
     }
 }
 
@@ -249,7 +251,7 @@ fn position(text: &str, byte: usize) -> (usize, usize) {
     (line, column)
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Wire {
     keyring: KeyringUse,
@@ -283,14 +285,14 @@ impl Default for Wire {
     }
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct WireStores {
     #[serde(rename = "claude-code")]
     claude_code: WireClaudeCode,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct WireClaudeCode {
     enabled: bool,
@@ -303,13 +305,24 @@ impl Default for WireClaudeCode {
     }
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct WireNetwork {
-    proxy: Option<String>,
+    proxy: String,
     extra_ca: Vec<String>,
     allow_http: Vec<String>,
     allow_private: Vec<String>,
+}
+
+impl Default for WireNetwork {
+    fn default() -> Self {
+        Self {
+            proxy: "auto".into(),
+            extra_ca: Vec::new(),
+            allow_http: Vec::new(),
+            allow_private: Vec::new(),
+        }
+    }
 }
 
 #[cfg(test)]

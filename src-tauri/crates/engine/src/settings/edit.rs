@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use toml_edit::{Array, DocumentMut, Item, Table, value};
+use toml_edit::{Array, DocumentMut, Item, Table, TableLike, value};
 
 use super::{Consent, Settings, SettingsFault, absolute};
 use crate::{files, home, paths::Env};
@@ -35,10 +35,22 @@ pub enum Change {
 
 /// Makes the change in the file at `place`, atomically.
 pub fn change(place: &Path, env: &Env, change: &Change) -> Result<(), SettingsFault> {
+    rewrite(place, env, |file| changed(file, env, change))
+}
+
+/// Rewrites the file at `place`, atomically; `Err`: why it stays as it is.
+pub(super) fn rewrite(
+    place: &Path,
+    env: &Env,
+    change: impl FnOnce(&mut DocumentMut) -> Result<(), String>,
+) -> Result<(), SettingsFault> {
     let fault = |what: String| SettingsFault { place: place.into(), at: None, what };
     let text = Settings::text(place)?.unwrap_or_else(|| Settings::example().into());
     Settings::parse(&text, place, env)?;
-    let changed = changed(&text, env, change).map_err(&fault)?;
+    let mut file: DocumentMut =
+        text.parse().map_err(|_: toml_edit::TomlError| fault("this is not TOML".into()))?;
+    change(&mut file).map_err(&fault)?;
+    let changed = restored_line_ends(&text, file.to_string());
     if changed == text && place.exists() {
         return Ok(());
     }
@@ -72,25 +84,23 @@ fn followed(place: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("its links lead in a circle"))
 }
 
-fn changed(text: &str, env: &Env, change: &Change) -> Result<String, String> {
-    let mut file: DocumentMut =
-        text.parse().map_err(|_: toml_edit::TomlError| String::from("this is not TOML"))?;
+fn changed(file: &mut DocumentMut, env: &Env, change: &Change) -> Result<(), String> {
     match change {
-        Change::Consent(Consent::Keep) => set(&mut file, "consent", "keep"),
-        Change::Consent(Consent::Watch) => set(&mut file, "consent", "watch"),
-        Change::Notices(on) => set(&mut file, "notices", *on),
-        Change::Probe(on) => set(&mut file, "probe", *on),
+        Change::Consent(Consent::Keep) => put(file.as_table_mut(), "consent", "keep"),
+        Change::Consent(Consent::Watch) => put(file.as_table_mut(), "consent", "watch"),
+        Change::Notices(on) => put(file.as_table_mut(), "notices", *on),
+        Change::Probe(on) => put(file.as_table_mut(), "probe", *on),
         Change::AddFolder(folder) => {
             let path = absolute(folder, env).filter(|path| path.is_dir());
             let path = path.ok_or_else(|| format!("there is no folder {folder}"))?;
-            let folders = folders(&mut file)?;
+            let folders = folders(file)?;
             if positions(folders, &path, env).is_empty() {
                 folders.push(folder.as_str());
             }
         }
         Change::RemoveFolder(folder) => {
             let path = absolute(folder, env).unwrap_or_else(|| folder.into());
-            let folders = folders(&mut file)?;
+            let folders = folders(file)?;
             let there = positions(folders, &path, env);
             if there.is_empty() {
                 return Err(format!("{folder} is not in the list of folders"));
@@ -100,7 +110,7 @@ fn changed(text: &str, env: &Env, change: &Change) -> Result<String, String> {
             }
         }
     }
-    Ok(restored_line_ends(text, file.to_string()))
+    Ok(())
 }
 
 /// The editor writes line feeds alone; a file that ends its lines otherwise goes on doing so.
@@ -110,12 +120,21 @@ fn restored_line_ends(before: &str, after: String) -> String {
 }
 
 /// Sets a value and leaves what stands around the old one, a comment behind it included.
-fn set(file: &mut DocumentMut, key: &str, to: impl Into<toml_edit::Value>) {
+pub(super) fn put(table: &mut dyn TableLike, key: &str, to: impl Into<toml_edit::Value>) {
     let mut new = to.into();
-    if let Some(old) = file.get(key).and_then(Item::as_value) {
+    if let Some(old) = table.get_mut(key).and_then(Item::as_value_mut) {
         *new.decor_mut() = old.decor().clone();
+        *old = new;
+    } else {
+        table.insert(key, Item::Value(new));
     }
-    file[key] = Item::Value(new);
+}
+
+/// A table that is written only as part of the names of those within it.
+pub(super) fn implicit_table() -> Item {
+    let mut table = Table::new();
+    table.set_implicit(true);
+    Item::Table(table)
 }
 
 /// Where in the list this folder stands, however it is written.
@@ -148,11 +167,7 @@ fn remove(folders: &mut Array, index: usize) {
 /// The list of folders, made where there is none.
 fn folders(file: &mut DocumentMut) -> Result<&mut Array, String> {
     let no_table = || String::from("stores is not a table");
-    let stores = file.entry("stores").or_insert_with(|| {
-        let mut table = Table::new();
-        table.set_implicit(true);
-        Item::Table(table)
-    });
+    let stores = file.entry("stores").or_insert_with(implicit_table);
     let stores = stores.as_table_like_mut().ok_or_else(no_table)?;
     let client = stores.entry("claude-code").or_insert(Item::Table(Table::new()));
     let client = client.as_table_like_mut().ok_or_else(no_table)?;
