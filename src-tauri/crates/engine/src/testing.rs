@@ -10,11 +10,23 @@ const DISK: &str = "LAMPLIGHTER_TEST_DISK";
 
 /// Runs the calling test once more, alone, with a small file system of its own mounted, and gives the
 /// folder to that second run. The first run gets `None` and is done.
-///
+#[cfg(target_os = "linux")]
+pub(crate) fn on_a_disk(test: &str, options: &str) -> Option<PathBuf> {
+    with_mounted(test, &format!("mount -t tmpfs -o {options} none \"${DISK}\""))
+}
+
+/// The same with a folder that never answers: a file system that nobody serves.
+#[cfg(target_os = "linux")]
+pub(crate) fn with_a_dead_folder(test: &str) -> Option<PathBuf> {
+    let options = "fd=9,rootmode=40000,user_id=0,group_id=0";
+    let mount = format!("exec 9<>/dev/fuse && mount -i -t fuse -o {options} none \"${DISK}\"");
+    with_mounted(test, &mount)
+}
+
 /// The mount is seen by the second run only. Where this machine allows no such thing, the test says
 /// so and ends.
 #[cfg(target_os = "linux")]
-pub(crate) fn on_a_disk(test: &str, options: &str) -> Option<PathBuf> {
+fn with_mounted(test: &str, mount: &str) -> Option<PathBuf> {
     if let Some(disk) = std::env::var_os(DISK) {
         return Some(PathBuf::from(disk));
     }
@@ -24,15 +36,14 @@ pub(crate) fn on_a_disk(test: &str, options: &str) -> Option<PathBuf> {
         let mut command = Command::new("unshare");
         command.args(if root { &["--mount"][..] } else { &["--mount", "--map-root-user"] });
         command.args(["sh", "-c", script]).arg(std::env::current_exe().unwrap());
-        command.args([test, options]).env(DISK, folder.path());
+        command.arg(test).env(DISK, folder.path());
         command
     };
-    let mount = format!("mount -t tmpfs -o \"$2\" none \"${DISK}\"");
-    if !unshare(&mount).output().is_ok_and(|tried| tried.status.success()) {
+    if !unshare(mount).output().is_ok_and(|tried| tried.status.success()) {
         println!("skipped: this machine lets nobody mount a disk of their own");
         return None;
     }
-    let run = format!("{mount} && exec \"$0\" --exact \"$1\" --nocapture");
+    let run = format!("{mount} && exec timeout 60 \"$0\" --exact \"$1\" --nocapture");
     let done = unshare(&run).output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));

@@ -1,8 +1,11 @@
 //! Opens a file for editing, or the folder it lies in. No shell is involved.
 
-use std::{io, path::Path, process::Command};
+use std::{io, path::Path, process::Command, time::Duration};
 
-use crate::children;
+use crate::{children, deadline};
+
+/// How long the disk that a file lies on is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Opens a file of ours with whatever edits such files.
 pub(super) fn open(file: &Path) -> io::Result<()> {
@@ -19,7 +22,10 @@ pub(super) fn show(file: &Path) -> io::Result<()> {
         finder.arg("-R");
         return run(finder, file);
     }
-    let folder = if file.is_dir() { file } else { file.parent().unwrap_or(file) };
+    let asked = file.to_owned();
+    let is_folder = deadline::within(PATIENCE, move || asked.is_dir())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::TimedOut, "it does not answer"))?;
+    let folder = if is_folder { file } else { file.parent().unwrap_or(file) };
     run(opener(), folder)
 }
 
@@ -36,4 +42,18 @@ fn opener() -> Command {
 fn run(mut opener: Command, what: &Path) -> io::Result<()> {
     opener.arg(what);
     children::start_and_leave(opener)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_on_a_disk_that_does_not_answer_is_not_waited_for() {
+        let name =
+            "desk::show_file::tests::a_file_on_a_disk_that_does_not_answer_is_not_waited_for";
+        let Some(dead) = crate::testing::with_a_dead_folder(name) else { return };
+        let fault = show(&dead.join(".credentials.json")).unwrap_err();
+        assert_eq!(fault.kind(), io::ErrorKind::TimedOut);
+    }
 }

@@ -8,15 +8,21 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, value};
 
 use super::{Consent, Settings, SettingsFault, absolute};
-use crate::{files, home, paths::Env};
+use crate::{deadline, files, home, paths::Env};
 
 /// How many links may lead to the file.
 const MOST_LINKS: usize = 40;
+
+/// How long the disks that folders lie on are waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The least that each of them gets once others have used that up.
+const LEAST: Duration = Duration::from_millis(50);
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,8 +97,14 @@ fn changed(file: &mut DocumentMut, env: &Env, change: &Change) -> Result<(), Str
         Change::Notices(on) => put(file.as_table_mut(), "notices", *on),
         Change::Probe(on) => put(file.as_table_mut(), "probe", *on),
         Change::AddFolder(folder) => {
-            let path = absolute(folder, env).filter(|path| path.is_dir());
-            let path = path.ok_or_else(|| format!("there is no folder {folder}"))?;
+            let no_folder = || format!("there is no folder {folder}");
+            let path = absolute(folder, env).ok_or_else(no_folder)?;
+            let asked = path.clone();
+            match deadline::within(PATIENCE, move || asked.is_dir()) {
+                Some(true) => {}
+                Some(false) => return Err(no_folder()),
+                None => return Err(format!("{folder} does not answer")),
+            }
             let folders = folders(file)?;
             if positions(folders, &path, env).is_empty() {
                 folders.push(folder.as_str());
@@ -137,10 +149,19 @@ pub(super) fn implicit_table() -> Item {
     Item::Table(table)
 }
 
-/// Where in the list this folder stands, however it is written.
+/// Where in the list this folder stands, however it is written. One that does not answer is known by its
+/// text alone.
 fn positions(folders: &Array, path: &Path, env: &Env) -> Vec<usize> {
-    let is_it =
-        |written: &str| absolute(written, env).is_some_and(|written| home::is_same(&written, path));
+    let until = Instant::now() + PATIENCE;
+    let is_it = |written: &str| {
+        let Some(written) = absolute(written, env) else { return false };
+        if written == path {
+            return true;
+        }
+        let left = until.saturating_duration_since(Instant::now()).max(LEAST);
+        let path = path.to_owned();
+        deadline::within(left, move || home::is_same(&written, &path)).unwrap_or(false)
+    };
     let written = folders.iter().enumerate();
     written.filter(|(_, it)| it.as_str().is_some_and(is_it)).map(|(index, _)| index).collect()
 }
@@ -335,5 +356,20 @@ mod tests {
             rig.change(&Change::AddFolder(rig.below("team/.claude"))).unwrap_err();
             assert_eq!(rig.text(), text);
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_folder_that_does_not_answer_holds_up_no_change_of_the_list() {
+        let name =
+            "settings::edit::tests::a_folder_that_does_not_answer_holds_up_no_change_of_the_list";
+        let Some(dead) = crate::testing::with_a_dead_folder(name) else { return };
+        let dead = dead.display().to_string();
+        let rig = Rig::new(&format!("[stores.claude-code]\nfolders = [\"{dead}\"]\n"));
+        let fault = rig.change(&Change::AddFolder(format!("{dead}/.claude"))).unwrap_err();
+        assert!(fault.to_string().contains("does not answer"), "{fault}");
+        rig.change(&Change::AddFolder(rig.below("team/.claude"))).unwrap();
+        rig.change(&Change::RemoveFolder(dead)).unwrap();
+        assert_eq!(rig.read().claude_code.folders, [Path::new(&rig.below("team/.claude"))]);
     }
 }
