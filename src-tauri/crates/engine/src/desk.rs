@@ -392,6 +392,10 @@ impl<S: Shell> Desk<S> {
                 tracing::warn!(%words, "the user's command");
                 self.notes.write(About::Command, words);
             }
+            Told::NotDone(words) => {
+                tracing::warn!(%words, "a click came to nothing");
+                self.notes.write(About::Act, words);
+            }
             Told::Fault(words) => {
                 tracing::warn!(%words, "in the way");
                 self.fault = Some(words);

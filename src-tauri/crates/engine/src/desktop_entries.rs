@@ -20,7 +20,7 @@ use crate::{
     home::Home,
     paths::{Env, HOME_OVERRIDE, Paths},
     stores::atomic,
-    traces::{HANDLER, HOME, SCHEME, TRAY},
+    traces::{HANDLER, HOME, SCHEME, TRAY, Traces},
 };
 
 const DEFAULTS: &str = "[Default Applications]";
@@ -72,7 +72,7 @@ impl DesktopEntries {
 
     /// Whether the program starts with the desktop.
     pub fn starts_at_login(&self) -> bool {
-        self.login().exists()
+        self.is_ours(&self.login())
     }
 
     /// Sets that. The desktop hands `argument` to the program then.
@@ -81,12 +81,12 @@ impl DesktopEntries {
         let older =
             self.env.home().map(|home| home.join(".config/autostart").join(self.login_name()));
         if let Some(older) = older.filter(|older| *older != self.login())
-            && fs::read_to_string(&older).is_ok_and(|text| starts_the_tray(&text))
+            && self.is_ours(&older)
         {
             files::remove(&older)?;
         }
         if !on {
-            return files::remove(&self.login());
+            return if self.starts_at_login() { files::remove(&self.login()) } else { Ok(()) };
         }
         let entry = format!(
             "[Desktop Entry]\nType=Application\nName=Lamplighter\nComment=Keeps MCP servers signed \
@@ -95,6 +95,10 @@ impl DesktopEntries {
             self.started()?
         );
         write_if_new(&self.login(), &entry).map(drop)
+    }
+
+    fn is_ours(&self, entry: &Path) -> bool {
+        Traces::of(&self.env, &self.home).is_ours(entry, TRAY)
     }
 
     fn login(&self) -> PathBuf {
@@ -146,11 +150,6 @@ impl DesktopEntries {
             Err(error) => tracing::info!(%error, "the desktop's list of programs is as it was"),
         }
     }
-}
-
-/// Whether an entry does.
-fn starts_the_tray(entry: &str) -> bool {
-    entry.lines().any(|line| line.starts_with("Exec=") && line.contains(TRAY))
 }
 
 /// Whether the program lies in a folder that cargo builds into: it may be gone tomorrow.
@@ -359,8 +358,25 @@ mod tests {
         let login = home.path().join("its config/autostart/Lamplighter.desktop");
         let text = fs::read_to_string(login).unwrap();
         assert!(text.contains("\nExec=\"/opt/my lamps/lamplighter-tray\" --hidden\n"), "{text}");
-        assert!(starts_the_tray(&text));
         all.start_at_login(false, "--hidden").unwrap();
         assert!(!all.starts_at_login());
+    }
+
+    #[test]
+    fn an_entry_that_another_home_marked_is_neither_counted_nor_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let all = entries(home.path(), Path::new("/usr/bin/lamplighter-tray"));
+        let older = home.path().join(".config/autostart/Lamplighter.desktop");
+        let login = home.path().join("its config/autostart/Lamplighter.desktop");
+        let others = format!("[Desktop Entry]\n{HOME}/another\nExec=/usr/bin/lamplighter-tray");
+        for file in [&older, &login] {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, &others).unwrap();
+        }
+        assert!(!all.starts_at_login());
+        all.start_at_login(false, "--hidden").unwrap();
+        for file in [&older, &login] {
+            assert_eq!(fs::read_to_string(file).unwrap(), others, "{}", file.display());
+        }
     }
 }

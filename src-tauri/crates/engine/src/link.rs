@@ -78,8 +78,10 @@ pub enum Told {
     OpenPage,
     /// The user's own command for news went wrong, in words.
     Complaint(String),
-    /// Something is in the way, in words.
+    /// Something is in the way, in words, until the next news of how it stands.
     Fault(String),
+    /// What was asked for was not begun, and why, in words.
+    NotDone(String),
 }
 
 /// Where news go; called in the link's own thread.
@@ -224,7 +226,8 @@ impl Way {
             | Told::Invited(_)
             | Told::Page { .. }
             | Told::OpenPage
-            | Told::Complaint(_) => {}
+            | Told::Complaint(_)
+            | Told::NotDone(_) => {}
         }
         (self.tell)(told);
     }
@@ -377,7 +380,7 @@ impl Way {
         });
         let mut driver = match opened {
             Ok(driver) => driver,
-            Err(fault) => return self.report(Told::Fault(fault.to_string())),
+            Err(fault) => return self.report(Told::NotDone(fault.to_string())),
         };
         driver.look().await;
         let inside = driver.inside();

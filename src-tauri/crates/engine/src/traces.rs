@@ -85,7 +85,7 @@ impl Traces {
 
     /// Whether the file has this word of ours, and this home's mark. One without any mark is from an
     /// older version, and the user's own home's.
-    fn is_ours(&self, file: &Path, word: &str) -> bool {
+    pub(crate) fn is_ours(&self, file: &Path, word: &str) -> bool {
         let Ok(text) = fs::read_to_string(file) else { return false };
         let is_mine = match text.lines().find_map(|line| line.strip_prefix(HOME)) {
             Some(mark) => mark == self.home.mark(),

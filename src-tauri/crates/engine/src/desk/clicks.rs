@@ -229,13 +229,21 @@ impl<S: Shell> Desk<S> {
             }
             return;
         }
-        // Its entries are gone already where they are files; elsewhere the desktop is asked.
+        self.leave_the_desktop();
+        self.shell.quit();
+    }
+
+    /// Its entries are gone already where they are files; elsewhere the desktop is asked. What that knows
+    /// names no home, and may be the user's own home's.
+    fn leave_the_desktop(&mut self) {
+        if self.place.as_ref().is_some_and(|place| place.paths.home.is_apart()) {
+            return;
+        }
         if let Err(fault) = self.shell.set_start_at_login(false) {
             tracing::warn!(%fault, "it may start at the next login");
         }
         if let Err(fault) = self.shell.forget_links() {
             tracing::warn!(%fault, "links may still lead here");
         }
-        self.shell.quit();
     }
 }

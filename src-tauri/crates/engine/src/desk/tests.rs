@@ -117,6 +117,11 @@ impl Rig {
 
     /// With these settings, if any.
     fn start_with(settings: &str) -> Self {
+        Self::start_apart(settings, false)
+    }
+
+    /// The same; `apart`: with a home of Lamplighter's that is set apart from the user's own.
+    fn start_apart(settings: &str, apart: bool) -> Self {
         let home = tempfile::tempdir().unwrap();
         if !settings.is_empty() {
             fs::create_dir_all(home.path().join(".config/lamplighter")).unwrap();
@@ -129,10 +134,13 @@ impl Rig {
             "clientId": "c", "discoveryState": {"authorizationServerUrl": "http://127.0.0.1:9"}});
         let store = json!({"mcpOAuth": {"notes|0123456789abcdef": entry}});
         fs::write(store_file(home.path()), store.to_string()).unwrap();
-        let env = Env::fixed([
+        let set_apart = home.path().join("apart").into_os_string();
+        let mut env = vec![
             ("HOME", home.path().as_os_str()),
             ("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere".as_ref()),
-        ]);
+        ];
+        env.extend(apart.then_some((crate::paths::HOME_OVERRIDE, set_apart.as_os_str())));
+        let env = Env::fixed(env);
         let shell = Recorder::default();
         let (bell, ticks) = bell();
         let desk = Desk::new(env, shell.clone(), bell.clone()).unwrap();
@@ -781,6 +789,39 @@ fn an_error_from_while_the_window_was_closed_stays_until_it_was_seen() {
     assert_eq!(rig.shell.with(|seen| notes_of(seen)), both, "opening it again hides nothing");
     rig.bell.ring(Tick::Act(Act::Probe { on: false }, None));
     rig.shell.until("what was seen goes with the next act", |seen| notes_of(seen).is_empty());
+}
+
+#[test]
+fn what_kept_an_act_from_being_done_is_told_until_it_was_seen() {
+    let rig = Rig::start_with("consent = 'watch'");
+    rig.shell.until("the server is seen", |seen| seen.menus.len() >= 2);
+    let place = Place::find(Env::fixed([("HOME", rig.home.path())])).unwrap();
+    place.paths.make().unwrap();
+    let held = crate::lock::EngineLock::acquire(&place.paths, "another", Duration::ZERO).unwrap();
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    rig.bell.ring(Tick::Act(Act::Renew { grant: "claude-code/notes".into() }, None));
+    rig.shell.until("it is told", |seen| notes(seen).contains("another"));
+    drop(held);
+    opened(&rig);
+    let filled = rig.shell.with(|seen| seen.views.len());
+    // The next look says nothing of it.
+    fs::write(store_file(rig.home.path()), "{").unwrap();
+    rig.shell.until("the store is seen", |seen| {
+        let mut later = seen.views.iter().skip(filled);
+        later.any(|view| view.stores.iter().any(|store| store.fault.is_some()))
+    });
+    assert!(rig.shell.with(|seen| notes(seen).contains("another")));
+}
+
+#[test]
+fn who_removes_a_home_that_is_set_apart_leaves_the_desktop_what_names_no_home() {
+    for apart in [false, true] {
+        let rig = Rig::start_apart("", apart);
+        rig.shell.with(|seen| seen.at_login = true);
+        rig.bell.ring(Tick::Act(Act::RemoveLamplighter, None));
+        rig.shell.until("it is removed", |seen| seen.quit);
+        assert_eq!(rig.shell.with(|seen| seen.at_login), apart);
+    }
 }
 
 #[test]
