@@ -19,8 +19,8 @@ use crate::{
     time::{Millis, Wall},
 };
 
-/// The newest form of [`Facts`]. Form 1 kept spent tokens with each grant.
-pub const SCHEMA: u32 = 2;
+/// The newest form of [`Facts`]. Form 1 kept spent tokens with each grant, form 2 lost answers.
+pub const SCHEMA: u32 = 3;
 
 /// How many spent tokens are remembered, and how many more for each grant.
 const SPENT_KEPT: usize = 4096;
@@ -45,6 +45,9 @@ pub struct Facts {
     /// Refresh tokens that were answered with success: never presented again, from any entry of any
     /// store.
     pub spent: BTreeMap<TokenMark, Spent>,
+    /// Refresh tokens that were presented and whose answer never came or could not be read, each with
+    /// when that was. They may be spent: whoever holds one waits, in any entry of any store.
+    pub lost: BTreeMap<TokenMark, Wall>,
 }
 
 /// A refresh token that was answered with success.
@@ -65,6 +68,7 @@ impl Default for Facts {
             stores: BTreeMap::new(),
             told: BTreeSet::new(),
             spent: BTreeMap::new(),
+            lost: BTreeMap::new(),
         }
     }
 }
@@ -93,6 +97,12 @@ impl Facts {
             match spent {
                 Some(spent) => self.spent.insert(mark, spent),
                 None => self.spent.remove(&mark),
+            };
+        }
+        for (mark, at) in change.lost {
+            match at {
+                Some(at) => self.lost.insert(mark, at),
+                None => self.lost.remove(&mark),
             };
         }
     }
@@ -169,6 +179,8 @@ pub struct FactsChange {
     pub told: BTreeMap<String, bool>,
     /// Refresh tokens that were spent since; `None`: forgotten, as nothing holds them any more.
     pub spent: BTreeMap<TokenMark, Option<Spent>>,
+    /// Refresh tokens whose answer was lost since; `None`: that is over.
+    pub lost: BTreeMap<TokenMark, Option<Wall>>,
 }
 
 impl FactsChange {
@@ -180,6 +192,7 @@ impl FactsChange {
             stores: facts.stores,
             told: facts.told.into_iter().map(|cause| (cause, true)).collect(),
             spent: facts.spent.into_iter().map(|(mark, spent)| (mark, Some(spent))).collect(),
+            lost: facts.lost.into_iter().map(|(mark, at)| (mark, Some(at))).collect(),
         }
     }
 }
@@ -232,8 +245,6 @@ pub struct GrantFacts {
     pub unproven_access: Option<TokenMark>,
     /// A definite refusal, once or confirmed.
     pub refusal: Option<Refusal>,
-    /// A refresh whose answer was lost.
-    pub lost: Option<Lost>,
     /// Since when renewals have been failing.
     pub failing_since: Option<Wall>,
     /// The user said: leave this one to the client.
@@ -296,15 +307,6 @@ pub struct RefusedAccess {
     pub after_renewal: bool,
 }
 
-/// A refresh whose answer never came or could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lost {
-    /// The refresh token that was presented.
-    pub mark: TokenMark,
-    /// When it was first sent.
-    pub at: Wall,
-}
-
 /// What is remembered of one store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -317,11 +319,11 @@ pub struct StoreFacts {
 
 mod wire {
     //! JSON has no composite keys, so the map of grants is a list of members with their target in
-    //! front. Form 1 kept the spent tokens of each grant with it.
+    //! front. Form 1 kept the spent tokens of each grant with it, forms 1 and 2 its lost answer.
 
     use super::{
         BTreeMap, BTreeSet, GrantFacts, SCHEMA, Spent, StoreFacts, StoreId, String, Target,
-        TokenMark, Vec,
+        TokenMark, Vec, Wall,
     };
     use serde::{Deserialize, Serialize, Serializer};
 
@@ -335,6 +337,8 @@ mod wire {
         told: BTreeSet<String>,
         #[serde(default)]
         spent: BTreeMap<TokenMark, Spent>,
+        #[serde(default)]
+        lost: BTreeMap<TokenMark, Wall>,
     }
 
     #[derive(Deserialize)]
@@ -350,6 +354,13 @@ mod wire {
         facts: GrantFacts,
         #[serde(default)]
         spent: Vec<TokenMark>,
+        lost: Option<Lost>,
+    }
+
+    #[derive(Deserialize)]
+    struct Lost {
+        mark: TokenMark,
+        at: Wall,
     }
 
     #[derive(Serialize)]
@@ -361,16 +372,22 @@ mod wire {
 
     impl From<Facts> for super::Facts {
         fn from(wire: Facts) -> Self {
-            let mut spent = wire.spent;
+            let (mut spent, mut lost) = (wire.spent, wire.lost);
             let mut grants = BTreeMap::new();
-            for Row { target, facts: GrantFactsOfAnyForm { facts, spent: earlier } } in wire.grants
-            {
-                for mark in earlier {
+            for Row { target, facts: earlier } in wire.grants {
+                for mark in earlier.spent {
                     spent.entry(mark).or_default();
+                }
+                let mut facts = earlier.facts;
+                if let Some(Lost { mark, at }) = earlier.lost {
+                    // Forgotten when no entry holds it any more: so it is said who holds it.
+                    if *facts.refresh.get_or_insert(mark) == mark {
+                        lost.entry(mark).or_insert(at);
+                    }
                 }
                 grants.insert(target, facts);
             }
-            Self { schema: SCHEMA, grants, stores: wire.stores, told: wire.told, spent }
+            Self { schema: SCHEMA, grants, stores: wire.stores, told: wire.told, spent, lost }
         }
     }
 

@@ -256,17 +256,19 @@ mod tests {
     }
 
     #[test]
-    fn the_spent_tokens_of_an_earlier_form_are_taken_over_and_none_is_lost() {
+    fn the_spent_and_lost_tokens_of_an_earlier_form_are_taken_over() {
         let folder = tempfile::tempdir().unwrap();
         let mark = |n: u8| hex(&[n; 16]);
         let earlier = format!(
             r#"{{"schema":1,"grants":[
                 {{"store":"claude-code","key":"a|1","facts":{{"paused":true,"spent":["{}","{}"]}}}},
-                {{"store":"claude-code","key":"b|2","facts":{{"spent":["{}"]}}}}],
+                {{"store":"claude-code","key":"b|2","facts":{{"spent":["{}"],
+                  "lost":{{"mark":"{}","at":5}}}}}}],
               "stores":{{}},"told":[],"mark_key":"{}","seed":1}}"#,
             mark(1),
             mark(2),
             mark(3),
+            mark(4),
             hex(&[7; 32])
         );
         fs::write(place(&folder), earlier).unwrap();
@@ -274,6 +276,10 @@ mod tests {
         assert_eq!(opened.set_aside, None);
         let spent = |facts: &Facts| facts.spent.keys().map(|m| m.0[0]).collect::<Vec<_>>();
         assert_eq!(spent(&opened.facts), [1, 2, 3]);
+        assert_eq!(
+            opened.facts.lost.iter().map(|(m, at)| (m.0[0], at.0)).collect::<Vec<_>>(),
+            [(4, 5)]
+        );
         opened.state.remember(FactsChange::default()).unwrap();
         let text = fs::read_to_string(place(&folder)).unwrap();
         assert!(text.contains(&format!("\"schema\": {SCHEMA}")), "{text}");

@@ -154,7 +154,6 @@ impl Keeper {
         facts.proof_at = facts.proof_at.max(proof_at);
         facts.sign_in_ends = sign_in_ends;
         facts.refusal = None;
-        facts.lost = None;
     }
 
     /// Whether another entry than these holds this grant too, with this token or an older one of it.

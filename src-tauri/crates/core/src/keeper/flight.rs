@@ -23,7 +23,7 @@ use super::{
     spare::GivenBackAt,
 };
 use crate::{
-    facts::{Lost, Pin},
+    facts::Pin,
     http::{self, Request},
     ids::{FlightId, GrantId, RecordId, StoreId, Target, Ticket, TokenMark},
     journal::{Record, Stage},
@@ -360,7 +360,12 @@ impl Keeper {
         // A copy that was seen since the flight began has a part in it, with its own lock.
         let copies = if presenting.record.is_none() { self.sharing(&target) } else { Vec::new() };
         let has_copies = copies.iter().any(|copy| !flight.targets.contains(copy));
-        if for_another || has_copies || self.is_overtaken(&flight) {
+        // The client may have written another token meanwhile, whose own answer was lost elsewhere.
+        let holders = flight.targets.iter().filter_map(|t| Some((t, self.grants.get(t)?)));
+        let mut holders = holders.filter(|(_, g)| g.refresh_mark == grant.refresh_mark);
+        let waits = presenting.record.is_none()
+            && holders.all(|(holder, grant)| self.waits_after_lost(holder, grant).is_some());
+        if for_another || has_copies || waits || self.is_overtaken(&flight) {
             return self.unlock(flight, Ending::Overtaken);
         }
         let entry = grant.entry.clone();
@@ -477,10 +482,7 @@ impl Keeper {
             return self.let_go(flight);
         };
         if let Some(record) = presenting.record.clone() {
-            let lost = Lost { mark: record.mark, at: self.now.wall };
-            for target in &flight.targets {
-                self.facts_mut(target).lost = Some(lost.clone());
-            }
+            self.note_lost(record.mark, self.now.wall);
             self.keep_spare(record, false);
         }
         self.unlock(flight, Ending::Failed(failure));

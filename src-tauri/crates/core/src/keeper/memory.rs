@@ -8,6 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use crate::{
     facts::{Facts, FactsChange, GrantFacts, Spent, StoreFacts},
     ids::{StoreId, Target, TokenMark},
+    time::Wall,
 };
 
 /// What is remembered, and what of it is news.
@@ -22,6 +23,7 @@ pub(super) struct Memory {
     stores: BTreeSet<StoreId>,
     told: BTreeMap<alloc::string::String, bool>,
     spent: BTreeMap<TokenMark, Option<Spent>>,
+    lost: BTreeMap<TokenMark, Option<Wall>>,
     /// What was handed over could not be kept: the next change brings everything.
     unkept: bool,
 }
@@ -173,6 +175,25 @@ impl Memory {
         }
     }
 
+    /// Every refresh token whose answer was lost, with when that was.
+    pub(super) const fn lost(&self) -> &BTreeMap<TokenMark, Wall> {
+        &self.facts.lost
+    }
+
+    /// Notes that an answer was lost, or (`None`) that it is not waited for any more; says whether that
+    /// is news.
+    pub(super) fn set_lost(&mut self, mark: TokenMark, lost: Option<Wall>) -> bool {
+        let before = match lost {
+            Some(at) => self.facts.lost.insert(mark, at),
+            None => self.facts.lost.remove(&mark),
+        };
+        let changed = before != lost;
+        if changed {
+            self.lost.insert(mark, lost);
+        }
+        changed
+    }
+
     /// What was handed over last could not be kept.
     pub(super) const fn not_kept(&mut self) {
         self.unkept = true;
@@ -195,6 +216,7 @@ impl Memory {
             stores: stores.collect(),
             told: core::mem::take(&mut self.told),
             spent: core::mem::take(&mut self.spent),
+            lost: core::mem::take(&mut self.lost),
         };
         if change == FactsChange::default() {
             return None;

@@ -16,10 +16,9 @@
 //!
 //! Read next: `see` (what a look at a store means), `plan` (what starts when), `flight` (one
 //! refresh), `spare` (what the journal holds afterwards), `copies` (the same sign-in in several
-//! places), `verdict` (the client's own cache), `refused` (an access token that its server does not
-//! take), `stand_by` (when renewing would do harm), `unreadable` (stores that can't be read),
-//! `signing`, `signing_out` and `reviewing`
-//! (what a person asks for), `touch` (why an input costs what it changes and no more).
+//! places), `lost` (tokens whose answer never came), `verdict` (the client's own cache), `refused` (an
+//! access token that its server does not take), `stand_by` (when renewing would do harm), `unreadable`
+//! (stores that can't be read), `signing`, `signing_out` and `reviewing` (what a person asks for), `touch` (why an input costs what it changes and no more).
 
 mod air;
 mod copies;
@@ -30,6 +29,7 @@ mod grant;
 mod grants;
 mod harmless;
 mod input;
+mod lost;
 mod memory;
 mod naming;
 mod notice;
@@ -229,6 +229,7 @@ impl Keeper {
         keeper.rename_stores();
         keeper.take_up_journal(opening.journal);
         keeper.forget_tomorrows_writes();
+        keeper.forget_tomorrows_losses();
         keeper
     }
 

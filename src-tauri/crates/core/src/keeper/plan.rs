@@ -182,11 +182,9 @@ impl Keeper {
         let (mut at, mut why) = (due, Why::Due);
         if let Some(refusal) = grant.refusal(facts) {
             (at, why) = (self.now.boot_at(refusal.at + CONFIRM_AFTER), Why::Confirm);
-        } else if let Some(lost) = facts.lost.as_ref().filter(|l| Some(l.mark) == mark) {
-            let held = self.now.boot_at(self.little_left(target, grant, lost.at));
-            if held > at {
-                (at, why) = (held, Why::LostAnswer);
-            }
+        } else if let Some(until) = self.waits_after_lost(target, grant).filter(|until| *until > at)
+        {
+            (at, why) = (until, Why::LostAnswer);
         }
         if let Some(wait) = grant.wait_until.filter(|wait| *wait > at) {
             (at, why) = (wait, Why::Backoff);
@@ -241,17 +239,7 @@ impl Keeper {
         schedule::due(span, grant.first_seen, schedule::spread(self.seed, grant.id.as_str(), 0))
     }
 
-    /// After a lost answer: when so little of the token is left that presenting the same refresh
-    /// token again risks nothing worth keeping.
-    pub(super) fn little_left(&self, target: &Target, grant: &Grant, lost_at: Wall) -> Wall {
-        let rest = Millis(self.margin(&target.store).0 + schedule::BEFORE_CLIENT_WIDE.0);
-        if let Some(refused) = grant.refused_access(self.facts_of(target)) {
-            return refused.at.max(lost_at);
-        }
-        grant.entry.pair.expires_at.map_or(lost_at + schedule::GUESSED_LIFE, |end| end - rest)
-    }
-
-    fn margin(&self, store: &StoreId) -> Millis {
+    pub(super) fn margin(&self, store: &StoreId) -> Millis {
         self.infos.get(store).map(|info| info.client_margin).unwrap_or_default()
     }
 

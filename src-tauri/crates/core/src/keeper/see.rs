@@ -127,8 +127,8 @@ impl Keeper {
             self.signed_out.remove(&(store.clone(), entry.server_name.clone()));
             let grant = Grant::new(id, entry, &self.mark_key, self.now);
             self.grants.insert(target.clone(), grant);
-            self.holds_now(&target);
-            self.met_first(&target);
+            let held_before = self.holds_now(&target);
+            self.met_first(&target, held_before);
             return;
         }
         let beginning = Anchor::of(&entry).beginning().to_owned();
@@ -136,21 +136,27 @@ impl Keeper {
         if before.as_ref().is_some_and(|before| Anchor::of(before).beginning() != beginning) {
             self.looks_elsewhere(&target);
         }
-        self.holds_now(&target);
+        let held_before = self.holds_now(&target);
         if before.is_some_and(|before| before.pair != pair) {
-            self.pair_changed(&target);
+            self.pair_changed(&target, held_before);
         }
     }
 
-    /// Notes which refresh token the entry holds, and whether that is a spent one.
-    fn holds_now(&mut self, target: &Target) {
+    /// Notes which refresh token the entry holds, and whether that is a spent one; says whether it held
+    /// the same one when it was last seen.
+    fn holds_now(&mut self, target: &Target) -> bool {
         let mark = self.grants.get(target).and_then(|grant| grant.refresh_mark);
         let is_spent = mark.is_some_and(|mark| self.facts.is_spent(mark));
         self.grants.set_older_one(target, is_spent);
-        if self.facts_of(target).refresh != mark {
+        let before = self.facts_of(target).refresh;
+        if before != mark {
             self.facts_mut(target).refresh = mark;
+            if let Some(before) = before {
+                self.forget_lost_unless_held(before);
+            }
         }
         self.note_recorded(target);
+        before == mark
     }
 
     /// What was met at another beginning says nothing about this one.
@@ -171,17 +177,17 @@ impl Keeper {
     }
 
     /// First seen in this run: the client may have renewed while nobody watched.
-    fn met_first(&mut self, target: &Target) {
+    fn met_first(&mut self, target: &Target, held_before: bool) {
         self.forget_tomorrow(target);
         let facts = self.facts_of(target);
         let access = self.grants.get(target).and_then(|g| g.access_mark);
         if facts.access.is_some() && access.is_some() && facts.access != access {
-            self.pair_changed(target);
+            self.pair_changed(target, held_before);
         }
     }
 
     /// The pair in the store is another than before: ours, an old copy, emptied, or the client's own.
-    fn pair_changed(&mut self, target: &Target) {
+    fn pair_changed(&mut self, target: &Target, held_before: bool) {
         let Some(grant) = self.grants.get(target) else {
             return;
         };
@@ -191,10 +197,15 @@ impl Keeper {
             return;
         }
         let access = grant.access_mark;
+        let refresh = grant.refresh_mark.filter(|_| held_before);
         let expires_at = pair.expires_at;
         let now = self.now.wall;
         let facts = self.facts_mut(target);
         adopt(facts, access, expires_at, now);
+        if let Some(refresh) = refresh {
+            // It brought another access token and stayed: this server does not rotate.
+            self.is_lost_no_longer(refresh);
+        }
         if let Some(grant) = self.grants.get_mut(target) {
             grant.failure = None;
             grant.attempts = 0;
@@ -230,6 +241,9 @@ impl Keeper {
             };
             (kept != GrantFacts::default()).then_some(kept)
         });
+        if let Some(mark) = grant.refresh_mark {
+            self.forget_lost_unless_held(mark);
+        }
         let held_tokens = grant.entry.pair != TokenPair::default();
         if held_tokens {
             let name = (target.store.clone(), grant.entry.server_name);
@@ -272,7 +286,6 @@ fn adopt(facts: &mut GrantFacts, access: Option<TokenMark>, expires_at: Option<W
     facts.renewed_by = Some(Renewer::Client);
     facts.failing_since = None;
     facts.refusal = None;
-    facts.lost = None;
     facts.refused_access = None;
     facts.unproven_access = None;
 }

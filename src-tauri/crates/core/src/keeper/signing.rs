@@ -422,7 +422,6 @@ impl Keeper {
         facts.refused_access = None;
         facts.unproven_access = Some(access);
         facts.refusal = None;
-        facts.lost = None;
         facts.failing_since = None;
         facts.trusted.clear();
         facts.seen_issuer = None;

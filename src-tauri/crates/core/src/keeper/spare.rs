@@ -12,7 +12,7 @@ use super::{
     schedule,
 };
 use crate::{
-    facts::{GrantFacts, Lost, Pin},
+    facts::{GrantFacts, Pin},
     http::Answer,
     ids::{RecordId, StoreId, Target, TokenMark},
     journal::{Record, Stage},
@@ -66,6 +66,11 @@ impl Spare {
     /// New tokens that no store holds yet.
     pub(super) const fn is_owed(&self) -> bool {
         self.owed
+    }
+
+    /// An answer that never came or could not be read.
+    pub(super) const fn is_lost(&self) -> bool {
+        matches!(self.record.stage, Stage::Intent | Stage::Raw(_))
     }
 
     /// Whether a store has not taken them although it was tried.
@@ -133,13 +138,10 @@ impl Keeper {
             }
             match &record.stage {
                 Stage::Intent | Stage::Raw(_) => {
-                    let lost = Lost { mark: record.mark, at: record.at };
-                    for (target, _) in &record.replaced {
-                        let noted = &mut self.facts_mut(target).lost;
-                        // One of an earlier pair, which a client replaced meanwhile, hides nothing.
-                        if noted.as_ref().is_none_or(|noted| noted.mark != lost.mark) {
-                            *noted = Some(lost.clone());
-                        }
+                    let mark = record.mark;
+                    if !self.facts.is_spent(mark) && !self.facts.lost().contains_key(&mark) {
+                        // A clock that was ahead then holds nothing up longer than one that is right.
+                        self.note_lost(mark, record.at.min(self.now.wall));
                     }
                 }
                 Stage::Answered(tokens) | Stage::Saved { tokens, .. } => {
@@ -150,9 +152,9 @@ impl Keeper {
                     if rotated && !self.facts.is_spent(record.mark) {
                         self.spend(record.mark, refresh);
                     }
+                    self.is_lost_no_longer(record.mark);
                     for (target, _) in &record.replaced {
                         let facts = self.facts_mut(target);
-                        facts.lost = facts.lost.take().filter(|lost| lost.mark != record.mark);
                         // The facts of this answer may not have been written before the end.
                         if facts.issued_at.is_none_or(|at| at < record.at) {
                             facts.access = Some(access);
@@ -236,7 +238,9 @@ impl Keeper {
             return;
         }
         for record in &records {
-            self.spares.remove(record);
+            if let Some(spare) = self.spares.remove(record) {
+                self.forget_lost_unless_held(spare.record.mark);
+            }
         }
         let ticket = self.ticket(Pending::Forget);
         self.effects.push_back(Effect::Forget { ticket, records });
@@ -322,7 +326,6 @@ impl Keeper {
         let unweighed = self.spares.take_unweighed();
         let spares = unweighed.iter().filter_map(|id| self.spares.get(id));
         let moot = spares.filter(|spare| {
-            let lost = matches!(spare.record.stage, Stage::Intent | Stage::Raw(_));
             let here = |target: &Target| self.is_readable(&target.store);
             let all_seen = spare.record.replaced.iter().all(|(target, _)| here(target));
             let still = spare.record.replaced.iter().any(|(target, _)| {
@@ -331,7 +334,7 @@ impl Keeper {
                     g.flight.is_some() || g.refresh_mark == Some(spare.record.mark)
                 })
             });
-            lost && all_seen && !still && !spare.flying
+            spare.is_lost() && all_seen && !still && !spare.flying
         });
         let moot = moot.map(|spare| spare.record.id.clone()).collect();
         self.forget(moot);

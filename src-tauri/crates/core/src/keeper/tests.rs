@@ -16,6 +16,7 @@ mod asking;
 mod configured;
 mod copies;
 mod journal;
+mod lost;
 mod plain_http;
 mod private_address;
 mod recorded;

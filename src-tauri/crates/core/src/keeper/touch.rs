@@ -29,7 +29,7 @@ use crate::{
 const DRIFT: Millis = Millis::seconds(1);
 
 /// How far the clock may be set back before what was noted by it counts as wrong.
-const CLOCK_STEP: Millis = Millis::minutes(1);
+pub(super) const CLOCK_STEP: Millis = Millis::minutes(1);
 
 /// How far the wall clock is ahead of the boot clock, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +123,7 @@ impl Keeper {
                 self.forget_tomorrow(&target);
             }
             self.forget_tomorrows_writes();
+            self.forget_tomorrows_losses();
         }
     }
 
@@ -153,7 +154,6 @@ impl Keeper {
         let facts = self.facts_of(target);
         let noted = [
             facts.refusal.as_ref().map(|refusal| refusal.at),
-            facts.lost.as_ref().map(|lost| lost.at),
             facts.refused_access.as_ref().map(|refused| refused.at),
             facts.metadata.as_ref().map(|(_, at)| *at),
             facts.failing_since,
@@ -165,7 +165,6 @@ impl Keeper {
         let facts = self.facts_mut(target);
         let waits = [
             facts.refusal.as_mut().map(|refusal| &mut refusal.at),
-            facts.lost.as_mut().map(|lost| &mut lost.at),
             facts.refused_access.as_mut().map(|refused| &mut refused.at),
             facts.failing_since.as_mut(),
         ];

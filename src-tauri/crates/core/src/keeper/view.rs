@@ -345,9 +345,7 @@ impl Keeper {
             }
             Standing::Yielding(wiper) => Some(self.standing_words(target, &wiper)),
             Standing::Renewable if grant.failure.is_none() => {
-                let mark = grant.refresh_mark;
-                let lost = self.facts_of(target).lost.as_ref();
-                lost.filter(|lost| Some(lost.mark) == mark).map(|_| LOST.into())
+                self.waits_after_lost(target, grant).map(|_| LOST.into())
             }
             Standing::Superseded if grant.failure.is_none() => Some(OUT_OF_REACH.into()),
             Standing::NotSignedIn

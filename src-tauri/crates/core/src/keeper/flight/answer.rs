@@ -131,12 +131,12 @@ impl Keeper {
         facts.access = Some(TokenMark::of(&key, &tokens.access));
         facts.proof_at = Some(now);
         facts.refusal = None;
-        facts.lost = None;
         if let Some(life) = granted.sign_in_life {
             facts.sign_in_ends = Some(now + life);
         } else if rotated && granted.refresh.is_some() {
             facts.sign_in_ends = life_by_profile.map(|life| now + life);
         }
+        self.is_lost_no_longer(presented);
         if rotated {
             self.spend(presented, refresh);
         }
@@ -168,7 +168,6 @@ impl Keeper {
             let at = earlier.unwrap_or(now);
             let (code, client_id) = (code.clone(), Some(client_id.clone()));
             facts.refusal = Some(Refusal { mark, code, at, confirmed, client_id });
-            facts.lost = None;
         }
         self.unlock(flight, Ending::Failed(failure(confirmed)));
     }

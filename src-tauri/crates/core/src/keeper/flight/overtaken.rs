@@ -36,13 +36,6 @@ impl Keeper {
         let Some(grant) = self.grants.get(target) else {
             return false;
         };
-        let Some(mark) = grant.refresh_mark else {
-            return false;
-        };
-        let facts = self.facts_of(target);
-        let held = facts.lost.as_ref().filter(|lost| lost.mark == mark).is_some_and(|lost| {
-            self.now.boot_at(self.little_left(target, grant, lost.at)) > self.now.boot
-        });
-        held || self.facts.is_spent(mark)
+        self.waits_after_lost(target, grant).is_some() || self.holds_spent(grant)
     }
 }

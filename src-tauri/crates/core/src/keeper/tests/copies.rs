@@ -4,35 +4,35 @@ use super::*;
 use crate::facts::{GrantFacts, Spent};
 use crate::ids::TokenMark;
 
-const COPY: &str = OTHER;
+pub(super) const COPY: &str = OTHER;
 
 impl World {
     /// `cp -r ~/.claude ~/.claude-work`.
-    fn copy_folder(&mut self) {
+    pub(super) fn copy_folder(&mut self) {
         self.others.insert(COPY.into(), self.entries.clone());
     }
 
     /// What the copied folder holds of the one server: access and refresh token.
-    fn copied_pair(&self) -> (String, String) {
+    pub(super) fn copied_pair(&self) -> (String, String) {
         let pair = &self.others[&StoreId::from(COPY)][&EntryKey::from("slack|0")].pair;
         let text = |secret: &Option<Secret>| secret.as_ref().map_or("", |s| s.expose()).to_owned();
         (text(&pair.access), text(&pair.refresh))
     }
 
-    fn copied_health(&self, keeper: &Keeper) -> Health {
+    pub(super) fn copied_health(&self, keeper: &Keeper) -> Health {
         keeper.row_of(&format!("{COPY}/slack").as_str().into()).unwrap().health
     }
 
-    fn presented(&self) -> Vec<&str> {
+    pub(super) fn presented(&self) -> Vec<&str> {
         self.server.presented.iter().map(|(_, token)| token.as_str()).collect()
     }
 }
 
-fn locked() -> StoreFault {
+pub(super) fn locked() -> StoreFault {
     StoreFault::Locked { place: "keychain".into() }
 }
 
-fn act(world: &mut World, keeper: &mut Keeper, action: Action) {
+pub(super) fn act(world: &mut World, keeper: &mut Keeper, action: Action) {
     keeper.handle(Input::Act(action), world.now);
     world.settle(keeper);
 }
