@@ -305,6 +305,9 @@ pub struct RefusedAccess {
     /// Whether it had just been renewed because the one before it was refused: then another renewal
     /// does not help.
     pub after_renewal: bool,
+    /// Whether it was refused again, at least a minute later.
+    #[serde(default)]
+    pub confirmed: bool,
 }
 
 /// What is remembered of one store.

@@ -2,7 +2,8 @@
 //!
 //! Asked at any time by a person; unasked only by a keeper that stays: once a day, after a failure
 //! that came with an answer, after a wake, and for a "needs auth" verdict, at most once in ten
-//! minutes a server. A probe spends nothing. What follows from a refusal is decided in `refused`.
+//! minutes a server; and once more a minute after a refusal that would need a person. A probe spends
+//! nothing. What follows from a refusal is decided in `refused`.
 
 use alloc::{sync::Arc, vec::Vec};
 
@@ -103,7 +104,9 @@ impl Keeper {
             (Some(wanted), None) => wanted.min(daily),
             (None, None) => daily,
         };
-        Some(wanted.max(self.may_probe_at(target, grant)))
+        let at = wanted.max(self.may_probe_at(target, grant));
+        let about_refusal = self.refusal_asked_at(target, grant);
+        Some(about_refusal.map_or(at, |again| again.max(self.now.boot).min(at)))
     }
 
     /// The first moment at which a server may be asked again; a person need not wait.

@@ -2,14 +2,15 @@
 //!
 //! Servers restart, change their keys, or keep only the newest tokens of a grant: the access token is
 //! worth nothing then, and the refresh token is as good as ever. A renewal is due at once, once for
-//! each access token. Only if the server refuses the token that this renewal brought, a person is
-//! needed.
+//! each access token. Only if the server refuses the token that this renewal brought, and refuses it
+//! again a minute later, a person is needed. While that stands the server is asked again each hour.
 //!
 //! Read next: `probing` for how servers are asked, `plan` for what is due.
 
 use super::{
-    Keeper, ProbeFinding,
-    grant::{Asked, Grant, Standing},
+    Keeper, Mode, ProbeFinding,
+    grant::{Asked, CONFIRM_AFTER, Grant, Standing},
+    probing::APART,
 };
 use crate::{
     facts::{GrantFacts, RefusedAccess},
@@ -20,6 +21,8 @@ use crate::{
 /// For this long after a renewal that followed a refusal, another refusal speaks against the sign-in.
 /// Later it is again a reason to renew.
 const JUST_RENEWED: Millis = Millis::hours(1);
+/// While a confirmed refusal stands, the server is asked again after this long.
+const STILL_REFUSED: Millis = Millis::hours(1);
 
 impl Grant {
     /// The refusal of the access token that the entry holds now.
@@ -46,6 +49,41 @@ impl Grant {
 }
 
 impl Keeper {
+    /// Whether the server refuses the access token and no renewal helps.
+    fn is_refused_beyond_renewal(&self, target: &Target, grant: &Grant) -> bool {
+        let facts = self.facts_of(target);
+        let bare = || matches!(self.standing(target, grant), Standing::CannotRenew(_));
+        grant.refused_access(facts).is_some_and(|refused| refused.after_renewal || bare())
+    }
+
+    /// Whether such a refusal is final. One alone is, where nobody asks again.
+    pub(super) fn is_refused_for_good(&self, target: &Target, grant: &Grant) -> bool {
+        let asks_again = self.mode == Mode::Keep && self.probes;
+        let refused = grant.refused_access(self.facts_of(target));
+        let confirmed = refused.is_some_and(|refused| refused.confirmed || !asks_again);
+        confirmed && self.is_refused_beyond_renewal(target, grant)
+    }
+
+    /// When the server is asked again about such a refusal. The one question that confirms it comes a
+    /// minute later, also where unasked questions are further apart.
+    pub(super) fn refusal_asked_at(&self, target: &Target, grant: &Grant) -> Option<Boot> {
+        let facts = self.facts_of(target);
+        let refused = grant.refused_access(facts)?;
+        if !self.is_refused_beyond_renewal(target, grant) {
+            return None;
+        }
+        let confirm = refused.at + CONFIRM_AFTER;
+        let last = facts.probed_at.unwrap_or_default().min(self.now.wall);
+        let at = if refused.confirmed {
+            last + STILL_REFUSED
+        } else if last < confirm {
+            confirm
+        } else {
+            last + APART
+        };
+        Some(self.now.boot_at(at))
+    }
+
     /// The server said what it thinks of the access token that the entry holds.
     pub(super) fn note_finding(
         &mut self,
@@ -63,10 +101,19 @@ impl Keeper {
             ProbeFinding::Refused => {
                 let after_renewal = self.is_just_renewed(target, access);
                 let facts = self.facts_mut(target);
-                let before = facts.refused_access.take().filter(|before| before.access == access);
+                let before = facts.refused_access.take();
+                // None was accepted since that was confirmed, so it goes on.
+                let goes_on = after_renewal
+                    && before
+                        .as_ref()
+                        .is_some_and(|before| before.after_renewal && before.confirmed);
+                let before = before.filter(|before| before.access == access);
+                let again =
+                    |before: &RefusedAccess| before.confirmed || now >= before.at + CONFIRM_AFTER;
                 facts.refused_access = Some(RefusedAccess {
                     access,
                     at: before.as_ref().map_or(now, |before| before.at),
+                    confirmed: goes_on || before.as_ref().is_some_and(again),
                     after_renewal: after_renewal || before.is_some_and(|b| b.after_renewal),
                 });
             }

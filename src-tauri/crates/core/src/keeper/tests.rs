@@ -883,6 +883,7 @@ fn a_refused_token_that_cannot_be_renewed_either_is_one_notice() {
     world.verdicts = vec![AuthVerdict { server_name: "slack".into(), at, left_alone: false }];
     keeper.handle(world.seen(), world.now);
     world.settle(&mut keeper);
+    world.pass(&mut keeper, MINUTE);
     assert_eq!(world.health(&keeper), Health::Refused);
     world.server.weather = VecDeque::from([Weather::InvalidGrant, Weather::InvalidGrant]);
     let renew = Action::Renew("claude-code/slack".into());
@@ -1330,7 +1331,7 @@ fn a_stale_verdict_is_withdrawn_and_a_newer_one_is_proven_first() {
     keeper.handle(world.seen(), world.now);
     world.settle(&mut keeper);
     assert!(world.verdicts.is_empty(), "what it was about has been renewed");
-    assert_eq!(world.health(&keeper), Health::Refused);
+    assert_eq!(world.health(&keeper), Health::Retrying, "refused once");
     world.accepts_probe = true;
     world.verdicts = vec![verdict(world.now.wall + Millis(1))];
     keeper.handle(world.seen(), world.now);

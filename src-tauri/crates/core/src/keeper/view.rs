@@ -2,6 +2,7 @@
 
 use alloc::{
     collections::BTreeMap,
+    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -247,9 +248,10 @@ impl Keeper {
             Standing::LeftAlone(_) => Situation::LeftAlone,
             Standing::NotSignedIn => Situation::NotSignedIn { signed_out: false },
             Standing::Paused => Situation::Paused,
-            Standing::CannotRenew(_) if grant.refused_access(facts).is_some() => {
+            Standing::CannotRenew(_) if self.is_refused_for_good(target, grant) => {
                 Situation::Refused { renewed: false }
             }
+            Standing::CannotRenew(_) if refused => self.refused_once(target, grant),
             Standing::CannotRenew(_) => Situation::CannotRenew { ends },
             Standing::SignInRequired(_) => Situation::SignInRequired,
             Standing::Superseded => {
@@ -262,7 +264,7 @@ impl Keeper {
                 }
             }
             Standing::Approval { known, now } => Situation::Approval { known, now },
-            Standing::Yielding(_) if grant.is_refused_after_renewal(facts) => {
+            Standing::Yielding(_) if self.is_refused_for_good(target, grant) => {
                 Situation::Refused { renewed: facts.renewed_by == Some(Renewer::Lamplighter) }
             }
             Standing::Yielding(wiper) => Situation::StandingBy { version: wiper.version },
@@ -285,8 +287,11 @@ impl Keeper {
                     Situation::RetryingEnded { since: since.unwrap_or(self.now.wall), next }
                 }
                 (None, true, _) => Situation::Due { ended: ends.filter(|end| *end != Wall(0)) },
-                (None, false, _) if grant.is_refused_after_renewal(facts) => {
+                (None, false, _) if self.is_refused_for_good(target, grant) => {
                     Situation::Refused { renewed: facts.renewed_by == Some(Renewer::Lamplighter) }
+                }
+                (None, false, _) if grant.is_refused_after_renewal(facts) => {
+                    self.refused_once(target, grant)
                 }
                 (None, false, _) if refused => Situation::DueRefused,
                 (None, false, _) => {
@@ -299,6 +304,14 @@ impl Keeper {
                 }
             },
         }
+    }
+
+    /// A refusal that would need a person, and is asked about once more.
+    fn refused_once(&self, target: &Target, grant: &Grant) -> Situation {
+        let why = format!("{} refused this token once", self.title_of(grant));
+        let next = self.refusal_asked_at(target, grant);
+        let next = next.map(|at| self.now.wall + self.now.boot.until(at));
+        Situation::Retrying { why, next }
     }
 
     fn title_of(&self, grant: &Grant) -> String {

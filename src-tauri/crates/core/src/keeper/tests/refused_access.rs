@@ -32,6 +32,45 @@ fn a_refused_access_token_is_renewed_at_once_and_nobody_is_asked() {
 }
 
 #[test]
+fn one_refusal_of_a_renewed_token_is_asked_about_again_a_minute_later_before_anybody_is_told() {
+    let mut world = World::new();
+    world.server.life_seconds = Some(12 * 3_600);
+    let mut keeper = world.start();
+    world.refuse_access();
+    world.refused.insert("at-2".into());
+    world.act(&mut keeper, Action::Check(SLACK.into()));
+    assert_eq!(world.pair().0, "at-2");
+    assert_eq!((world.health(&keeper), world.notices()), (Health::Retrying, vec![]));
+    world.pass(&mut keeper, 59_000);
+    assert_eq!(world.health(&keeper), Health::Retrying);
+    // Its other half needed a moment to hear of the new token.
+    world.refused.clear();
+    world.pass(&mut keeper, 2_000);
+    assert_eq!((world.health(&keeper), world.notices()), (Health::Healthy, vec![]));
+}
+
+#[test]
+fn a_refusal_that_stands_is_asked_about_again_each_hour() {
+    let mut world = World::new();
+    world.server.life_seconds = Some(7 * 24 * 3_600);
+    let mut keeper = world.start();
+    world.accepts_probe = false;
+    world.act(&mut keeper, Action::Check(SLACK.into()));
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::Refused);
+    assert_eq!(world.notices(), [NoticeCode::SignInRequired]);
+    let asked = |world: &World| {
+        world.events.iter().filter(|event| matches!(event, Event::Checked { .. })).count()
+    };
+    let before = asked(&world);
+    world.pass(&mut keeper, 5 * 60 * MINUTE + MINUTE);
+    assert_eq!(asked(&world) - before, 5);
+    world.accepts_probe = true;
+    world.pass(&mut keeper, 61 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
 fn a_fresh_needs_auth_mark_whose_probe_is_refused_makes_it_renew_and_is_withdrawn() {
     let (mut world, mut keeper) = renewed();
     world.pass(&mut keeper, 11 * MINUTE);
@@ -87,6 +126,7 @@ fn a_server_that_refuses_the_renewed_token_too_is_told_once_and_asked_for_no_thi
     world.accepts_probe = false;
     world.act(&mut keeper, Action::Check(SLACK.into()));
     assert_eq!(world.pair().0, "at-2");
+    world.pass(&mut keeper, MINUTE);
     assert_eq!(world.health(&keeper), Health::Refused);
     assert_eq!(world.notices(), [NoticeCode::SignInRequired]);
     for _ in 0..5 {
@@ -116,8 +156,8 @@ fn a_server_that_gives_the_same_access_token_again_is_not_asked_for_it_for_ever(
     ]);
     world.act(&mut keeper, Action::Check(SLACK.into()));
     assert_eq!(world.pair(), ("at-1".into(), "rt-2".into()));
-    assert_eq!(world.health(&keeper), Health::Refused);
     world.pass(&mut keeper, 20 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::Refused);
     assert_eq!(world.server.presented.len(), 2);
 }
 
@@ -158,6 +198,8 @@ fn a_refused_token_that_cannot_be_renewed_needs_a_sign_in_and_is_called_what_it_
     world.refuse_access();
     let mut keeper = world.start();
     world.act(&mut keeper, Action::Check(SLACK.into()));
+    assert_eq!((world.health(&keeper), world.notices()), (Health::Retrying, vec![]));
+    world.pass(&mut keeper, 61_000);
     assert_eq!(world.health(&keeper), Health::Refused);
     assert_eq!(world.notices(), [NoticeCode::SignInRequired]);
     let told = world.events.iter().find_map(|event| match event {
