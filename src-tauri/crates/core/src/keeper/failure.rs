@@ -36,8 +36,15 @@ pub enum Failure {
     #[error("it asked to be left alone for a while ({})", .0.0)]
     NotProcessed(ErrorCode, Option<Millis>),
     /// The server may have acted on it, and no answer could be read, twice.
-    #[error("its answer was lost ({0})")]
-    Lost(String),
+    #[error("its answer was lost ({why})")]
+    Lost {
+        /// What came instead of an answer that can be read.
+        why: String,
+        /// Whether the network caused it, and no answer of the server.
+        by_network: bool,
+        /// How long the server asked to be left alone, the second time.
+        retry_after: Option<Millis>,
+    },
     /// Understood and refused for a reason that says nothing about the grant.
     #[error("it refused the request ({})", .0.0)]
     Refused(ErrorCode),
@@ -76,8 +83,9 @@ pub(super) enum Verdict {
     Retry(Option<Millis>),
     /// Ask once more, at least a minute later.
     Confirm,
-    /// The same token is presented again only when there is little left to lose.
-    AwaitEnd,
+    /// The same token is presented again only when there is little left to lose, and no sooner than the
+    /// server asked.
+    AwaitEnd(Option<Millis>),
     /// Only a person helps.
     Person,
 }
@@ -101,6 +109,7 @@ impl Failure {
             Self::Discovery(DiscoveryFault::Unreachable | DiscoveryFault::Nothing) => {
                 Verdict::Retry(None)
             }
+            Self::Discovery(DiscoveryFault::Unwell { retry_after }) => Verdict::Retry(*retry_after),
             Self::Discovery(
                 DiscoveryFault::Elsewhere { .. } | DiscoveryFault::PrivateAddress { .. },
             )
@@ -109,7 +118,7 @@ impl Failure {
             | Self::PrivateAddress(_) => Verdict::Person,
             Self::NotProcessed(_, retry_after) => Verdict::Retry(*retry_after),
             Self::Refused(_) => Verdict::Retry(None),
-            Self::Lost(_) => Verdict::AwaitEnd,
+            Self::Lost { retry_after, .. } => Verdict::AwaitEnd(*retry_after),
             Self::GrantRefusedOnce(_) | Self::ClientRefusedOnce(_) => Verdict::Confirm,
             Self::GrantRefused(_) | Self::ClientRefused(_) => Verdict::Person,
         }
@@ -129,12 +138,22 @@ impl Failure {
         }
     }
 
+    /// The same where an earlier presentation may have spent the token.
+    pub(super) fn lost(&self) -> Self {
+        let by_network = matches!(self, Self::NotSent(_));
+        let retry_after =
+            if let Self::NotProcessed(_, retry_after) = self { *retry_after } else { None };
+        Self::Lost { why: format!("{self}"), by_network, retry_after }
+    }
+
     /// A stable code for scripts.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Store(fault) => store_code(fault),
             Self::Journal(_) => "journal_unwritable",
-            Self::Discovery(DiscoveryFault::Unreachable) => "server_unreachable",
+            Self::Discovery(DiscoveryFault::Unreachable | DiscoveryFault::Unwell { .. }) => {
+                "server_unreachable"
+            }
             Self::Discovery(DiscoveryFault::Nothing) => "no_metadata",
             Self::Discovery(DiscoveryFault::Elsewhere { .. }) | Self::Approval { .. } => {
                 "approval_required"
@@ -146,7 +165,7 @@ impl Failure {
             Self::BadEndpoint(_) => "no_metadata",
             Self::NotSent(_) => "server_unreachable",
             Self::NotProcessed(..) => "server_busy",
-            Self::Lost(_) => "answer_lost",
+            Self::Lost { .. } => "answer_lost",
             Self::Refused(_) => "server_refused",
             Self::GrantRefusedOnce(_) => "sign_in_refused_once",
             Self::GrantRefused(_) => "sign_in_ended",
@@ -167,7 +186,7 @@ impl Failure {
             Self::BadEndpoint(_) => format!("{self}"),
             Self::NotSent(fault) => by_name(server, &format!("{fault}")),
             Self::NotProcessed(..)
-            | Self::Lost(_)
+            | Self::Lost { .. }
             | Self::Refused(_)
             | Self::GrantRefusedOnce(_)
             | Self::GrantRefused(_)
@@ -183,7 +202,12 @@ impl Failure {
     pub(super) const fn outlasts(&self, why: WokeWhy) -> bool {
         match why {
             WokeWhy::Resumed | WokeWhy::ClockStepped => {
-                matches!(self, Self::NotProcessed(_, Some(_)))
+                matches!(
+                    self,
+                    Self::NotProcessed(_, Some(_))
+                        | Self::Lost { retry_after: Some(_), .. }
+                        | Self::Discovery(DiscoveryFault::Unwell { retry_after: Some(_) })
+                )
             }
             WokeWhy::RouteChanged => match self {
                 // Which address a name has may be another matter in each network.
@@ -192,10 +216,15 @@ impl Failure {
                     DiscoveryFault::Unreachable | DiscoveryFault::PrivateAddress { .. },
                 )
                 | Self::PrivateAddress(_)
-                | Self::Lost(_) => false,
+                | Self::Lost { by_network: true, .. } => false,
                 Self::Store(_)
                 | Self::Journal(_)
-                | Self::Discovery(DiscoveryFault::Nothing | DiscoveryFault::Elsewhere { .. })
+                | Self::Discovery(
+                    DiscoveryFault::Nothing
+                    | DiscoveryFault::Unwell { .. }
+                    | DiscoveryFault::Elsewhere { .. },
+                )
+                | Self::Lost { by_network: false, .. }
                 | Self::BadEndpoint(_)
                 | Self::NotProcessed(..)
                 | Self::Refused(_)

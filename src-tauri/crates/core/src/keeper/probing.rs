@@ -123,7 +123,7 @@ impl Keeper {
     /// A renewal failed: if an answer came, the token that is still there may be worth less too.
     pub(super) fn want_probe_after(&mut self, target: &Target, failure: &Failure) {
         let answered = match failure {
-            Failure::Lost(_)
+            Failure::Lost { .. }
             | Failure::Refused(_)
             | Failure::GrantRefusedOnce(_)
             | Failure::GrantRefused(_)

@@ -91,8 +91,8 @@ struct Server {
     moved_to: Option<&'static str>,
     /// What a busy server asks for.
     retry_after: Option<Millis>,
-    /// Its metadata is answered with 404.
-    documents_gone: bool,
+    /// What its metadata is answered with in place of itself; 503 with `retry_after`.
+    documents_status: Option<u16>,
     /// Which of its hosts lead to a private address.
     private: &'static [&'static str],
 }
@@ -217,7 +217,7 @@ impl World {
                 revokes_at: "https://as.example/revoke",
                 moved_to: None,
                 retry_after: None,
-                documents_gone: false,
+                documents_status: None,
                 private: &[],
             },
             journal: BTreeMap::new(),
@@ -602,8 +602,11 @@ impl World {
             self.server.revoked_for.push(form.get("client_id").cloned().unwrap_or_default());
             return answer(200, String::new());
         }
-        if self.server.documents_gone && request.url.contains("/.well-known/") {
-            return answer(404, String::new());
+        if let Some(status) = self.server.documents_status
+            && request.url.contains("/.well-known/")
+        {
+            let retry_after = self.server.retry_after.filter(|_| status == 503);
+            return Answer { retry_after, ..answer(status, String::new()) };
         }
         if request.url.contains("oauth-protected-resource") {
             let named = r#"{"authorization_servers":["https://as.example"]}"#;
@@ -1445,7 +1448,7 @@ fn a_token_received_while_the_clock_was_ahead_is_renewed_once_when_it_is_set_rig
 fn documents_that_are_gone_for_a_while_do_not_move_a_server() {
     let mut world = World::new();
     let mut keeper = world.start();
-    world.server.documents_gone = true;
+    world.server.documents_status = Some(404);
     world.pass(&mut keeper, 26 * 60 * MINUTE);
     assert_eq!(world.health(&keeper), Health::Healthy);
     let known = world.facts.grants.values().next().unwrap().metadata.clone().unwrap().0;

@@ -18,6 +18,7 @@ use crate::{
     http::{Answer, Fault, Request},
     profile::Profile,
     store::Entry,
+    time::Millis,
 };
 
 mod sign_in;
@@ -93,9 +94,15 @@ pub struct Found {
 /// Why a search found nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoveryFault {
-    /// The server did not answer, or answered that it is unwell.
+    /// The server did not answer.
     #[error("the sign-in server could not be asked")]
     Unreachable,
+    /// The server answered that it cannot answer now.
+    #[error("the sign-in server is out of order or busy")]
+    Unwell {
+        /// How long it asked to be left alone.
+        retry_after: Option<Millis>,
+    },
     /// The server answered, and nowhere is metadata.
     #[error("the sign-in server publishes no metadata that can be used")]
     Nothing,
@@ -141,7 +148,8 @@ pub struct Discovery {
     queue: VecDeque<(String, Document)>,
     vouched: Vec<String>,
     trusted: Vec<String>,
-    saw_unwell: bool,
+    /// That the server was unwell, and how long it asked to be left alone.
+    unwell: Option<DiscoveryFault>,
 }
 
 impl Discovery {
@@ -161,7 +169,7 @@ impl Discovery {
             queue,
             vouched: profile.issuers.iter().chain(&profile.token_origins).cloned().collect(),
             trusted: trusted.to_vec(),
-            saw_unwell: false,
+            unwell: None,
         }
     }
 
@@ -187,7 +195,12 @@ impl Discovery {
             Err(_) => return Some(Err(DiscoveryFault::Unreachable)),
         };
         if answer.status >= 500 || answer.status == 429 {
-            self.saw_unwell = true;
+            let before = match self.unwell {
+                Some(DiscoveryFault::Unwell { retry_after }) => retry_after,
+                _ => None,
+            };
+            let retry_after = before.max(answer.retry_after);
+            self.unwell = Some(DiscoveryFault::Unwell { retry_after });
         }
         let readable = answer.status == 200;
         let metadata = || {
@@ -208,8 +221,7 @@ impl Discovery {
                     let at_home = asked.as_deref().is_none_or(at) || at(&metadata.issuer);
                     Ok(Found { metadata, asked, guessed: false, foreign: !at_home })
                 }
-                None if self.saw_unwell => Err(DiscoveryFault::Unreachable),
-                None => Err(DiscoveryFault::Nothing),
+                None => Err(self.unwell.take().unwrap_or(DiscoveryFault::Nothing)),
             }),
             Document::Resource => {
                 let named = readable.then(|| first_server(&answer.body)).flatten();
@@ -242,8 +254,8 @@ impl Discovery {
     /// No document anywhere: the 2025-03-26 text puts the endpoints at fixed places, but only a
     /// server that answered may be taken at that word.
     fn nothing_found(&self, issuer: String) -> Result<Found, DiscoveryFault> {
-        if self.saw_unwell {
-            return Err(DiscoveryFault::Unreachable);
+        if let Some(unwell) = &self.unwell {
+            return Err(unwell.clone());
         }
         let base = origin(&issuer).ok_or(DiscoveryFault::Nothing)?;
         Ok(Found {
@@ -468,7 +480,7 @@ mod tests {
     #[test]
     fn an_unwell_server_is_not_taken_for_an_old_one() {
         let (end, _) = search(at("https://as.example"), |_| (502, String::new()));
-        assert_eq!(end, Err(DiscoveryFault::Unreachable));
+        assert_eq!(end, Err(DiscoveryFault::Unwell { retry_after: None }));
         let mut discovery =
             Discovery::for_refresh(at("https://as.example"), &Profile::default(), &[]);
         let end = discovery.answer(Err(Fault::Dns));
@@ -604,7 +616,7 @@ mod tests {
         let (end, _) = search(anchor, |_| (404, String::new()));
         assert_eq!(end, Err(DiscoveryFault::Nothing));
         let (end, _) = search(anchor, |_| (503, String::new()));
-        assert_eq!(end, Err(DiscoveryFault::Unreachable));
+        assert_eq!(end, Err(DiscoveryFault::Unwell { retry_after: None }));
     }
 
     #[test]

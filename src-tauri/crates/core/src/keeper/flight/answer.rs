@@ -3,7 +3,7 @@
 //! Only a definite refusal, repeated a minute later, ends one. What may have been acted on is
 //! presented once more at once; then it waits until little is left to lose.
 
-use alloc::{format, string::String};
+use alloc::string::String;
 
 use super::{AGAIN_WITHIN, Ending, Flight, Presenting, Step, Work, send_failure};
 use crate::{
@@ -23,7 +23,7 @@ impl Keeper {
         let answer = match answer {
             Ok(answer) => answer,
             Err(SendFault::Http(fault)) if fault.perhaps_processed() => {
-                return self.again_or_lost(flight, Failure::Lost(format!("{fault}")));
+                return self.again_or_lost(flight, Failure::NotSent(fault).lost());
             }
             Err(fault) => {
                 let failure = send_failure(&flight, fault);
@@ -56,7 +56,7 @@ impl Keeper {
     /// first: the token may be spent all the same, and what is known of it stays in the journal.
     fn failed(&mut self, flight: Flight, failure: Failure) {
         if matches!(&flight.work, Work::Refresh(presenting) if presenting.sent_again) {
-            return self.lost(flight, Failure::Lost(format!("{failure}")));
+            return self.lost(flight, failure.lost());
         }
         self.unlock(flight, Ending::Failed(failure));
     }
@@ -215,7 +215,8 @@ impl Keeper {
 
     /// A success that cannot be read is kept as it came before the token is presented again.
     fn unclear(&mut self, mut flight: Flight, answer: &Answer, code: ErrorCode) {
-        let failure = Failure::Lost(code.0);
+        let retry_after = answer.retry_after;
+        let failure = Failure::Lost { why: code.0, by_network: false, retry_after };
         let success = (200..300).contains(&answer.status) && !answer.body.is_empty();
         let Work::Refresh(presenting) = &mut flight.work else {
             return self.let_go(flight);

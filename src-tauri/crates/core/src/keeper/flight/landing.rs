@@ -140,7 +140,7 @@ impl Keeper {
             Verdict::Retry(at_least) => schedule::backoff(attempts, at_least, spread),
             // Their own rules in `plan` hold these back; the wait keeps them from spinning.
             Verdict::Confirm => Millis(0),
-            Verdict::AwaitEnd => schedule::backoff(attempts.max(3), None, 1.0),
+            Verdict::AwaitEnd(at_least) => schedule::backoff(attempts.max(3), at_least, 1.0),
             Verdict::Person => Millis::hours(1),
         };
         grant.wait_until = Some(self.now.boot + wait);
@@ -163,5 +163,5 @@ impl Keeper {
 
 /// Whether the intent must stay in the journal: the token may have been spent.
 const fn keeps_intent(failure: &Failure) -> bool {
-    matches!(failure, Failure::Lost(_))
+    matches!(failure, Failure::Lost { .. })
 }

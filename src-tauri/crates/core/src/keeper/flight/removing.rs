@@ -52,14 +52,16 @@ impl SigningOut {
             }
             Failure::Discovery(DiscoveryFault::Nothing) => AtServer::NotOffered,
             Failure::Discovery(
-                DiscoveryFault::Unreachable | DiscoveryFault::PrivateAddress { .. },
+                DiscoveryFault::Unreachable
+                | DiscoveryFault::Unwell { .. }
+                | DiscoveryFault::PrivateAddress { .. },
             )
             | Failure::Store(_)
             | Failure::Journal(_)
             | Failure::BadEndpoint(_)
             | Failure::NotSent(_)
             | Failure::NotProcessed(..)
-            | Failure::Lost(_)
+            | Failure::Lost { .. }
             | Failure::Refused(_)
             | Failure::GrantRefusedOnce(_)
             | Failure::GrantRefused(_)

@@ -177,6 +177,54 @@ fn a_server_that_said_when_to_come_back_is_not_asked_before_that_after_a_sleep_e
 }
 
 #[test]
+fn what_a_server_caused_is_waited_for_though_routes_change_all_the_time() {
+    let mut world = World::new();
+    world.server.weather = VecDeque::from(vec![Weather::Broken; 1_000]);
+    let mut keeper = world.start();
+    for _ in 0..120 {
+        keeper.handle(Input::Woke(WokeWhy::RouteChanged), world.now);
+        world.pass(&mut keeper, 10_000);
+    }
+    let presented = world.server.presented.len();
+    assert!(presented < 20, "{presented} presentations of a token that may be spent");
+}
+
+#[test]
+fn a_server_that_is_busy_after_a_lost_answer_is_not_asked_before_it_said() {
+    let mut world = World::new();
+    world.server.retry_after = Some(Millis::hours(1));
+    world.server.weather = VecDeque::from([Weather::CutBefore, Weather::Busy]);
+    let mut keeper = world.start();
+    assert_eq!(world.server.presented.len(), 2);
+    // The token ends meanwhile.
+    for why in [WokeWhy::RouteChanged, WokeWhy::Resumed, WokeWhy::ClockStepped] {
+        world.pass(&mut keeper, 15 * MINUTE);
+        keeper.handle(Input::Woke(why), world.now);
+        world.pass(&mut keeper, 10_000);
+        assert_eq!(world.server.presented.len(), 2, "{why:?}");
+    }
+    world.pass(&mut keeper, 16 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn a_server_whose_metadata_is_busy_is_not_asked_for_it_before_it_said() {
+    let mut world = World::new();
+    world.server.retry_after = Some(Millis::minutes(30));
+    world.server.documents_status = Some(503);
+    let mut keeper = world.start();
+    world.server.documents_status = None;
+    for why in [WokeWhy::RouteChanged, WokeWhy::Resumed, WokeWhy::ClockStepped] {
+        world.pass(&mut keeper, MINUTE);
+        keeper.handle(Input::Woke(why), world.now);
+        world.pass(&mut keeper, 10_000);
+        assert_eq!(world.server.presented.len(), 0, "{why:?}");
+    }
+    world.pass(&mut keeper, 27 * MINUTE);
+    assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
 fn a_route_change_clears_what_the_network_caused() {
     let mut world = World::new();
     world.server.weather = VecDeque::from(vec![Weather::Unreachable; 8]);
