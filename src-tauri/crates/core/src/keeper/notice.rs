@@ -135,6 +135,9 @@ impl super::Keeper {
     }
 
     fn notice_for(&self, target: &Target, grant: &Grant) -> Option<Notice> {
+        if !self.is_row_shown(target) {
+            return None;
+        }
         let facts = self.facts_of(target);
         let (title, client, shown) = self.shown(target, grant, facts);
         let now = self.now.wall;

@@ -18,6 +18,7 @@ use crate::{
 impl Keeper {
     /// Takes in one look at one store.
     pub(super) fn see(&mut self, store: &StoreId, mut seen: Result<StoreView, StoreFault>) {
+        self.leave_finished(store);
         let is_known = self.grants.in_store(store).next().is_some();
         let mut is_missing = false;
         if let Ok(view) = &mut seen {

@@ -35,6 +35,24 @@ impl Keeper {
         self.visited.contains(store)
     }
 
+    /// Entries of a visited store that the journal speaks of no more are left to whoever looks after it:
+    /// what becomes of them is told to nobody here.
+    pub(super) fn leave_finished(&mut self, store: &StoreId) {
+        if !self.is_visited(store) {
+            return;
+        }
+        let known = self.grants.in_store(store);
+        let finished: Vec<_> = known
+            .filter(|(target, grant)| {
+                grant.flight.is_none() && self.spares.about(target).next().is_none()
+            })
+            .map(|(target, _)| target.clone())
+            .collect();
+        for target in finished {
+            self.grants.remove(&target);
+        }
+    }
+
     /// What of a look at a visited store matters: the entries that the journal speaks of, and those that
     /// it spoke of before, so that none is taken for gone.
     pub(super) fn narrow(&self, store: &StoreId, view: &mut StoreView) {

@@ -120,3 +120,35 @@ fn a_record_that_nothing_here_can_finish_is_shown_with_what_to_do() {
     assert_eq!(snapshot.exit, crate::health::EXIT_STORE);
     assert!(!keeper.is_busy());
 }
+
+#[test]
+fn nothing_is_told_of_a_visited_store_once_its_records_are_finished() {
+    let (mut world, mut keeper) = with_a_record(Mode::Keep);
+    keeper.visit(work());
+    let none = Input::StoreSeen { store: STORE.into(), seen: Ok(StoreView::default()) };
+    keeper.handle(none, world.now);
+    keeper.handle(seen(&world), world.now);
+    world.settle(&mut keeper);
+    world.wakes_in(&mut keeper, 2 * MINUTE);
+    assert!(world.journal.is_empty());
+    let told = world.events.len();
+    let broken = || StoreFault::Broken { place: "~/team".into(), what: "not JSON".into() };
+    for _ in 0..3 {
+        let broken = Input::StoreSeen { store: WORK.into(), seen: Err(broken()) };
+        keeper.handle(broken, world.now);
+        world.settle(&mut keeper);
+        world.now.wall = world.now.wall + Millis::minutes(1);
+        world.now.boot = world.now.boot + Millis::minutes(1);
+    }
+    // Its client renews there by itself, and a person signs out.
+    world.put(entry("slack", "at-9", "rt-9", world.now.wall.0 + 3_600_000));
+    keeper.handle(seen(&world), world.now);
+    world.settle(&mut keeper);
+    world.entries.clear();
+    keeper.handle(seen(&world), world.now);
+    world.settle(&mut keeper);
+    let about = |event: &&Event| format!("{event:?}").contains(WORK);
+    let told: Vec<&Event> = world.events[told..].iter().filter(about).collect();
+    assert!(told.is_empty(), "{told:?}");
+    assert!(keeper.snapshot().notices.is_empty());
+}
