@@ -19,6 +19,9 @@ import { settings } from "./settings.js";
  */
 /** @typedef {"servers" | "activity" | "settings"} Name */
 
+/** Who has come to the window within this time, in milliseconds, is not at work in it. */
+const JUST_CAME = 1_000;
+
 /** @type {Name[]} */
 const PAGES = ["servers", "activity", "settings"];
 
@@ -29,6 +32,8 @@ class LampPage extends HTMLElement {
   #page = "servers";
   /** The view that was followed last: each asks to turn somewhere once, however often it is shown. */
   #followed = 0;
+  /** When the window was given the focus last, by `performance.now()`. */
+  #came = -JUST_CAME;
   #lamp = lamp();
   #sentence = h("h1", {});
   #next = h("p", { class: "next" });
@@ -50,6 +55,9 @@ class LampPage extends HTMLElement {
     });
     // Also where nothing on the page has the focus yet.
     document.addEventListener("keydown", (event) => this.#key(event));
+    window.addEventListener("focus", () => {
+      this.#came = performance.now();
+    });
     this.#main.addEventListener("scroll", () => {
       attribute(this, "data-scrolled", this.#main.scrollTop > 0 ? "" : null);
     });
@@ -92,11 +100,12 @@ class LampPage extends HTMLElement {
       this.go("settings");
     }
     if (fresh && view.linked !== null) {
-      // Who opened the page by a link, whoever that was, finds no button under Enter.
-      this.#reveal(view.linked);
-      if (first) {
+      // Who opened or raised the page by a link, whoever that was, finds no button under Enter.
+      const atWork = document.hasFocus() && performance.now() - this.#came > JUST_CAME;
+      if (first || !atWork) {
         this.#main.focus({ preventScroll: true });
       }
+      this.#reveal(view.linked);
     } else if (turned || (first && !forward)) {
       this.#begin();
     }

@@ -147,6 +147,20 @@ export async function checks({ check, window }) {
     assert.equal(await page.$eval(".settings", (part) => part.hidden), false);
   });
 
+  await check("a link that raises the window takes the focus off its buttons, whichever comes first", async () => {
+    const asked = (view) => (view.linked = "claude-code/notion");
+    await window.open("all-well");
+    for (const raised of [false, true]) {
+      await page.focus(".way[data-page=activity]");
+      await page.evaluate((has) => {
+        document.hasFocus = () => has;
+        window.dispatchEvent(new Event(has ? "focus" : "blur"));
+      }, raised);
+      await window.push(asked);
+      assert.equal(await page.evaluate(() => document.activeElement.localName), "main", `raised before: ${raised}`);
+    }
+  });
+
   await check("a row that is asked for twice in a row is brought forward twice", async () => {
     await window.open("all-well");
     const asked = (view) => (view.focus = "claude-code/notion");
