@@ -19,13 +19,18 @@ const ROOM: usize = 64 * 1024;
 /// The body unpacked; as it came where it is not gzip, is damaged, or would be larger than any answer
 /// may be.
 pub(crate) fn unpacked(body: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
-    if !body.starts_with(&BEGINNING) {
+    if !is_packed(&body) {
         return body;
     }
     let most = u64::try_from(MAX_ANSWER).unwrap_or(u64::MAX);
     let mut whole = Zeroizing::new(Vec::with_capacity(ROOM));
     let unpacked = GzDecoder::new(body.as_slice()).take(most + 1).read_to_end(&mut whole);
     if unpacked.is_ok() && whole.len() <= MAX_ANSWER { whole } else { body }
+}
+
+/// Whether the body is gzip, by its beginning.
+pub(crate) fn is_packed(body: &[u8]) -> bool {
+    body.starts_with(&BEGINNING)
 }
 
 /// Packs, for tests.

@@ -29,6 +29,8 @@ pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Se
 /// [`Fault::Timeout`] wherever one may have. Dropping the future may cut an answer off: a caller that presents a token spawns it and
 /// waits.
 pub trait Http: Send + Sync {
-    /// Sends the request and reads the whole answer.
+    /// Sends the request and reads the whole answer. Of a POST that succeeded, also what came before the
+    /// connection broke or the time was over, where that can be told from a whole answer: it may hold new
+    /// tokens.
     fn fetch<'a>(&'a self, request: &'a Request) -> Answering<'a>;
 }

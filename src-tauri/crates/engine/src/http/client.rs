@@ -16,6 +16,7 @@ use reqwest::{
     Response,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
+use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -24,7 +25,11 @@ use super::{
     address::{Guard, Reach, TooNear},
     network::{built, tls},
 };
-use crate::{clock::Clock, gzip::unpacked, paths::Env};
+use crate::{
+    clock::Clock,
+    gzip::{is_packed, unpacked},
+    paths::Env,
+};
 
 const USER_AGENT: &str = concat!("Lamplighter/", env!("CARGO_PKG_VERSION"));
 
@@ -123,13 +128,20 @@ impl Client {
     }
 
     async fn carry(&self, request: &Request) -> Result<Answer, Fault> {
+        let deadline = Instant::now() + self.limits.whole;
+        let begun = tokio::time::timeout_at(deadline, self.beginning(request)).await;
+        self.read(begun.unwrap_or(Err(Fault::Timeout))?, request, deadline).await
+    }
+
+    /// The last answer of all that redirects lead to; its body is not read yet.
+    async fn beginning(&self, request: &Request) -> Result<Response, Fault> {
         let mut url = Url::parse(&request.url).map_err(|_| Fault::Forbidden)?;
         let mut headers = headers(request)?;
         for _ in 0..MAX_HOPS {
             let response = self.hop(&url, &headers, request).await?;
             let follow = request.follow_redirects && matches!(request.method, Method::Get);
             let Some(next) = follow.then(|| target(&response)).flatten() else {
-                return self.read(response).await;
+                return Ok(response);
             };
             if next.origin() != url.origin() {
                 for name in FOR_ONE_ORIGIN {
@@ -138,8 +150,7 @@ impl Client {
             }
             url = next;
         }
-        let last = self.hop(&url, &headers, request).await?;
-        self.read(last).await
+        self.hop(&url, &headers, request).await
     }
 
     /// One request to one address, redirects handed back as they are.
@@ -232,7 +243,12 @@ impl Client {
         matcher.intercept(&uri).map(|_| client)
     }
 
-    async fn read(&self, mut response: Response) -> Result<Answer, Fault> {
+    async fn read(
+        &self,
+        mut response: Response,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Answer, Fault> {
         let announced = response.content_length().unwrap_or(0);
         if announced > MAX_ANSWER as u64 {
             return Err(Fault::TooLarge);
@@ -256,18 +272,21 @@ impl Client {
             // Large enough for nearly every token answer, so that it is not moved about in memory.
             body: Zeroizing::new(Vec::with_capacity(16 * 1024)),
         };
-        loop {
-            match response.chunk().await {
-                Ok(None) => {
-                    answer.body = unpacked(answer.body);
-                    return Ok(answer);
-                }
-                Ok(Some(chunk)) if answer.body.len() + chunk.len() > MAX_ANSWER => {
+        let broken = loop {
+            match tokio::time::timeout_at(deadline, response.chunk()).await {
+                Ok(Ok(None)) => break None,
+                Ok(Ok(Some(chunk))) if answer.body.len() + chunk.len() > MAX_ANSWER => {
                     return Err(Fault::TooLarge);
                 }
-                Ok(Some(chunk)) => answer.body.extend_from_slice(&chunk),
-                Err(error) => return Err(classify(&error)),
+                Ok(Ok(Some(chunk))) => answer.body.extend_from_slice(&chunk),
+                Ok(Err(error)) => break Some(classify(&error)),
+                Err(_) => break Some(Fault::Timeout),
             }
+        };
+        answer.body = unpacked(answer.body);
+        match broken.filter(|_| !may_hold_tokens(request, &answer)) {
+            Some(fault) => Err(fault),
+            None => Ok(answer),
         }
     }
 }
@@ -275,8 +294,7 @@ impl Client {
 impl Http for Client {
     fn fetch<'a>(&'a self, request: &'a Request) -> Answering<'a> {
         Box::pin(async move {
-            let carried = tokio::time::timeout(self.limits.whole, self.carry(request)).await;
-            let outcome = carried.unwrap_or(Err(Fault::Timeout));
+            let outcome = self.carry(request).await;
             let url = Url::parse(&request.url).ok();
             let host = url.as_ref().and_then(Url::host_str).unwrap_or("?");
             match &outcome {
@@ -297,6 +315,15 @@ fn headers(request: &Request) -> Result<HeaderMap, Fault> {
         headers.append(name, value);
     }
     Ok(headers)
+}
+
+/// Whether what came of an answer, before its connection broke, may be the only copy of new tokens: JSON,
+/// or something packed. Half of it can be told from the whole; half a form can't, and would be read as
+/// tokens that are cut short.
+fn may_hold_tokens(request: &Request, answer: &Answer) -> bool {
+    matches!(request.method, Method::Post)
+        && (200..300).contains(&answer.status)
+        && (is_packed(&answer.body) || answer.body.trim_ascii_start().starts_with(b"{"))
 }
 
 /// Where a redirect leads; `None` for anything else.

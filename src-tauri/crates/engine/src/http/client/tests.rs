@@ -129,13 +129,58 @@ async fn a_connection_cut_before_the_answer_may_have_been_acted_on() {
 
 #[tokio::test]
 async fn a_connection_cut_within_the_answer_may_have_been_acted_on() {
-    let cut = said("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"access_token\":\"x");
-    let cut_chunk = said("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"acc");
+    let cut = said("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n<html>");
+    let cut_chunk = said("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n<htm");
     let garbage = said("\u{1}\u{2}\u{3} this is not HTTP\r\n\r\n");
     let (origin, _task) = server(vec![cut, cut_chunk, garbage]).await;
     let client = client(Book::default());
     for _ in 0..3 {
         assert_eq!(client.fetch(&post(&origin)).await, Err(Fault::Cut));
+    }
+}
+
+#[tokio::test]
+async fn json_that_came_before_its_connection_broke_or_stood_still_is_an_answer() {
+    const TOKENS: &str = r#"{"access_token":"at-1","refresh_token":"rt-1","expires_in":3600}"#;
+    let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{TOKENS}");
+    let chunk = format!("{:x}\r\n{TOKENS}\r\n", TOKENS.len());
+    let chunked = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
+    let half = long.replace(r#"","expires_in":3600}"#, "");
+    for stays_open in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/token", listener.local_addr().unwrap());
+        let script = [long.clone(), chunked.clone(), half.clone()];
+        let limits = Limits { whole: Duration::from_millis(500), ..Limits::default() };
+        let none = Env::fixed::<&str, &str>([]);
+        let client = client_within(limits, &Network::default(), &none, Book::default());
+        for said in script {
+            let whole = said != half;
+            let server = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                head(&mut stream).await;
+                stream.write_all(said.as_bytes()).await.unwrap();
+                if stays_open {
+                    let _ = stream.read(&mut [0; 1024]).await;
+                }
+            };
+            let request = post(&url);
+            let (answer, ()) = tokio::join!(client.fetch(&request), server);
+            let answer = answer.unwrap();
+            assert_eq!((answer.status, *answer.body == TOKENS.as_bytes()), (200, whole), "{said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn half_an_answer_that_could_be_taken_for_a_whole_one_is_none() {
+    let form = said("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\naccess_token=a&refresh_token=r");
+    let refusal =
+        said("HTTP/1.1 400 No\r\nContent-Length: 99\r\n\r\n{\"error\":\"invalid_grant\"}");
+    let document = said("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}");
+    let (origin, _task) = server(vec![form, refusal, document]).await;
+    let client = client(Book::default());
+    for request in [post(&origin), post(&origin), get(&origin)] {
+        assert_eq!(client.fetch(&request).await, Err(Fault::Cut));
     }
 }
 
