@@ -143,6 +143,27 @@ fn a_folder_that_holds_something_else_is_no_home_and_nothing_in_it_is_touched() 
 }
 
 #[test]
+fn settings_alone_make_no_home_and_nothing_is_removed_or_made_beside_them() {
+    let home = Home::new();
+    let (own, other) = (home.config("lamplighter"), home.path().join("try"));
+    for folder in [&own, &other] {
+        fs::create_dir(folder).expect("a new folder");
+        fs::write(folder.join("settings.toml"), "notices = true\n").expect("written");
+    }
+    let all = || (files(&own), files(&other));
+    let before = all();
+    let ran = in_home(&home, &other, &["uninstall", "--yes"]).succeeded();
+    assert!(all() == before, "{}", ran.out);
+    // The settings there are those of the home without the variable.
+    for args in [&["renew"][..], &["uninstall", "--yes"]] {
+        let ran = in_home(&home, &own, args);
+        assert_eq!(ran.code, Some(2), "{args:?}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains("Set it to"), "{}", ran.err);
+        assert!(all() == before, "{args:?}");
+    }
+}
+
+#[test]
 fn a_home_from_before_the_mark_is_taken_over() {
     let (stage, _) = Stage::with_rig(strict());
     let home = stage.home.path().join("lamp");

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamplighter_rehearsal::{Rehearsal, Rotation};
+use lamplighter_rehearsal::{Fault, Rehearsal, Rotation};
 use lamplighter_tests::{
     desk::Desk,
     home::Home,
@@ -277,6 +277,55 @@ fn what_cannot_be_brought_home_keeps_everything_where_it_is() {
     assert!(stage.holds_live_pair("rig"));
     assert_eq!(ours(&stage.home), Vec::<PathBuf>::new());
     assert_eq!(stage.refreshes().len(), 1);
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn an_answer_that_could_not_be_read_keeps_everything_while_its_token_is_in_the_store() {
+    let (stage, _) = Stage::with_rig(strict());
+    stage.control.inject(Fault::HalfJson200After, 2);
+    stage.run(&["renew"]);
+    let journal = stage.home.path().with_file_name("state").join("lamplighter/journal");
+    let before = (ours(&stage.home), fs::read(&journal).expect("there"));
+    let ran = stage.run(&["uninstall", "--yes"]);
+    assert_eq!(ran.code, Some(12), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("nothing was removed"), "{}", ran.err);
+    assert!(ran.err.contains("could not be read"), "{}", ran.err);
+    assert_eq!((ours(&stage.home), fs::read(&journal).expect("there")), before);
+    store::write(&stage.home, CREDENTIALS, r#"{"mcpOAuth":{}}"#);
+    stage.run(&["uninstall", "--yes"]).succeeded();
+    assert_eq!(ours(&stage.home), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_service_file_that_cannot_be_removed_leaves_the_service_running() {
+    let (stage, _) = Stage::with_rig(strict());
+    let desk = Desk::new(&stage.home);
+    desk.run(&["service", "install"]).succeeded();
+    until("the service renews what is due", || stage.holds_live_pair("rig"));
+    // Root may remove every file, but no folder in its place.
+    fs::rename(desk.bin.join("systemctl"), desk.bin.join("systemctl-itself")).expect("moved");
+    let unit = desk.unit().display().to_string();
+    desk.program(
+        "systemctl",
+        &format!(
+            r#"
+case "$*" in
+    *"enable --now "*) [ -d '{unit}' ] && rmdir '{unit}' && mv '{unit}.aside' '{unit}' ;;
+esac
+"$0-itself" "$@"
+case "$*" in "--user disable "*) mv '{unit}' '{unit}.aside' && mkdir '{unit}' ;; esac
+"#
+        ),
+    );
+    for command in [&["service", "remove"][..], &["uninstall", "--yes"]] {
+        let ran = desk.run(command);
+        assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
+        assert!(ran.err.contains("can't be removed"), "{}", ran.err);
+        let status = json(&desk.run(&["service", "status", "--json"]).succeeded().out);
+        assert_eq!(status["running"], true, "{status}");
+        until("commands reach it", || stage.run(&["renew", "rig"]).code == Some(0));
+    }
     stage.nothing_was_broken();
 }
 

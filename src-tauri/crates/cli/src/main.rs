@@ -68,7 +68,10 @@ fn main() -> ExitCode {
 fn exit_of(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<OpenFault>() {
         Some(OpenFault::Paths(
-            PathsFault::Relative(_) | PathsFault::NotOurs(_) | PathsFault::PersonsHome(_),
+            PathsFault::Relative(_)
+            | PathsFault::NotOurs(_)
+            | PathsFault::PersonsHome(_)
+            | PathsFault::OwnSettings(_),
         )) => EXIT_USAGE,
         _ => EXIT_OTHER,
     }

@@ -99,7 +99,7 @@ fn tell(step: Step) {
 
 fn exit_of(fault: &StayFault) -> u8 {
     match fault {
-        StayFault::Unsaved { .. } => EXIT_STORE,
+        StayFault::Unsaved { .. } | StayFault::Unread { .. } => EXIT_STORE,
         StayFault::NotResumed { fault, .. } => exit_of(fault),
         StayFault::Open(_)
         | StayFault::Lock(_)

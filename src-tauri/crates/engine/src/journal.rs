@@ -89,6 +89,8 @@ pub struct Left {
     /// New tokens that a store holds, and that are looked at again until its client is known to live
     /// with them.
     pub watched: usize,
+    /// Answers that could not be read and may hold the only tokens that are still good.
+    pub unread: usize,
 }
 
 /// The one file of records.
@@ -208,7 +210,8 @@ impl Journal {
         let mut left = Left::default();
         for record in records {
             match record.stage {
-                Stage::Intent | Stage::Raw(_) => {}
+                Stage::Intent => {}
+                Stage::Raw(_) => left.unread += 1,
                 Stage::Answered(_) => left.unsaved += 1,
                 Stage::Saved { .. } => left.watched += 1,
             }

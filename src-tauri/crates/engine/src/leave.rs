@@ -69,6 +69,18 @@ pub enum StayFault {
         /// How many.
         count: usize,
     },
+    /// Answers could not be read, and their sign-ins still hold the token that was spent for them.
+    #[error(
+        "what the server answered to the renewal of {count} sign-in(s) could not be read, and only {} \
+         holds it; sign in to them again, or out of them, to go on (`lamplighter status` names them)",
+        .place.display()
+    )]
+    Unread {
+        /// The journal.
+        place: PathBuf,
+        /// How many.
+        count: usize,
+    },
     /// The service could not be asked, ended or removed.
     #[error(transparent)]
     Service(#[from] ServiceFault),
@@ -100,7 +112,7 @@ pub async fn bring_home<F: Future<Output = ()> + Send>(
     mut waiting: impl FnMut(Left),
 ) -> Result<Option<EngineLock>, StayFault> {
     let paths = place.paths.clone();
-    if !paths.state.exists() {
+    if !paths.state.exists() || holds_nothing_of_ours(&paths) {
         return Ok(None);
     }
     let file = paths.journal_file();
@@ -114,10 +126,10 @@ pub async fn bring_home<F: Future<Output = ()> + Send>(
         }
         let lock = EngineLock::acquire(&paths, WHAT, ENGINE_PATIENCE)?;
         // Looked at under the lock: nothing can come to it any more.
-        let count = self::left(&file, key.as_ref())?.unsaved;
-        return match count {
-            0 => Ok(Some(lock)),
-            count => Err(StayFault::Unsaved { place: file, count }),
+        return match self::left(&file, key.as_ref())? {
+            Left { unsaved: 0, unread: 0, .. } => Ok(Some(lock)),
+            Left { unsaved: 0, unread: count, .. } => Err(StayFault::Unread { place: file, count }),
+            Left { unsaved: count, .. } => Err(StayFault::Unsaved { place: file, count }),
         };
     }
     Ok(Some(EngineLock::acquire(&paths, WHAT, ENGINE_PATIENCE)?))
@@ -233,17 +245,15 @@ pub fn entirely<F: Future<Output = ()> + Send>(
     });
     let lock = match home {
         Ok(lock) => lock,
-        Err(fault) => {
-            // As it was: what could not be brought home is tried on.
-            if let Some(Err(service)) = running.map(Service::resume) {
-                return Err(StayFault::NotResumed { fault: Box::new(fault), service });
-            }
-            return Err(fault);
-        }
+        Err(fault) => return Err(stays(running, fault)),
     };
     let mut removal = Removal::default();
     if let Some(service) = &service {
-        service.remove()?;
+        if let Err(fault) = service.remove() {
+            // The service takes this lock itself.
+            drop(lock);
+            return Err(stays(running, fault.into()));
+        }
         removal.removed.push(service.file().to_owned());
     }
     removal.traces(&Traces::of(&env, &paths.home));
@@ -251,6 +261,14 @@ pub fn entirely<F: Future<Output = ()> + Send>(
     removal.removed.extend(rest.removed);
     removal.kept.extend(rest.kept);
     Ok((removal, keyring::forget_journal_key(&settings, &env, owner)))
+}
+
+/// Nothing is removed: a service that was ended for this runs again.
+fn stays(ended: Option<&Service>, fault: StayFault) -> StayFault {
+    match ended.map(Service::resume) {
+        Some(Err(service)) => StayFault::NotResumed { fault: Box::new(fault), service },
+        Some(Ok(())) | None => fault,
+    }
 }
 
 fn left(journal: &Path, key: Option<&Key>) -> Result<Left, StayFault> {
@@ -280,6 +298,9 @@ pub struct Removal {
 /// marked as a home none is ours, whatever its name.
 pub fn belongings(paths: &Paths) -> Vec<PathBuf> {
     let mut found = Vec::new();
+    if holds_nothing_of_ours(paths) {
+        return found;
+    }
     if home::is_home(&paths.state) {
         found.extend(inside(&paths.state, is_of_state));
     }
@@ -297,9 +318,18 @@ pub fn belongings(paths: &Paths) -> Vec<PathBuf> {
     found
 }
 
+/// Whether a folder that `LAMPLIGHTER_HOME` names is not marked as a home: settings in it may be meant for
+/// one, and nothing there is ours yet.
+fn holds_nothing_of_ours(paths: &Paths) -> bool {
+    paths.home.is_apart() && !home::is_home(&paths.state)
+}
+
 /// Removes the files of ours and then the folders that held them, where nothing else is in them.
 pub fn remove(paths: &Paths, lock: Option<EngineLock>) -> Removal {
     let mut removal = Removal::default();
+    if holds_nothing_of_ours(paths) {
+        return removal;
+    }
     let (lock_file, marker) = (paths.lock_file(), paths.state.join(home::MARKER_FILE));
     let last = [&lock_file, &marker];
     let (is_ours, files) = (home::is_home(&paths.state), belongings(paths));

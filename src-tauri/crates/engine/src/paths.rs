@@ -112,6 +112,13 @@ pub enum PathsFault {
         .0.display(), .0.join("lamplighter").display()
     )]
     PersonsHome(PathBuf),
+    /// `LAMPLIGHTER_HOME` is the folder that holds the settings of the person's own home.
+    #[error(
+        "{HOME_OVERRIDE} is {}, where the settings of your own Lamplighter belong; nothing was changed. \
+         Set it to a folder for another Lamplighter alone",
+        .0.display()
+    )]
+    OwnSettings(PathBuf),
     /// The folder belongs to someone else, or others may write in it.
     #[error("{}: {what}", .place.display())]
     Unsafe {
@@ -169,6 +176,10 @@ impl Paths {
                 Err(PathsFault::Relative(one))
             };
         }
+        Self::without_override(env)
+    }
+
+    fn without_override(env: &Env) -> Result<Self, PathsFault> {
         if cfg!(target_os = "macos") {
             let home = env.home().ok_or(PathsFault::NoHome)?;
             return Ok(Self::usual(home.join("Library/Application Support").join(NAME)));
@@ -213,6 +224,12 @@ impl Paths {
         }
         if env.home().is_some_and(|home| home::is_same(&home, &self.state)) {
             return Err(PathsFault::PersonsHome(self.state.clone()));
+        }
+        let own = Self::without_override(env).ok();
+        let own_settings = own.as_ref().filter(|own| !own.settings.starts_with(&own.state));
+        let folder = own_settings.and_then(|own| own.settings.parent());
+        if folder.is_some_and(|folder| home::is_same(folder, &self.state)) {
+            return Err(PathsFault::OwnSettings(self.state.clone()));
         }
         match home::holds(&self.state) {
             Ok(Holds::Nothing | Holds::Empty | Holds::Marker | Holds::OlderHome) => Ok(()),

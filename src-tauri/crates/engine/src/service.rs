@@ -354,6 +354,7 @@ impl Service {
             return Ok(false);
         }
         self.refuse_others()?;
+        let before = self.status()?;
         match self.manager {
             Manager::Systemd => {
                 systemd::reach(&self.env)?;
@@ -361,12 +362,30 @@ impl Service {
             }
             Manager::Launchd => launchd::stop(&self.env, &self.name)?,
         }
-        files::remove(&self.file).map_err(|error| self.io("can't be removed", &error))?;
+        if let Err(error) = files::remove(&self.file) {
+            self.put_back(&before);
+            return Err(self.io("can't be removed", &error));
+        }
         match self.manager {
-            Manager::Systemd => systemd::reload(&self.env)?,
+            // Without its file it starts no more, whether or not systemd has taken note of that.
+            Manager::Systemd => drop(systemd::reload(&self.env)),
             Manager::Launchd => {}
         }
         Ok(true)
+    }
+
+    /// Runs and starts by itself again, as it did before a removal that failed. What fails now is not
+    /// worth more than the first fault.
+    fn put_back(&self, before: &Status) {
+        let ran = before.running == Some(true);
+        match self.manager {
+            Manager::Systemd if ran => drop(self.resume()),
+            Manager::Systemd if before.enabled == Some(true) => {
+                drop(systemd::enable(&self.env, &self.name));
+            }
+            Manager::Launchd if ran => drop(self.resume()),
+            Manager::Systemd | Manager::Launchd => {}
+        }
     }
 
     /// A file that somebody else wrote, or that is another home's, is neither replaced nor removed.

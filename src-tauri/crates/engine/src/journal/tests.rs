@@ -349,7 +349,7 @@ fn what_still_waits_is_counted_without_a_change() {
     }
     let before = fs::read(home.place()).unwrap();
     let left = Journal::left(&home.place(), Some(key(1)));
-    assert_eq!(left, Ok(Left { unsaved: 1, watched: 1 }));
+    assert_eq!(left, Ok(Left { unsaved: 1, watched: 1, unread: 1 }));
     assert_eq!(Journal::left(&home.place(), None), Err(Closed::NoKey));
     assert_eq!(Journal::left(&home.place(), Some(key(2))), Err(Closed::OtherKey));
     assert_eq!(fs::read(home.place()).unwrap(), before);

@@ -141,6 +141,11 @@ pub(super) fn start(env: &Env, unit: &str, again: bool) -> Result<(), ServiceFau
     Ok(())
 }
 
+/// Starts it at each log in.
+pub(super) fn enable(env: &Env, unit: &str) -> Result<(), ServiceFault> {
+    systemctl(env, &["enable", unit]).map(drop)
+}
+
 pub(super) fn stop(env: &Env, unit: &str) -> Result<(), ServiceFault> {
     systemctl(env, &["stop", unit]).map(drop)
 }

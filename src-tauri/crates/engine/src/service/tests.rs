@@ -276,9 +276,8 @@ fn removing_ends_it_and_removing_again_is_no_fault() {
     service.install(&desk.binary()).unwrap();
     desk.said();
     assert_eq!(service.remove(), Ok(true));
-    let said = desk.said();
     assert_eq!(
-        said[1..],
+        desk.told(),
         ["systemctl --user disable --now lamplighter.service", "systemctl --user daemon-reload"]
     );
     assert!(!service.file().exists());
