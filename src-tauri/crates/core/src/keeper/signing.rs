@@ -127,6 +127,11 @@ impl Keeper {
 
     /// The person ends it.
     pub(super) fn cancel_sign_in(&mut self, grant: &GrantId) {
+        if self.forget_asked_sign_in(grant) {
+            let (code, why) =
+                (SignInFailure::Cancelled.code(), SignInFailure::Cancelled.to_string());
+            self.tell(Event::SignInFailed { grant: grant.clone(), code: code.into(), why });
+        }
         let ids: Vec<SignInId> =
             self.sign_ins.iter().filter(|(_, r)| r.grant == *grant).map(|(id, _)| *id).collect();
         self.cancel_sign_ins(ids);

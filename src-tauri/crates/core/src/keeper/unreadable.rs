@@ -175,6 +175,15 @@ impl Keeper {
         }
     }
 
+    /// A sign-in that waits for a look first is not begun after all. Says whether there was one.
+    pub(super) fn forget_asked_sign_in(&mut self, grant: &GrantId) -> bool {
+        let before = self.unreadable.asked.len();
+        self.unreadable
+            .asked
+            .retain(|_, action| !matches!(action, Action::Reconnect(wish) if wish.grant == *grant));
+        self.unreadable.asked.len() < before
+    }
+
     /// Whether something that was asked for waits for a look first.
     pub fn is_looking_first(&self) -> bool {
         !self.unreadable.asked.is_empty()

@@ -285,6 +285,24 @@ fn nobody_is_waited_for_longer_than_was_said_and_a_cancel_is_at_once() {
 }
 
 #[test]
+fn a_sign_in_that_waits_for_a_look_at_its_store_can_be_cancelled() {
+    let mut world = World::new();
+    let mut keeper = world.start();
+    let broken = StoreFault::Broken { place: "~/.claude".into(), what: "not valid JSON".into() };
+    world.faults.insert(STORE.into(), broken);
+    keeper.handle(world.seen(), world.now);
+    world.settle(&mut keeper);
+    let wish = wish("claude-code/slack");
+    keeper.handle(Input::Act(Action::Reconnect(wish.clone())), world.now);
+    assert!(!keeper.is_settled(&wish.grant), "the store is looked at first");
+    keeper.handle(Input::Act(Action::CancelSignIn(wish.grant.clone())), world.now);
+    assert!(keeper.is_settled(&wish.grant));
+    world.faults.clear();
+    world.settle(&mut keeper);
+    assert_eq!((world.ended(), world.invitations.len()), (vec!["cancelled".into()], 0));
+}
+
+#[test]
 fn a_server_that_is_asked_for_another_reason_meanwhile_ends_no_sign_in() {
     let mut world = World::new();
     world.mode = Mode::OnRequest;
