@@ -493,7 +493,7 @@ impl Driver {
                 let snapshot = Reply::Snapshot(Box::new(self.keeper.snapshot()));
                 if let Some(guest) = self.guests.get(&asked.guest) {
                     // A guest that has gone is seen to leave.
-                    let _ = guest.answer.send(snapshot);
+                    let _ = guest.answer.show(snapshot);
                 }
             }
             Said::Asks(Request::Watch) => {

@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -15,6 +16,8 @@ use super::Reply;
 
 /// So much may be unread: more than all that one act of a person can set off.
 const MOST_UNREAD: usize = 20_000;
+/// And so many bytes, as they will leave. A single reply may be larger.
+const MOST_UNREAD_BYTES: usize = 4 * 1024 * 1024;
 
 /// The connection is gone, or was hung up on.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +44,7 @@ impl Answers {
     /// Shows the whole truth; what was to be shown before is not worth saying any more.
     pub(crate) fn show(&self, reply: Reply) -> Result<(), HungUp> {
         if let Self::Client(client) = self {
-            client.0.state().queue.retain(|unread| !matches!(unread, Reply::Snapshot(_)));
+            client.0.state().forget_snapshots();
         }
         self.send(reply)
     }
@@ -68,11 +71,42 @@ struct Outbox {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Reply>,
+    /// With the bytes of each.
+    queue: VecDeque<(Reply, usize)>,
+    /// Of all that is in the queue.
+    bytes: usize,
     /// Nothing more is said.
     ended: bool,
     /// Too much was unread, or the client is gone.
     hung_up: bool,
+}
+
+impl State {
+    fn forget_snapshots(&mut self) {
+        self.queue.retain(|(unread, _)| !matches!(unread, Reply::Snapshot(_)));
+        self.bytes = self.queue.iter().map(|(_, size)| size).sum();
+    }
+}
+
+/// How many bytes a reply has on the wire.
+fn bytes_of(reply: &Reply) -> usize {
+    struct Count(usize);
+
+    impl io::Write for Count {
+        fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+            self.0 += part.len();
+            Ok(part.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(0);
+    // What can't be written takes no room; who writes it says why.
+    let _ = serde_json::to_writer(&mut count, reply);
+    count.0
 }
 
 /// Both ends of a connection's outbox.
@@ -87,8 +121,11 @@ impl Outbox {
     }
 
     fn push(&self, reply: Reply) -> Result<(), HungUp> {
+        let size = bytes_of(&reply);
         let mut state = self.state();
-        if state.queue.len() >= MOST_UNREAD {
+        let unread = state.queue.len();
+        let too_large = unread > 0 && state.bytes.saturating_add(size) > MOST_UNREAD_BYTES;
+        if unread >= MOST_UNREAD || too_large {
             state.hung_up = true;
             state.queue = VecDeque::new();
         }
@@ -97,7 +134,8 @@ impl Outbox {
             self.changed.notify_one();
             return Err(HungUp);
         }
-        state.queue.push_back(reply);
+        state.bytes += size;
+        state.queue.push_back((reply, size));
         drop(state);
         self.changed.notify_one();
         Ok(())
@@ -113,7 +151,8 @@ impl Receiver {
                 if state.hung_up {
                     return None;
                 }
-                if let Some(reply) = state.queue.pop_front() {
+                if let Some((reply, size)) = state.queue.pop_front() {
+                    state.bytes -= size;
                     return Some(reply);
                 }
                 if state.ended {
@@ -180,6 +219,19 @@ mod tests {
         assert_eq!(receiver.next().await, None);
         assert_eq!(receiver.0.state().queue.capacity(), 0);
         assert_eq!(answers.send(Reply::Settled), Err(HungUp));
+    }
+
+    #[tokio::test]
+    async fn few_replies_that_are_large_together_are_too_much_too_and_a_large_one_alone_is_not() {
+        let (answers, receiver) = outbox();
+        let long = |bytes| Reply::Page { title: "x".repeat(bytes), good: true, waited: true };
+        answers.send(long(MOST_UNREAD_BYTES)).unwrap();
+        assert_eq!(receiver.next().await, Some(long(MOST_UNREAD_BYTES)));
+        for _ in 0..3 {
+            answers.send(long(MOST_UNREAD_BYTES / 4)).unwrap();
+        }
+        assert_eq!(answers.send(long(MOST_UNREAD_BYTES / 4)), Err(HungUp));
+        assert_eq!(receiver.next().await, None);
     }
 
     #[tokio::test]
