@@ -135,11 +135,15 @@ impl<T> Answer<T> {
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// Called, on a thread that was left behind, when an answer has come too late for its round.
+pub(crate) type WhenLate = Arc<dyn Fn() + Send + Sync>;
+
 /// Asks questions one after the other, on a thread that is left behind where it does not come back.
 pub(crate) struct Asker {
     limits: Limits,
     worker: Mutex<Option<mpsc::Sender<Job>>>,
     left_behind: Arc<AtomicUsize>,
+    when_late: Arc<Mutex<Option<WhenLate>>>,
 }
 
 impl fmt::Debug for Asker {
@@ -156,7 +160,13 @@ impl Default for Asker {
 
 impl Asker {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, worker: Mutex::default(), left_behind: Arc::default() }
+        let (worker, left_behind, when_late) = Default::default();
+        Self { limits, worker, left_behind, when_late }
+    }
+
+    /// From now on this is told of every answer that comes too late.
+    pub(crate) fn tell_when_late(&self, tell: WhenLate) {
+        *self.when_late.lock().unwrap_or_else(PoisonError::into_inner) = Some(tell);
     }
 
     /// Begins a round of questions.
@@ -217,15 +227,19 @@ impl Round<'_> {
         let (tell, told) = mpsc::sync_channel(1);
         let late = Arc::new(Mutex::new(None::<Arc<AtomicUsize>>));
         let (answers, was_late) = (Arc::clone(question), Arc::clone(&late));
+        let when_late = Arc::clone(&asker.when_late);
         let job = Box::new(move || {
             let answer = Arc::new(work());
             // Kept also where it comes too late: the next round finds it.
             answers.answered(Arc::clone(&answer));
-            let mut late = was_late.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(left_behind) = late.take() {
-                left_behind.fetch_sub(1, Ordering::AcqRel);
-            }
+            let late = was_late.lock().unwrap_or_else(PoisonError::into_inner).take();
             let _ = tell.send(answer);
+            let Some(left_behind) = late else { return };
+            left_behind.fetch_sub(1, Ordering::AcqRel);
+            let tell = when_late.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(tell) = tell {
+                tell();
+            }
         });
         if !asker.hand_over(job) {
             question.open.store(false, Ordering::Release);
@@ -326,6 +340,21 @@ mod tests {
         until("it is answered", || !question.is_open());
         let again = asker.round().ask(&question, || unreachable!("it hung a moment ago"));
         assert_eq!(again, Answer::Silent(Some(Arc::new(8))));
+    }
+
+    #[test]
+    fn an_answer_that_comes_too_late_is_told_and_one_in_time_is_not() {
+        let asker = Asker::new(QUICK);
+        let (tell, told) = mpsc::channel();
+        asker.tell_when_late(Arc::new(move || tell.send(()).unwrap()));
+        let question = Arc::new(Question::default());
+        assert_eq!(asker.round().ask(&question, || 7), Answer::Now(Arc::new(7)));
+        let (hangs, let_go) = held();
+        assert_eq!(asker.round().ask(&question, hangs), Answer::Silent(Some(Arc::new(7))));
+        assert!(told.try_recv().is_err());
+        let_go.send(8).unwrap();
+        told.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_eq!(question.last(), Some(Arc::new(8)), "who looks now finds it");
     }
 
     #[test]

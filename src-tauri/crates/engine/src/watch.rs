@@ -47,7 +47,7 @@ pub struct Watch {
     pub changed: UnboundedReceiver<StoreId>,
     posts: Vec<Post>,
     /// Keeps the channel open where there is nothing to watch.
-    _quiet: UnboundedSender<StoreId>,
+    send: UnboundedSender<StoreId>,
 }
 
 /// One store's thread.
@@ -73,10 +73,19 @@ enum Heard {
 impl Watch {
     /// Watches the files of these stores; must be called on a runtime. Each store is said to have
     /// changed once, as soon as it is watched: nobody knows what happened before. One that the system
-    /// can't watch is said to have changed each half minute.
+    /// can't watch is said to have changed each half minute, and one whose configuration answered too
+    /// late when it has answered.
     pub fn over(stores: &[Arc<dyn Store>]) -> Self {
         let files = stores.iter().map(|store| (store.info().id, store.watched()));
-        Self::begun(files.collect(), &system())
+        let watch = Self::begun(files.collect(), &system());
+        for store in stores {
+            let (send, id) = (watch.send.clone(), store.info().id);
+            store.tell_when_late(Arc::new(move || {
+                // Nobody listens any more once the watch is over.
+                let _ = send.send(id.clone());
+            }));
+        }
+        watch
     }
 
     /// Watches these files, whose changes all come by the same empty name.
@@ -93,7 +102,7 @@ impl Watch {
             .collect();
         let unwatched = posts.iter().map(|post| (post.store.clone(), Arc::clone(&post.stands)));
         tokio::spawn(look_at_unwatched(unwatched.collect(), send.clone()));
-        Self { changed, posts, _quiet: send }
+        Self { changed, posts, send }
     }
 }
 
@@ -249,8 +258,10 @@ impl Sentry {
             let wait = SETTLE.min(latest.saturating_duration_since(Instant::now()));
             next = hear.recv_timeout(wait).ok();
         }
-        // What changes while this looks is heard afterwards.
+        // What changes while this looks is heard afterwards. Whoever does not answer is not watched.
+        let stood = self.stands.swap(false, Ordering::AcqRel);
         self.stamps = self.stamped();
+        self.stands.store(stood, Ordering::Release);
         if anything || !folders.is_empty() {
             self.stand(&folders);
         }

@@ -47,6 +47,12 @@ pub trait Store: Send + Sync {
     /// deadline; what does not answer is what it was. Never called inside a lock.
     fn read_surroundings(&self);
 
+    /// From now on `tell` is called when an answer about the surroundings comes too late for the reading
+    /// that asked for it: another reading finds it.
+    fn tell_when_late(&self, tell: Arc<dyn Fn() + Send + Sync>) {
+        drop(tell);
+    }
+
     /// Reads the store itself and no other file, with what was last known of its surroundings. Takes
     /// no lock, writes nothing.
     fn read_store(&self) -> Result<StoreView, StoreFault>;

@@ -61,7 +61,7 @@ use key::entry_key;
 use keychain::Keychain;
 pub use keychain::{Native, Tools};
 use servers::Configured;
-use surroundings::{Content, Files, Surroundings};
+use surroundings::{Content, Files, Readings, Surroundings};
 
 /// Claude Code renews by itself when no more than this is left (measured: 290 s yes, 320 s no).
 const CLIENT_MARGIN: Millis = Millis::minutes(5);
@@ -118,6 +118,9 @@ pub struct ClaudeCode {
     keychain: Option<Keychain>,
     /// Until when other programs are given time to touch their locks.
     waking_until: Mutex<Option<Instant>>,
+    /// What lies in the client's own folder, which no project that hangs may keep from being read.
+    own_files: Files,
+    /// What projects and plugins bring.
     files: Files,
     version: Arc<Question<Option<String>>>,
     cache: Arc<Question<Vec<AuthVerdict>>>,
@@ -134,6 +137,7 @@ impl ClaudeCode {
             managed: servers::managed_file(),
             keychain: None,
             waking_until: Mutex::default(),
+            own_files: Files::default(),
             files: Files::default(),
             version: Arc::default(),
             cache: Arc::default(),
@@ -168,12 +172,14 @@ impl ClaudeCode {
 
     /// Reads the surroundings anew.
     fn survey(&self) -> Arc<Surroundings> {
-        let reading = self.files.reading();
-        let configured = Configured::read(&self.folder, &self.managed, &self.env, &reading);
+        let reading = self.own_files.reading();
         let (path, env, home) =
             (self.folder.verdicts(), self.env.clone(), self.folder.home.clone());
         let verdicts = reading.ask(&self.cache, move || verdicts::read(&path));
         let client_version = reading.ask(&self.version, move || version::installed(&env, &home));
+        let brought = self.files.reading();
+        let files = Readings { own: &reading, brought: &brought };
+        let configured = Configured::read(&self.folder, &self.managed, &self.env, files);
         let read = Arc::new(Surroundings {
             configured,
             verdicts,
@@ -410,6 +416,11 @@ impl Store for ClaudeCode {
 
     fn read_surroundings(&self) {
         self.survey();
+    }
+
+    fn tell_when_late(&self, tell: Arc<dyn Fn() + Send + Sync>) {
+        self.own_files.tell_when_late(Arc::clone(&tell));
+        self.files.tell_when_late(tell);
     }
 
     fn read_store(&self) -> Result<StoreView, StoreFault> {

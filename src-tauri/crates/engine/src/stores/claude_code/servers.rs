@@ -26,7 +26,7 @@ use serde_json::{Map, Value};
 use super::{
     folder::Folder,
     key::entry_key,
-    surroundings::{Content, Reading},
+    surroundings::{Content, Reading, Readings},
 };
 use crate::{deadline::Answer, paths::Env, regular_file::LARGEST};
 use expand::Expander;
@@ -34,6 +34,11 @@ pub(super) use trust::Word;
 use trust::{Approvals, Records};
 
 const NOT_SHOWN: &str = "its servers are not shown";
+
+/// So many servers are looked at in one file that a project or a plugin brings.
+const MOST_IN_A_FILE: usize = 200;
+/// And so many are kept of all that the user names, and as many of all that is brought.
+const MOST_IN_ALL: usize = 2_000;
 
 /// One configured server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,35 +170,38 @@ pub(super) fn managed_file() -> PathBuf {
 impl Configured {
     /// Reads every place. A managed file, where there is one, is the only one that counts, also where it
     /// can't be read: what it forbids is not known then.
-    pub(super) fn read(folder: &Folder, managed: &Path, env: &Env, files: &Reading<'_>) -> Self {
+    pub(super) fn read(folder: &Folder, managed: &Path, env: &Env, files: Readings<'_>) -> Self {
+        let Readings { own, brought } = files;
         let mut read = Self::default();
         let expander = Expander(env);
-        match read.content(files, managed, LARGEST).as_deref() {
+        match read.content(own, managed, LARGEST).as_deref() {
             Some(Content::Nothing) => {}
-            Some(Content::Json(managed)) => {
-                read.add(managed.get("mcpServers"), "", &expander, |_| Some(Word::User));
+            Some(Content::Json(json)) => {
+                let at = (managed, MOST_IN_ALL);
+                read.add(at, json.get("mcpServers"), "", &expander, |_| Some(Word::User));
                 return read;
             }
             Some(Content::Unusable(_)) | None => return read,
         }
-        let settings = read.file(files, &folder.config.join("settings.json")).unwrap_or_default();
+        let settings = read.file(own, &folder.config.join("settings.json")).unwrap_or_default();
         read.plugins(files, folder, &settings, &expander);
         // The program's own file holds far more than servers.
-        let main = read.file_within(files, &folder.servers, super::LARGEST);
+        let main = read.file_within(own, &folder.servers, super::LARGEST);
         let Some(main) = main else { return read };
-        read.add(main.get("mcpServers"), "", &expander, |_| Some(Word::User));
+        let at = (folder.servers.as_path(), MOST_IN_ALL);
+        read.add(at, main.get("mcpServers"), "", &expander, |_| Some(Word::User));
         let projects = main.get("projects").and_then(Value::as_object);
         for (_, project) in projects.into_iter().flatten() {
             let disabled = names(project.get("disabledMcpServers"));
-            read.add(project.get("mcpServers"), "", &expander, |name| {
+            read.add(at, project.get("mcpServers"), "", &expander, |name| {
                 (!disabled.contains(name)).then_some(Word::User)
             });
         }
         let records = Records { projects, home: &folder.home };
         for (path, project) in projects.into_iter().flatten() {
             // Nothing of a folder is read that Claude Code would not work in without asking.
-            if records.is_trusted(path, files) {
-                read.project(files, Path::new(path), project, &settings, &expander);
+            if records.is_trusted(path, brought) {
+                read.project(brought, Path::new(path), project, &settings, &expander);
             }
         }
         // Who looks for a server finds the user's own word first.
@@ -260,13 +268,15 @@ impl Configured {
         user: &Value,
         expander: &Expander<'_>,
     ) {
-        let Some(shared) = self.file(files, &path.join(".mcp.json")) else { return };
+        let shared_at = path.join(".mcp.json");
+        let Some(shared) = self.file(files, &shared_at) else { return };
         let brought = self.file(files, &path.join(".claude/settings.json")).unwrap_or_default();
         let local = self.file(files, &path.join(".claude/settings.local.json"));
         let local = local.unwrap_or_default();
         let approvals = Approvals::of(&[record, user], &local, &brought);
         let switched_off = names(record.get("disabledMcpServers"));
-        self.add(shared.get("mcpServers"), "", expander, |name| {
+        let at = (shared_at.as_path(), MOST_IN_A_FILE);
+        self.add(at, shared.get("mcpServers"), "", expander, |name| {
             approvals.word(name).filter(|_| !switched_off.contains(name))
         });
     }
@@ -274,13 +284,13 @@ impl Configured {
     /// Servers of installed and enabled plugins are called `plugin:PLUGIN:SERVER`.
     fn plugins(
         &mut self,
-        files: &Reading<'_>,
+        files: Readings<'_>,
         folder: &Folder,
         settings: &Value,
         expander: &Expander<'_>,
     ) {
         let list = folder.config.join("plugins/installed_plugins.json");
-        let Some(installed) = self.file(files, &list) else { return };
+        let Some(installed) = self.file(files.own, &list) else { return };
         let plugins = installed.get("plugins").and_then(Value::as_object);
         for (id, places) in plugins.into_iter().flatten() {
             let enabled = settings.get("enabledPlugins").and_then(|enabled| enabled.get(id));
@@ -292,35 +302,53 @@ impl Configured {
             for place in places.as_array().into_iter().flatten() {
                 let Some(path) = place.get("installPath").and_then(Value::as_str) else { continue };
                 let path = Path::new(path);
-                if let Some(own) = self.file(files, &path.join(".mcp.json")) {
+                if let Some(own) = self.file(files.brought, &path.join(".mcp.json")) {
                     let wrapped = own.get("mcpServers").cloned();
                     let own = wrapped.unwrap_or(own);
-                    self.add(Some(&own), &prefix, expander, |_| Some(Word::Plugin));
+                    self.add((path, MOST_IN_A_FILE), Some(&own), &prefix, expander, |_| {
+                        Some(Word::Plugin)
+                    });
                 }
-                let manifest = self.file(files, &path.join(".claude-plugin/plugin.json"));
+                let manifest = self.file(files.brought, &path.join(".claude-plugin/plugin.json"));
                 if let Some(manifest) = manifest {
                     let servers = manifest.get("mcpServers");
-                    self.add(servers, &prefix, expander, |_| Some(Word::Plugin));
+                    self.add((path, MOST_IN_A_FILE), servers, &prefix, expander, |_| {
+                        Some(Word::Plugin)
+                    });
                 }
             }
         }
     }
 
+    /// Takes in the first `most` of the servers that `file` names, as far as there is room; more than that
+    /// would take too long, and are told.
     fn add(
         &mut self,
+        (file, most): (&Path, usize),
         servers: Option<&Value>,
         prefix: &str,
         expander: &Expander<'_>,
         word: impl Fn(&str) -> Option<Word>,
     ) {
-        for (name, server) in servers.and_then(Value::as_object).into_iter().flatten() {
+        let Some(servers) = servers.and_then(Value::as_object) else { return };
+        let mut is_full = servers.len() > most;
+        for (name, server) in servers.iter().take(most) {
             let read = word(name)
                 .and_then(|word| read_server(&format!("{prefix}{name}"), word, server, expander));
-            if let Some(server) = read
-                && !self.servers.contains(&server)
-            {
-                self.servers.push(server);
+            let Some(server) = read.filter(|server| !self.servers.contains(server)) else {
+                continue;
+            };
+            let own = server.word == Word::User;
+            let alike = self.servers.iter().filter(|other| (other.word == Word::User) == own);
+            if alike.count() >= MOST_IN_ALL {
+                is_full = true;
+                break;
             }
+            self.servers.push(server);
+        }
+        if is_full {
+            let file = file.display();
+            self.advice.push(format!("{file} names too many servers; some are not shown"));
         }
     }
 

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::servers::Configured;
 use crate::{
-    deadline::{Answer, Asker, Question, Round},
+    deadline::{Answer, Asker, Question, Round, WhenLate},
     regular_file::{self, ReadError},
 };
 
@@ -88,7 +88,20 @@ impl fmt::Debug for Reading<'_> {
     }
 }
 
+/// Readings of the client's own files, and of what projects and plugins bring: those that hang among
+/// the latter must not keep the former from being read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Readings<'a> {
+    pub own: &'a Reading<'a>,
+    pub brought: &'a Reading<'a>,
+}
+
 impl Files {
+    /// From now on this is told of every answer that comes too late.
+    pub(super) fn tell_when_late(&self, tell: WhenLate) {
+        self.asker.tell_when_late(tell);
+    }
+
     /// Begins to read.
     pub(super) fn reading(&self) -> Reading<'_> {
         Reading { files: self, round: self.asker.round(), asked: Mutex::default() }

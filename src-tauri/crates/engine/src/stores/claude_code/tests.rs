@@ -264,3 +264,33 @@ fn every_write_of_the_file_makes_another_version_and_a_look_makes_none() {
     fs::remove_file(store.folder.credentials()).unwrap();
     assert_eq!(store.file_version(), Some(NO_FILE));
 }
+
+#[test]
+fn projects_that_hang_keep_none_of_the_clients_own_files_from_being_read() {
+    let (home, store) = store_of(1);
+    let main = serde_json::json!({
+        "mcpServers": { "app": { "type": "http", "url": "https://a.example/mcp" } }
+    });
+    fs::write(home.path().join(".claude.json"), main.to_string()).unwrap();
+    let (told, late) = std::sync::mpsc::channel();
+    store.tell_when_late(Arc::new(move || {
+        let _ = told.send(());
+    }));
+    // As many as are ever left behind.
+    let reading = store.files.reading();
+    let (let_go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Arc::new(Mutex::new(gate));
+    for _ in 0..64 {
+        let gate = Arc::clone(&gate);
+        let hangs = move || {
+            // Over when the test lets go.
+            let _ = gate.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        };
+        reading.ask(&Arc::default(), hangs);
+    }
+    drop(reading);
+    assert!(store.look().unwrap().servers.iter().any(|server| server.name == "app"));
+    assert!(late.try_recv().is_err());
+    drop(let_go);
+    late.recv_timeout(Duration::from_secs(30)).unwrap();
+}

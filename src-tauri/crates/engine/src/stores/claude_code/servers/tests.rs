@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::stores::claude_code::surroundings::Files;
+use crate::stores::claude_code::surroundings::{Files, Readings};
 
 struct Home {
     dir: tempfile::TempDir,
@@ -23,12 +23,18 @@ impl Home {
         let env = Env::fixed([("HOME", self.dir.path().to_str().unwrap())]);
         let folder = Folder::usual(&env).unwrap();
         let managed = self.dir.path().join("managed.json");
-        Configured::read(&folder, &managed, &env, &Files::default().reading())
+        read(&folder, &managed, &env)
     }
 
     fn names(&self) -> Vec<String> {
         self.read().servers.into_iter().map(|server| server.name).collect()
     }
+}
+
+fn read(folder: &Folder, managed: &Path, env: &Env) -> Configured {
+    let files = Files::default();
+    let (own, brought) = (files.reading(), files.reading());
+    Configured::read(folder, managed, env, Readings { own: &own, brought: &brought })
 }
 
 fn http(url: &str) -> Value {
@@ -447,11 +453,42 @@ fn a_secret_of_the_environment_is_not_shown_because_a_repository_names_it() {
     let at = home.dir.path().to_str().unwrap();
     let env = Env::fixed([("HOME", at), ("OPENAI_API_KEY", "sk-canary")]);
     let folder = Folder::usual(&env).unwrap();
-    let read = Configured::read(
-        &folder,
-        &home.dir.path().join("managed.json"),
-        &env,
-        &Files::default().reading(),
-    );
+    let read = read(&folder, &home.dir.path().join("managed.json"), &env);
     assert!(!read.servers[0].url.contains("canary"), "{}", read.servers[0].url);
+}
+
+#[test]
+fn a_repository_that_names_very_many_servers_is_cut_short_and_that_is_told() {
+    let home = projects(&[("many", serde_json::json!({"hasTrustDialogAccepted": true}))]);
+    let servers: Map<String, Value> = (0..10_000)
+        .map(|n| (format!("s{n}"), http(&format!("https://s{n}.example/mcp"))))
+        .collect();
+    home.put("many/.mcp.json", &serde_json::json!({"mcpServers": servers})).put(
+        "many/.claude/settings.local.json",
+        &serde_json::json!({"enableAllProjectMcpServers": true}),
+    );
+    let read = home.read();
+    assert_eq!(read.servers.len(), MOST_IN_A_FILE);
+    assert!(read.advice.iter().any(|said| said.contains("too many servers")), "{:?}", read.advice);
+}
+
+#[test]
+fn very_many_repositories_together_leave_room_for_what_the_user_names() {
+    let accepted = serde_json::json!({"hasTrustDialogAccepted": true});
+    let names: Vec<String> = (0..12).map(|n| format!("p{n}")).collect();
+    let all: Vec<(&str, Value)> =
+        names.iter().map(|name| (name.as_str(), accepted.clone())).collect();
+    let home = projects(&all);
+    for name in &names {
+        let servers: Map<String, Value> = (0..MOST_IN_A_FILE)
+            .map(|n| (format!("s{n}"), http(&format!("https://{name}-{n}.example/mcp"))))
+            .collect();
+        home.put(&format!("{name}/.mcp.json"), &serde_json::json!({"mcpServers": servers})).put(
+            &format!("{name}/.claude/settings.local.json"),
+            &serde_json::json!({"enableAllProjectMcpServers": true}),
+        );
+    }
+    let read = home.read();
+    assert_eq!(read.servers.len(), MOST_IN_ALL);
+    assert!(read.advice.iter().any(|said| said.contains("too many servers")), "{:?}", read.advice);
 }
