@@ -172,8 +172,8 @@ impl Keeper {
         self.grants.iter().any(shares) || self.facts.each().any(is_remembered)
     }
 
-    /// New tokens whose own entries were signed out: those entries that still hold the token they were
-    /// got with, of the same client. The sign-in goes on there.
+    /// A record whose own entries were signed out: those entries that still hold the token that it is
+    /// about, of the same client. The sign-in goes on there.
     pub(super) fn heirs(&self, record: &Record, gone: &[Target]) -> Vec<(Target, TokenPair)> {
         let heirs = self.grants.holding(record.mark).filter_map(|target| {
             let entry = &self.grants.get(target)?.entry;
@@ -181,15 +181,15 @@ impl Keeper {
             let stays = same && !gone.contains(target);
             stays.then(|| (Target::clone(target), entry.pair.clone()))
         });
-        let brought = record.enrolment.is_none() && record.stage.tokens().is_some();
-        heirs.filter(|_| brought).collect()
+        heirs.filter(|_| record.enrolment.is_none()).collect()
     }
 
-    /// New tokens go on to other entries than those they were got for.
+    /// A record goes on to other entries than those it was made for.
     pub(super) fn readdress(&mut self, mut record: Record, heirs: Vec<(Target, TokenPair)>) {
         let old = record.id;
         (record.id, record.replaced) = (self.record_id(record.mark), heirs);
-        self.keep_spare(record.clone(), true);
+        let owed = record.stage.tokens().is_some();
+        self.keep_spare(record.clone(), owed);
         let ticket = self.ticket(Pending::Rewrite(record.id.clone()));
         self.effects.push_back(Effect::Journal { ticket, record });
         self.forget(Vec::from([old]));
@@ -201,10 +201,13 @@ impl Keeper {
         mark: TokenMark,
         flight: Option<FlightId>,
     ) -> bool {
-        self.grants.holding(mark).any(|other| {
-            let theirs = self.grants.get(other).and_then(|grant| grant.flight);
-            theirs.is_some() && theirs != flight
-        })
+        // Its entry may be gone, or hold another token by now.
+        let mut others = self.flights.values().filter(|other| Some(other.id) != flight);
+        others.any(|other| other.presents(mark))
+            || self.grants.holding(mark).any(|other| {
+                let theirs = self.grants.get(other).and_then(|grant| grant.flight);
+                theirs.is_some() && theirs != flight
+            })
     }
 
     /// A flight for this entry begins or ends: whoever holds the same token waits for it.

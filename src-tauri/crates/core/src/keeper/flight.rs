@@ -108,7 +108,8 @@ pub(super) struct Flight {
     /// The journal was opened since this began, and nothing was sent: what it says may speak against
     /// sending.
     pub journal_opened: bool,
-    /// The first entry as it was when the flight began: whose tokens are given back if it is gone.
+    /// The first entry as it was when the token was presented: its answer is read, and its tokens are
+    /// given back, though it may be gone by then.
     pub lead: Option<Entry>,
     /// Where they are given back.
     pub given_back_at: Option<GivenBackAt>,
@@ -160,6 +161,11 @@ impl Flight {
             Work::Save { record, .. } => Some(record),
             Work::SignOut(_) => None,
         }
+    }
+
+    /// Whether it presents the refresh token of this mark, or waits for the answer.
+    pub(super) fn presents(&self, mark: TokenMark) -> bool {
+        matches!(self.work, Work::Refresh(_)) && self.record().is_some_and(|r| r.mark == mark)
     }
 
     pub(super) fn stores(&self) -> Vec<StoreId> {
@@ -340,9 +346,8 @@ impl Keeper {
     }
 
     fn present_or_adopt(&mut self, mut flight: Flight, mut presenting: Box<Presenting>) {
-        let lead = flight.targets.first().cloned();
-        let Some((target, grant)) = lead.and_then(|t| Some((t.clone(), self.grants.get(&t)?)))
-        else {
+        let known = |t: &Target| Some((t.clone(), self.grants.get(t)?));
+        let Some((target, grant)) = flight.targets.iter().find_map(known) else {
             return self.unlock(flight, Ending::SignedOut);
         };
         let standing = self.standing(&target, grant);
@@ -384,6 +389,7 @@ impl Keeper {
             self.set_flight(target, None);
         }
         flight.targets = kept;
+        flight.lead = Some(entry.clone());
         let profile = self.profiles.of(&entry.server_url).1;
         let facts = self.facts_of(&target);
         let method = presenting.method.unwrap_or_else(|| {
@@ -483,7 +489,12 @@ impl Keeper {
         };
         if let Some(record) = presenting.record.clone() {
             self.note_lost(record.mark, self.now.wall);
-            self.keep_spare(record, false);
+            let heirs = self.heirs(&record, &flight.targets);
+            if heirs.is_empty() || flight.targets.iter().any(|t| self.grants.contains(t)) {
+                self.keep_spare(record, false);
+            } else {
+                self.readdress(record, heirs);
+            }
         }
         self.unlock(flight, Ending::Failed(failure));
     }

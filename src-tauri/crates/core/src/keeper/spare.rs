@@ -328,10 +328,15 @@ impl Keeper {
         let moot = spares.filter(|spare| {
             let here = |target: &Target| self.is_readable(&target.store);
             let all_seen = spare.record.replaced.iter().all(|(target, _)| here(target));
+            // An answer that a later version may read goes into an entry that its client emptied.
+            let is_raw = matches!(spare.record.stage, Stage::Raw(_));
             let still = spare.record.replaced.iter().any(|(target, _)| {
                 let grant = self.grants.get(target);
                 grant.is_some_and(|g| {
-                    g.flight.is_some() || g.refresh_mark == Some(spare.record.mark)
+                    let is_emptied = g.refresh_mark.is_none() && g.entry.pair.is_wiped();
+                    g.flight.is_some()
+                        || g.refresh_mark == Some(spare.record.mark)
+                        || (is_raw && is_emptied)
                 })
             });
             spare.is_lost() && all_seen && !still && !spare.flying

@@ -17,6 +17,7 @@ mod configured;
 mod copies;
 mod journal;
 mod lost;
+mod meanwhile;
 mod plain_http;
 mod private_address;
 mod recorded;

@@ -11,8 +11,12 @@ use crate::{
     http::Answer,
     ids::{Target, TokenMark},
     journal::Stage,
-    keeper::{Effect, Failure, Keeper, SendFault, grant::CONFIRM_AFTER},
+    keeper::{
+        Effect, Failure, Keeper, SendFault,
+        grant::{CONFIRM_AFTER, Grant},
+    },
     oauth::token::{self, AuthMethod, ErrorCode, Granted, Reading},
+    profile::Profile,
     store::NewTokens,
     time::Millis,
 };
@@ -30,13 +34,12 @@ impl Keeper {
                 return self.failed(flight, failure);
             }
         };
-        let Some((_, entry)) = self.lead(&flight) else {
-            // Signed out while the answer was on its way: the tokens are given back below.
-            return self.answered_for_nobody(flight, &answer);
-        };
-        let profile = self.profiles.of(&entry.server_url).1;
-        match token::read(&answer, profile) {
-            Reading::Granted(granted) => self.granted(flight, granted, entry.scope),
+        let entry = flight.lead.as_ref();
+        let old_scope = entry.and_then(|entry| entry.scope.clone());
+        let profile = entry.map(|entry| self.profiles.of(&entry.server_url).1);
+        match token::read(&answer, profile.unwrap_or(&Profile::default())) {
+            Reading::Granted(granted) => self.granted(flight, granted, old_scope),
+            _ if self.is_for_nobody(&flight) => self.unlock(flight, Ending::SignedOut),
             Reading::GrantRefused(code) => self.grant_refused(flight, code),
             Reading::ClientRefused(code) => self.client_refused(flight, code),
             Reading::TargetRefused => self.target_refused(flight),
@@ -61,14 +64,16 @@ impl Keeper {
         self.unlock(flight, Ending::Failed(failure));
     }
 
-    /// Every entry of the flight was removed by the user while the request was out.
-    fn answered_for_nobody(&mut self, flight: Flight, answer: &Answer) {
-        let plain = crate::profile::Profile::default();
-        if let Reading::Granted(granted) = token::read(answer, &plain) {
-            self.granted(flight, granted, None);
-        } else {
-            self.unlock(flight, Ending::SignedOut);
-        }
+    /// Whether the user removed every entry that holds the token while the request was out.
+    fn is_for_nobody(&self, flight: &Flight) -> bool {
+        let mark = flight.record().map(|record| record.mark);
+        flight.targets.iter().all(|target| self.was_signed_out(target))
+            && !mark.is_some_and(|mark| self.others_share(mark, &flight.targets))
+    }
+
+    /// Whether its entry is gone from a store that is there. Nothing is noted of it any more.
+    fn was_signed_out(&self, target: &Target) -> bool {
+        self.is_readable(&target.store) && !self.grants.contains(target)
     }
 
     /// New tokens: written down before anything else is done with them.
@@ -94,9 +99,17 @@ impl Keeper {
         let record = record.clone();
         let refused = |target| self.facts_of(target).refused_access.is_some();
         let was_refused = flight.targets.iter().any(refused);
+        let refresh = tokens.refresh.as_ref().map(|token| TokenMark::of(&self.mark_key, token));
+        let rotated = refresh != Some(record.mark);
+        self.is_lost_no_longer(record.mark);
+        if rotated {
+            self.spend(record.mark, refresh);
+        }
         for target in &flight.targets {
-            if self.grants.contains(target) {
-                self.learn(target, &granted, &tokens, record.mark);
+            // The user may have signed out meanwhile, or signed in anew: this says nothing of that.
+            let is_replaced = |grant: &Grant| grant.refresh_mark.is_none_or(|m| m == record.mark);
+            if self.grants.get(target).is_some_and(is_replaced) {
+                self.learn(target, &granted, &tokens, rotated);
                 let facts = self.facts_mut(target);
                 facts.unproven_access = facts.access.filter(|_| was_refused);
                 let same = |refused: &&mut RefusedAccess| Some(refused.access) == facts.access;
@@ -110,21 +123,13 @@ impl Keeper {
     }
 
     /// What an answer teaches about a grant, whether or not its tokens reach the store.
-    fn learn(
-        &mut self,
-        target: &Target,
-        granted: &Granted,
-        tokens: &NewTokens,
-        presented: TokenMark,
-    ) {
+    fn learn(&mut self, target: &Target, granted: &Granted, tokens: &NewTokens, rotated: bool) {
         let now = self.now.wall;
         let key = self.mark_key.clone();
         let server_url = self.grants.get(target).map(|g| g.entry.server_url.clone());
         let life_by_profile = server_url
             .and_then(|url| self.profiles.of(&url).1.sign_in_life_days)
             .map(|days| Millis::hours(days.saturating_mul(24)));
-        let refresh = tokens.refresh.as_ref().map(|refresh| TokenMark::of(&key, refresh));
-        let rotated = refresh != Some(presented);
         let facts = self.facts_mut(target);
         facts.life = granted.life.or_else(|| tokens.expires_at.map(|end| now.until(end)));
         facts.issued_at = Some(now);
@@ -135,10 +140,6 @@ impl Keeper {
             facts.sign_in_ends = Some(now + life);
         } else if rotated && granted.refresh.is_some() {
             facts.sign_in_ends = life_by_profile.map(|life| now + life);
-        }
-        self.is_lost_no_longer(presented);
-        if rotated {
-            self.spend(presented, refresh);
         }
     }
 
@@ -161,6 +162,9 @@ impl Keeper {
         };
         let mut confirmed = false;
         for target in &flight.targets {
+            if self.was_signed_out(target) {
+                continue;
+            }
             let facts = self.facts_mut(target);
             let same = |r: &&Refusal| r.mark == mark && r.client_id.as_ref() == Some(&client_id);
             let earlier = facts.refusal.as_ref().filter(same).map(|r| r.at);
@@ -177,6 +181,9 @@ impl Keeper {
         let Work::Refresh(presenting) = &mut flight.work else {
             return self.let_go(flight);
         };
+        if presenting.sent_again {
+            return self.failed(flight, Failure::ClientRefusedOnce(code));
+        }
         let other = presenting.method.and_then(AuthMethod::other);
         if let (Some(other), false) = (other, presenting.tried_other_method) {
             presenting.method = Some(other);
@@ -194,9 +201,9 @@ impl Keeper {
         let Work::Refresh(presenting) = &mut flight.work else {
             return self.let_go(flight);
         };
-        if presenting.tried_other_resource {
+        if presenting.tried_other_resource || presenting.sent_again {
             let code = ErrorCode("invalid_target".into());
-            return self.unlock(flight, Ending::Failed(Failure::Refused(code)));
+            return self.failed(flight, Failure::Refused(code));
         }
         presenting.tried_other_resource = true;
         let presenting = presenting.clone();
@@ -209,7 +216,9 @@ impl Keeper {
             return;
         }
         for target in &flight.targets {
-            self.facts_mut(target).metadata = None;
+            if !self.was_signed_out(target) {
+                self.facts_mut(target).metadata = None;
+            }
         }
     }
 

@@ -75,6 +75,7 @@ impl Keeper {
         for target in &flight.targets {
             self.set_flight(target, None);
         }
+        self.grants.touch_holders(flight.record().map(|record| record.mark));
         let Some(ending) = flight.ending.clone() else {
             return;
         };

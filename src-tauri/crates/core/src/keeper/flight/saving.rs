@@ -31,6 +31,7 @@ impl Keeper {
             return self.let_go(flight);
         };
         let left = record.replaced.iter().cloned().collect();
+        self.grants.touch_holders(Some(record.mark));
         flight.work = Work::Save { record, restoring: false };
         self.write_next(flight, left);
     }
@@ -188,6 +189,9 @@ impl Keeper {
         if all_gone && flight.left_out.is_empty() {
             return self.give_up_tokens(flight);
         }
+        if flight.saved.is_empty() && flight.left_out.is_empty() && self.go_to_heirs(&mut flight) {
+            return self.unlock(flight, Ending::Adopted);
+        }
         let now = self.now.wall;
         let Work::Save { record, restoring } = &mut flight.work else {
             return self.let_go(flight);
@@ -212,10 +216,7 @@ impl Keeper {
             return self.let_go(flight);
         };
         let record = record.clone();
-        let heirs = self.heirs(&record, &flight.targets);
-        if !heirs.is_empty() && !flight.for_copy {
-            flight.only_here = false;
-            self.readdress(record, heirs);
+        if self.go_to_heirs(&mut flight) {
             return self.unlock(flight, Ending::SignedOut);
         }
         if let (Some(at), Some(entry)) = (&flight.given_back_at, &flight.lead) {
@@ -228,6 +229,20 @@ impl Keeper {
             ticket,
             records: Vec::from([record.id]),
         });
+    }
+
+    /// No entry that the tokens were got for took them: they go on to those that still hold the spent one.
+    fn go_to_heirs(&mut self, flight: &mut Flight) -> bool {
+        let Work::Save { record, .. } = &flight.work else {
+            return false;
+        };
+        let heirs = self.heirs(record, &flight.targets);
+        if heirs.is_empty() || flight.for_copy {
+            return false;
+        }
+        flight.only_here = false;
+        self.readdress(record.clone(), heirs);
+        true
     }
 
     /// The store cannot take the tokens now: they stay in the journal (or here) and are owed.
