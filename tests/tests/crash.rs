@@ -143,20 +143,57 @@ fn killed_after_the_journal_and_signed_out_before_the_next_run_nothing_comes_bac
     let _ = refresh;
 }
 
-#[test]
-fn a_polite_end_brings_the_answer_home_first() {
+/// Sends a signal while an answer is on its way; whoever ends must end by itself, with that answer.
+fn signal_in_mid_renewal(signals: &[&str], command: impl FnOnce(&Stage) -> Child) {
     let (stage, minted) = Stage::with_rig(strict());
     stage.control.inject(Fault::Slow { ms: 2_000 }, 1);
-    let child = start(&stage);
+    let child = command(&stage);
     until("the token was presented", || {
         stage.control.newest_pair_of(&minted.refresh_token).1 != minted.refresh_token
     });
     let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+    for &signal in signals {
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill runs").success());
+    }
     let output = child.wait_with_output().expect("ended");
-    assert!(output.status.code().is_some(), "it ends by itself");
-    assert!(stage.holds_live_pair("rig"));
+    assert!(output.status.code().is_some(), "{signals:?}: it ends by itself");
+    assert!(stage.holds_live_pair("rig"), "{signals:?}");
     stage.nothing_was_broken();
+}
+
+#[test]
+fn a_polite_end_brings_the_answer_home_first() {
+    signal_in_mid_renewal(&["-TERM"], start);
+}
+
+#[test]
+fn a_session_that_ends_lets_the_answer_home_first_though_nothing_is_read_from_a_terminal() {
+    for signals in [&["-HUP"][..], &["-TERM", "-HUP"]] {
+        signal_in_mid_renewal(signals, start);
+    }
+}
+
+#[test]
+fn what_is_to_outlive_its_terminal_does() {
+    let (stage, minted) = Stage::with_rig(strict());
+    stage.control.inject(Fault::Slow { ms: 1_000 }, 1);
+    let real = command(&stage.home, &["keep"]);
+    let mut shell = stage.home.command(std::path::Path::new("sh"));
+    shell.args(["-c", "trap '' HUP; exec \"$0\" keep"]).arg(real.get_program());
+    let mut child = shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+    until("the token was presented", || {
+        stage.control.newest_pair_of(&minted.refresh_token).1 != minted.refresh_token
+    });
+    let kill = |signal: &str| {
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill runs").success());
+    };
+    kill("-HUP");
+    until("it is renewed", || stage.holds_live_pair("rig"));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    kill("-TERM");
+    let ended = child.wait().expect("ended");
+    assert_eq!(ended.code(), Some(0), "only the second signal ended it, politely");
 }
 
 #[test]

@@ -16,29 +16,33 @@ use lamplighter_core::time::Wall;
 /// Whoever reads it sees the old content or the new. One process at a time: the engine's lock says
 /// who.
 pub(crate) fn replace(place: &Path, content: &[u8]) -> io::Result<()> {
-    put(place, content, None)
-}
-
-/// The same for a file that may be read by others if its user wants it so: it keeps its mode.
-pub(crate) fn replace_keeping_mode(place: &Path, content: &[u8]) -> io::Result<()> {
-    let mode = match fs::metadata(place) {
-        Ok(found) => Some(found.permissions()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    put(place, content, mode)
-}
-
-fn put(place: &Path, content: &[u8], mode: Option<fs::Permissions>) -> io::Result<()> {
     let new = unfinished(place);
-    let written = write_new(&new, content)
-        .and_then(|()| mode.map_or(Ok(()), |mode| fs::set_permissions(&new, mode)))
-        .and_then(|()| fs::rename(&new, place));
+    let written = write_new(&new, content).and_then(|()| fs::rename(&new, place));
     if let Err(error) = written {
         // Half a file helps nobody, and on a full disk it is in the way.
         let _ = fs::remove_file(&new);
         return Err(error);
     }
+    sync_folder_of(place)
+}
+
+/// The same for a file in a folder of the user's: one that others may read if its user wants it so keeps
+/// its mode, and no file beside it is touched, whatever that is called.
+pub(crate) fn replace_in_users_folder(place: &Path, content: &[u8]) -> io::Result<()> {
+    let mode = match fs::metadata(place) {
+        Ok(found) => Some(found.permissions()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let folder = place.parent().unwrap_or_else(|| Path::new("/"));
+    let mut new =
+        tempfile::Builder::new().prefix(".lamplighter-").suffix(".tmp").tempfile_in(folder)?;
+    new.write_all(content)?;
+    if let Some(mode) = mode {
+        new.as_file().set_permissions(mode)?;
+    }
+    new.as_file().sync_all()?;
+    new.persist(place).map_err(|refused| refused.error)?;
     sync_folder_of(place)
 }
 

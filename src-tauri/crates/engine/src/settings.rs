@@ -132,6 +132,10 @@ impl Settings {
         let read = deadline::within(PATIENCE, move || regular_file::read_text(&file, LARGEST));
         match read {
             Some(Ok(text)) => Ok(Some(text.to_string())),
+            // A link that leads nowhere may lead to a disk that is not there yet.
+            Some(Err(refused)) if refused.is_absent() && place.is_symlink() => {
+                Err(fault("the link there leads to no file".into()))
+            }
             Some(Err(refused)) if refused.is_absent() => Ok(None),
             Some(Err(ReadError::NotText)) => Err(fault("this is not text in UTF-8".into())),
             Some(Err(refused)) => Err(fault(format!("can't be read: {refused}"))),

@@ -37,12 +37,10 @@ struct Heard([Option<tokio::signal::unix::Signal>; 3]);
 #[cfg(unix)]
 impl Heard {
     fn listen() -> Self {
-        use std::io::IsTerminal;
-
         use tokio::signal::unix::{SignalKind, signal};
-        // A program that was started to outlive its terminal (`nohup`) does not read from it, and has
-        // this signal ignored: to listen would undo that.
-        let hangup = std::io::stdin().is_terminal().then(SignalKind::hangup);
+        // A program that was started to outlive its terminal (`nohup`) has this signal ignored: to listen
+        // would undo that.
+        let hangup = (!ignores_hangup()).then(SignalKind::hangup);
         let kinds = [Some(SignalKind::interrupt()), Some(SignalKind::terminate()), hangup];
         Self(kinds.map(|kind| signal(kind?).ok()))
     }
@@ -54,6 +52,22 @@ impl Heard {
             () = one(terminate) => {}
             () = one(hangup) => {}
         }
+    }
+}
+
+/// Whether a terminal that is closed ends nothing here, by the wish of whoever started this process.
+#[cfg(unix)]
+fn ignores_hangup() -> bool {
+    use std::io::IsTerminal;
+
+    // Signals are counted from 1, bits from 0 (proc(5), `SigIgn`).
+    const HANGUP: u64 = 1;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    match ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()) {
+        Some(mask) => mask & HANGUP != 0,
+        // Where that can't be told, `nohup` is known by what it leaves to be read.
+        None => !std::io::stdin().is_terminal(),
     }
 }
 

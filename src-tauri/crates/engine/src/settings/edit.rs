@@ -75,7 +75,7 @@ fn write(place: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = real.parent() {
         fs::create_dir_all(folder)?;
     }
-    files::replace_keeping_mode(&real, text.as_bytes())
+    files::replace_in_users_folder(&real, text.as_bytes())
 }
 
 /// Where the links at `place` lead, whether or not there is a file yet.
@@ -341,11 +341,28 @@ mod tests {
         assert_eq!(fs::read_to_string(&real).unwrap(), "notices = false\n");
         assert_eq!(fs::metadata(&real).unwrap().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(&dotfiles).unwrap().count(), 1);
-        // One that leads to nothing yet gets what it leads to.
+        // One that leads to nothing, now, may lead to a disk that is not there: nothing is made in its
+        // place but by a person who asks for the file.
         fs::remove_file(&real).unwrap();
+        rig.change(&Change::Notices(true)).unwrap_err();
+        assert!(!real.exists());
         make(&rig.place).unwrap();
         assert!(fs::symlink_metadata(&rig.place).unwrap().is_symlink() && real.exists());
         assert_eq!(fs::metadata(&real).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn no_file_beside_the_settings_is_touched_whatever_it_is_called() {
+        let rig = Rig::new("notices = true\n");
+        let beside = ["settings.toml.new", "settings.toml~", "settings.toml.tmp"];
+        for name in beside {
+            fs::write(rig.folder.path().join(name), "a draft").unwrap();
+        }
+        rig.change(&Change::Notices(false)).unwrap();
+        for name in beside {
+            assert_eq!(fs::read_to_string(rig.folder.path().join(name)).unwrap(), "a draft");
+        }
+        assert_eq!(rig.text(), "notices = false\n");
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{Settings, SettingsFault};
@@ -23,6 +23,9 @@ use crate::{
 
 /// How often the file is looked at where no change of it can be heard.
 const LOOK: Duration = Duration::from_secs(37);
+/// After which time a file that is gone or empty is believed to be: some programs replace a file by
+/// emptying or removing it first.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// What the file came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub struct LiveSettings {
     env: Env,
     good: Option<Settings>,
     fault: Option<SettingsFault>,
+    /// Since when nothing stands in the file, where something did.
+    emptied: Option<Instant>,
     /// What is watched, and the watch over it.
     watch: Option<(Vec<PathBuf>, Watch)>,
 }
@@ -48,7 +53,14 @@ pub struct LiveSettings {
 impl LiveSettings {
     /// The file at `place`; nothing is read yet. `good`: what is in effect.
     pub fn new(place: &Path, env: &Env, good: Option<Settings>) -> Self {
-        Self { place: place.into(), env: env.clone(), good, fault: None, watch: None }
+        Self {
+            place: place.into(),
+            env: env.clone(),
+            good,
+            fault: None,
+            emptied: None,
+            watch: None,
+        }
     }
 
     /// Why the file can't be read now; `None` where it can.
@@ -63,6 +75,9 @@ impl LiveSettings {
 
     /// Reads the file now; `None` where nothing is new.
     pub fn look(&mut self) -> Option<Change> {
+        if self.may_be_in_the_making() {
+            return None;
+        }
         match Settings::read(&self.place, &self.env).and_then(|read| self.usable(read)) {
             Ok(settings) => {
                 let was_faulty = self.fault.take().is_some();
@@ -80,9 +95,24 @@ impl LiveSettings {
         }
     }
 
-    /// What is set about the network has to work before it takes the place of what works now.
+    /// Whether nothing stands in the file where something did a moment ago.
+    fn may_be_in_the_making(&mut self) -> bool {
+        let is_empty = || match Settings::text(&self.place) {
+            Ok(text) => text.is_none_or(|text| text.trim().is_empty()),
+            Err(_) => false,
+        };
+        let said_something = self.good.as_ref().is_some_and(|good| *good != Settings::default());
+        if !said_something || !is_empty() {
+            self.emptied = None;
+            return false;
+        }
+        self.emptied.get_or_insert_with(Instant::now).elapsed() < SECOND_LOOK
+    }
+
+    /// What is set about the network has to work before a keeper begins anew with it, also where it was
+    /// set before: a file of certificates may have gone.
     fn usable(&self, settings: Settings) -> Result<Settings, SettingsFault> {
-        if self.good.as_ref().is_some_and(|good| good.network == settings.network) {
+        if self.good.as_ref().is_some_and(|good| !good.differs_for_a_keeper(&settings)) {
             return Ok(settings);
         }
         let clock = Arc::new(SystemClock::new());
@@ -108,7 +138,7 @@ impl LiveSettings {
             let Some((_, watch)) = &mut self.watch else { continue };
             tokio::select! {
                 _ = watch.changed.recv() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(if self.emptied.is_some() { SECOND_LOOK } else { LOOK }) => {}
             }
         }
     }
@@ -157,6 +187,70 @@ mod tests {
         assert_eq!(live.fault(), None);
         fs::remove_file(&place).unwrap();
         assert_eq!(settings(live.changed().await), Settings::default());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_emptied_or_gone_for_a_moment_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("settings.toml");
+        let env = Env::fixed([("HOME", folder.path())]);
+        let text = "[stores.claude-code]\nenabled = false\n";
+        fs::write(&place, text).unwrap();
+        let mut live = LiveSettings::new(&place, &env, None);
+        let first = settings(live.look().unwrap());
+        for empty in [true, false] {
+            if empty {
+                fs::write(&place, "").unwrap();
+            } else {
+                fs::remove_file(&place).unwrap();
+            }
+            assert_eq!(live.look(), None);
+            fs::write(&place, text).unwrap();
+            assert_eq!(live.look(), None);
+            assert_eq!(live.good(), Some(&first));
+        }
+        // What stays gone is gone.
+        fs::remove_file(&place).unwrap();
+        assert_eq!(settings(live.changed().await), Settings::default());
+    }
+
+    #[tokio::test]
+    #[cfg(unix)]
+    async fn a_link_that_leads_nowhere_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let dotfiles = folder.path().join("dotfiles");
+        fs::create_dir(&dotfiles).unwrap();
+        fs::write(dotfiles.join("lamp.toml"), "consent = \"watch\"\n").unwrap();
+        let place = folder.path().join("settings.toml");
+        std::os::unix::fs::symlink(dotfiles.join("lamp.toml"), &place).unwrap();
+        let env = Env::fixed([("HOME", folder.path())]);
+        let mut live = LiveSettings::new(&place, &env, None);
+        let first = settings(live.changed().await);
+        fs::rename(&dotfiles, folder.path().join("away")).unwrap();
+        let Change::Fault(fault) = live.changed().await else { panic!("it was not told") };
+        assert!(fault.what.contains("leads to no file"), "{fault}");
+        assert_eq!(live.good(), Some(&first));
+        fs::rename(folder.path().join("away"), &dotfiles).unwrap();
+        assert_eq!(live.look(), Some(Change::Mended));
+    }
+
+    #[test]
+    fn certificates_that_have_gone_are_missed_before_a_keeper_begins_anew_without_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (place, pem) = (folder.path().join("settings.toml"), folder.path().join("corp.pem"));
+        let env = Env::fixed([("HOME", folder.path())]);
+        let text = format!("[network]\nextra_ca = ['{}']\n", pem.display());
+        let certificate = rcgen::generate_simple_self_signed(vec!["corp".into()]).unwrap();
+        fs::write(&pem, certificate.cert.pem()).unwrap();
+        fs::write(&place, &text).unwrap();
+        let mut live = LiveSettings::new(&place, &env, None);
+        let first = settings(live.look().unwrap());
+        fs::remove_file(&pem).unwrap();
+        assert_eq!(live.look(), None, "nothing begins anew");
+        fs::write(&place, format!("probe = false\n{text}")).unwrap();
+        let Some(Change::Fault(fault)) = live.look() else { panic!("it was not told") };
+        assert!(fault.what.contains("corp.pem"), "{fault}");
+        assert_eq!(live.good(), Some(&first));
     }
 
     #[tokio::test]
