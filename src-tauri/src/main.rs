@@ -11,6 +11,8 @@
 mod commands;
 mod demo;
 mod desktop;
+#[cfg(target_os = "linux")]
+mod display;
 mod notices;
 mod page;
 mod shell;

@@ -114,6 +114,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
                     tracing::error!(%fault, "the desktop's loop ended");
                 }
             })?;
+            #[cfg(target_os = "linux")]
+            crate::display::outlive(&handle);
             outlive_the_session_bus();
             let for_stop = for_setup.clone();
             tauri::async_runtime::spawn(async move {
@@ -144,7 +146,7 @@ fn identifier(demo: bool) -> String {
 
 /// Whether all that was on its way has come home, so that the process may end.
 #[derive(Default)]
-struct AtHome(AtomicBool);
+pub(crate) struct AtHome(pub(crate) AtomicBool);
 
 /// Ends the process, however the loop ended.
 struct Last<R: Runtime>(AppHandle<R>);

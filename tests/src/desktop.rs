@@ -41,7 +41,8 @@ pub struct Desktop<'a> {
     programs: RefCell<Vec<(String, Process)>>,
     display: String,
     bus: Bus,
-    _screen: Process,
+    /// Until a test ends it.
+    screen: Option<Process>,
 }
 
 impl<'a> Desktop<'a> {
@@ -65,7 +66,7 @@ impl<'a> Desktop<'a> {
             programs: RefCell::default(),
             display: format!(":{number}"),
             bus,
-            _screen: screen,
+            screen: Some(screen),
         };
         desktop.run("openbox", &["--sm-disable"]);
         until("the window manager is there", || {
@@ -82,6 +83,11 @@ impl<'a> Desktop<'a> {
     /// Its session bus.
     pub fn bus(&self) -> &Bus {
         &self.bus
+    }
+
+    /// Ends the screen, as a logout does.
+    pub fn end_screen(&mut self) {
+        self.screen = None;
     }
 
     /// Ends the session bus, with the programs on it that a test has named; a new one listens at the

@@ -8,7 +8,7 @@
 
 use std::{fs, path::PathBuf};
 
-use lamplighter_rehearsal::{Builder, Rehearsal, Rotation};
+use lamplighter_rehearsal::{Builder, Fault, Rehearsal, Rotation};
 use lamplighter_tests::{
     cost::Cost,
     desktop::{Desktop, tray::Item, window::Tray},
@@ -331,4 +331,24 @@ fn the_window_fits_a_small_screen() {
         tray.terminate();
         assert!(tray.until_ended());
     }
+}
+
+#[test]
+fn a_screen_that_goes_away_ends_the_tray_once_the_answer_in_the_air_is_home() {
+    if !peers::may_run("a screen that goes away") {
+        return;
+    }
+    let (stage, minted) = Stage::with_rig(strict());
+    consented(&stage.home, "");
+    stage.control.inject(Fault::Slow { ms: 3_000 }, 1);
+    let mut desktop = Desktop::start(&stage.home);
+    let mut tray = Tray::hidden(&desktop, &built());
+    until("the token was presented", || {
+        let (_, newest) = stage.control.newest_pair_of(&minted.refresh_token);
+        (newest != minted.refresh_token).then_some(())
+    });
+    desktop.end_screen();
+    tray.until_ended();
+    assert!(stage.holds_live_pair("rig"), "{}", log_of(&stage.home));
+    stage.nothing_was_broken();
 }
