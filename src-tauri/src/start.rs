@@ -63,7 +63,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     }
     limits::raise_open_files();
     start_lean(&words)?;
-    let hidden = words.iter().any(|word| word == HIDDEN);
+    // A link comes by its plugin, and only one that asks for a row opens the window.
+    let hidden = words.iter().any(|word| word == HIDDEN || is_link(word));
     let demo = words.iter().any(|word| word == DEMO);
     let mut context = tauri::generate_context!();
     context.config_mut().identifier = identifier(demo);

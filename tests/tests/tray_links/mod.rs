@@ -81,6 +81,25 @@ fn a_link_that_nobody_waits_for_puts_no_sign_in_under_return() {
 }
 
 #[test]
+fn a_link_that_starts_the_tray_opens_nothing_unless_it_asks_for_a_row() {
+    if !peers::may_run("links that start the tray") {
+        return;
+    }
+    let stage = ended();
+    consented(&stage.home);
+    let desktop = Desktop::start(&stage.home);
+    desktop.panel();
+    let mut tray = Tray::start(&desktop, &["dev.lamplighter:/x"]);
+    until_lamp(&desktop, "alert");
+    assert!(!is_open(&desktop), "a stray link opens the window");
+    desktop.until_item(ID).choose(&["Quit"]);
+    assert!(tray.until_ended());
+    let row = format!("dev.lamplighter:/reconnect/claude-code/{NAME}");
+    let _tray = Tray::start(&desktop, &[&row]);
+    until_open(&desktop, true);
+}
+
+#[test]
 fn links_and_the_start_at_login_are_written_after_a_yes_and_where_settings_are() {
     if !peers::may_run("entries with the desktop") {
         return;

@@ -191,6 +191,8 @@ pub struct Desk<S> {
     focus: Option<GrantId>,
     /// A row that a link asked for.
     linked: Option<GrantId>,
+    /// One that was asked for before any row was known: the link that started the program.
+    linked_early: Option<GrantId>,
     turn_to_settings: bool,
     fault: Option<String>,
     notes: Notes,
@@ -251,6 +253,7 @@ impl<S: Shell> Desk<S> {
             presence: Presence::Here,
             focus: None,
             linked: None,
+            linked_early: None,
             turn_to_settings: false,
             fault: None,
             notes: Notes::default(),
@@ -374,6 +377,9 @@ impl<S: Shell> Desk<S> {
             Told::Snapshot(snapshot) => {
                 self.fault = None;
                 self.snapshot = *snapshot;
+                if let Some(grant) = self.linked_early.take() {
+                    self.show_linked(grant);
+                }
                 self.reopen();
             }
             Told::Event(event) => self.happened(&event),
@@ -519,15 +525,20 @@ impl<S: Shell> Desk<S> {
     fn link_came(&mut self, url: &Secret) {
         match words::link(url.expose()) {
             Some(words::Link::Callback(query)) => self.link.callback(query),
-            Some(words::Link::Row(grant)) => {
-                if self.snapshot.rows.iter().any(|row| row.id == grant) {
-                    self.linked = Some(grant);
-                    self.shell.open_page();
-                } else {
-                    tracing::info!("a link to a row that is not there was dropped");
-                }
+            Some(words::Link::Row(grant)) if self.snapshot.stores.is_empty() => {
+                self.linked_early = Some(grant);
             }
+            Some(words::Link::Row(grant)) => self.show_linked(grant),
             None => tracing::info!("a link that means nothing was dropped"),
+        }
+    }
+
+    fn show_linked(&mut self, grant: GrantId) {
+        if self.snapshot.rows.iter().any(|row| row.id == grant) {
+            self.linked = Some(grant);
+            self.shell.open_page();
+        } else {
+            tracing::info!("a link to a row that is not there was dropped");
         }
     }
 

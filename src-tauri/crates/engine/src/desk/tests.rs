@@ -117,11 +117,12 @@ impl Rig {
 
     /// With these settings, if any.
     fn start_with(settings: &str) -> Self {
-        Self::start_apart(settings, false)
+        Self::start_as(settings, false, None)
     }
 
-    /// The same; `apart`: with a home of Lamplighter's that is set apart from the user's own.
-    fn start_apart(settings: &str, apart: bool) -> Self {
+    /// The same; `apart`: with a home of Lamplighter's that is set apart from the user's own; `first`: this
+    /// happens before all else.
+    fn start_as(settings: &str, apart: bool, first: Option<Tick>) -> Self {
         let home = tempfile::tempdir().unwrap();
         if !settings.is_empty() {
             fs::create_dir_all(home.path().join(".config/lamplighter")).unwrap();
@@ -143,6 +144,7 @@ impl Rig {
         let env = Env::fixed(env);
         let shell = Recorder::default();
         let (bell, ticks) = bell();
+        first.into_iter().for_each(|first| bell.ring(first));
         let desk = Desk::new(env, shell.clone(), bell.clone()).unwrap();
         let thread = std::thread::spawn(move || desk.run(ticks).unwrap());
         Self { home, shell, bell, thread: Some(thread) }
@@ -816,7 +818,7 @@ fn what_kept_an_act_from_being_done_is_told_until_it_was_seen() {
 #[test]
 fn who_removes_a_home_that_is_set_apart_leaves_the_desktop_what_names_no_home() {
     for apart in [false, true] {
-        let rig = Rig::start_apart("", apart);
+        let rig = Rig::start_as("", apart, None);
         rig.shell.with(|seen| seen.at_login = true);
         rig.bell.ring(Tick::Act(Act::RemoveLamplighter, None));
         rig.shell.until("it is removed", |seen| seen.quit);
@@ -865,6 +867,23 @@ fn a_link_that_nobody_waits_for_opens_nothing_and_moves_no_focus() {
         seen.views.iter().any(|view| view.around.linked.as_ref() == Some(&grant))
     });
     assert!(rig.shell.with(|seen| seen.views.iter().all(|view| view.around.focus.is_none())));
+}
+
+#[test]
+fn a_link_to_a_row_that_comes_before_any_row_is_known_waits_for_the_first_look() {
+    for (name, opens) in [("notes", true), ("nobody", false)] {
+        let link = format!("dev.lamplighter:/reconnect/claude-code/{name}");
+        let link = Tick::Link(Secret::new(link));
+        let rig = Rig::start_as("consent = 'watch'", false, Some(link));
+        rig.shell.until("the server is seen", |seen| seen.menus.len() >= 2);
+        if opens {
+            let grant = GrantId::from("claude-code/notes");
+            rig.shell.until("its row is brought forward", |seen| {
+                seen.views.iter().any(|view| view.around.linked.as_ref() == Some(&grant))
+            });
+        }
+        assert_eq!(rig.shell.with(|seen| seen.page_open), opens, "{name}");
+    }
 }
 
 #[test]
