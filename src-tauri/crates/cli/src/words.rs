@@ -35,12 +35,7 @@ pub(crate) fn picture(snapshot: &Snapshot, reader: &Reader) -> Vec<String> {
         lines.extend(store.advice.iter().map(|advice| format!("  {}: {advice}", store.client)));
     }
     for left in &snapshot.unfinished {
-        let what = match left.sign_ins {
-            0 => String::from("a finished renewal can't be looked at again"),
-            1 => String::from("the new tokens of one sign-in can't be saved"),
-            n => format!("the new tokens of {n} sign-ins can't be saved"),
-        };
-        lines.push(format!("  {} in {}: {what} ({})", left.client, left.place, left.why));
+        lines.push(format!("  {}", left.words()));
         lines.push(format!("    {}", left.advice));
     }
     lines

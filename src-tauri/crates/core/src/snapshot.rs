@@ -3,7 +3,7 @@
 //! Times are absolute. A view shows it and sends [`Action`](crate::keeper::Action)s back; it has no
 //! rule of its own.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,18 @@ pub struct Unfinished {
     pub why: String,
     /// What a person can do, in words.
     pub advice: String,
+}
+
+impl Unfinished {
+    /// `Claude Code in ~/team: the new tokens of one sign-in can't be saved (~/team is not there)`
+    pub fn words(&self) -> String {
+        let what = match self.sign_ins {
+            0 => String::from("a finished renewal can't be looked at again"),
+            1 => String::from("the new tokens of one sign-in can't be saved"),
+            n => format!("the new tokens of {n} sign-ins can't be saved"),
+        };
+        format!("{} in {}: {what} ({})", self.client, self.place, self.why)
+    }
 }
 
 /// One server in one store.

@@ -176,7 +176,11 @@ pub struct Settings {
 impl View {
     /// The page for this truth.
     pub fn of(seq: u64, now: Wall, snapshot: &Snapshot, around: Around) -> Self {
+        let unfinished = &snapshot.unfinished;
+        let unfinished =
+            unfinished.iter().map(|left| format!("{}. To go on, {}.", left.words(), left.advice));
         let around = Around {
+            notes: around.notes.into_iter().chain(unfinished).collect(),
             hints: around.hints.into_iter().filter(|hint| hint.until > now).collect(),
             ..around
         };

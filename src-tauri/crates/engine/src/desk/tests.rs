@@ -887,6 +887,27 @@ fn a_link_to_a_row_that_comes_before_any_row_is_known_waits_for_the_first_look()
 }
 
 #[test]
+fn what_the_journal_holds_for_a_store_that_is_away_is_told_with_what_to_do() {
+    let rig = Rig::start_with("consent = 'watch'");
+    rig.shell.until("the server is seen", |seen| seen.menus.len() >= 2);
+    rig.bell.ring(Tick::Act(Act::Open, None));
+    let unfinished = lamplighter_core::snapshot::Unfinished {
+        store: "claude-code@~/team".into(),
+        client: "Claude Code".into(),
+        place: "~/team".into(),
+        sign_ins: 1,
+        why: "~/team is not there".into(),
+        advice: "bring it back".into(),
+    };
+    let (rows, stores, notices, unfinished) = (vec![], vec![], vec![], vec![unfinished]);
+    let snapshot = Snapshot { rows, stores, notices, unfinished, exit: 12 };
+    rig.bell.ring(Tick::Told(Told::Snapshot(Box::new(snapshot))));
+    let words = "Claude Code in ~/team: the new tokens of one sign-in can't be saved (~/team is \
+                 not there). To go on, bring it back.";
+    rig.shell.until("the page says it", |seen| notes_of(seen) == [words]);
+}
+
+#[test]
 fn links_come_here_after_a_yes_and_not_before() {
     let rig = Rig::start();
     rig.bell.ring(Tick::Act(Act::Open, None));
