@@ -144,7 +144,9 @@ impl Rig {
         let env = Env::fixed(env);
         let shell = Recorder::default();
         let (bell, ticks) = bell();
-        first.into_iter().for_each(|first| bell.ring(first));
+        if let Some(first) = first {
+            bell.ring(first);
+        }
         let desk = Desk::new(env, shell.clone(), bell.clone()).unwrap();
         let thread = std::thread::spawn(move || desk.run(ticks).unwrap());
         Self { home, shell, bell, thread: Some(thread) }
