@@ -44,7 +44,7 @@ use tokio::sync::{
 
 use crate::{
     browser,
-    link::{Link, Stance, Told},
+    link::{Known, Link, Stance, Told},
     open::Place,
     paths::Env,
     presence,
@@ -185,6 +185,8 @@ pub struct Desk<S> {
     unset: bool,
     /// Why the settings can't be read now, until they can.
     settings_note: Option<String>,
+    /// The notice that says so.
+    settings_notice: Option<u32>,
     memory: Memory,
     notices: Notices,
     presence: Presence,
@@ -222,7 +224,7 @@ impl<S: Shell> Desk<S> {
         if links_served {
             serve_links(&mut shell);
         }
-        let link = join(&env, &bell)?;
+        let link = join(&env, set::known(live.as_ref()), &bell)?;
         let memory = Memory::open(place.as_ref());
         let pinned = env.get("WAYLAND_DISPLAY").is_some();
         Ok(Self {
@@ -250,6 +252,7 @@ impl<S: Shell> Desk<S> {
             live,
             unset,
             settings_note: None,
+            settings_notice: None,
             presence: Presence::Here,
             focus: None,
             linked: None,
@@ -277,7 +280,7 @@ impl<S: Shell> Desk<S> {
         let mut desk = Self::new(env.clone(), shell, bell)?;
         desk.demo_alone = true;
         desk.pinned = Env::Process.get("WAYLAND_DISPLAY").is_some();
-        desk.link.move_to(env, true);
+        desk.link.move_to(env, set::known(desk.live.as_ref()), true);
         Ok(desk)
     }
 
@@ -319,7 +322,7 @@ impl<S: Shell> Desk<S> {
 
     /// The way to the keeper was ended and is wanted after all.
     fn join_anew(&mut self) -> std::io::Result<()> {
-        self.link = join(&self.env, &self.bell)?;
+        self.link = join(&self.env, set::known(self.live.as_ref()), &self.bell)?;
         Ok(())
     }
 
@@ -680,9 +683,9 @@ fn serve_links(shell: &mut impl Shell) {
     }
 }
 
-fn join(env: &Env, bell: &Bell) -> std::io::Result<Link> {
+fn join(env: &Env, settings: Known, bell: &Bell) -> std::io::Result<Link> {
     let tell = bell.clone();
-    Link::open(env.clone(), Box::new(move |told| tell.ring(Tick::Told(told))))
+    Link::open(env.clone(), settings, Box::new(move |told| tell.ring(Tick::Told(told))))
 }
 
 /// The wall clock's now.

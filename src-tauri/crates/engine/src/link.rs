@@ -93,10 +93,15 @@ enum Ask {
     Callback(Secret),
 }
 
+/// What the person has set, by whoever reads the file: the last good settings, or why there are none.
+/// `None`: nobody knew where the file lies.
+pub(crate) type Known = Option<Result<Settings, SettingsFault>>;
+
 /// How it is to be.
 #[derive(Clone)]
 struct Wish {
     env: Env,
+    settings: Known,
     /// Keep without asking: the demo's home is nobody's.
     keep: bool,
     end: bool,
@@ -111,12 +116,12 @@ pub struct Link {
 
 impl Link {
     /// Opens it, in a thread of its own.
-    pub fn open(env: Env, tell: Tell) -> std::io::Result<Self> {
+    pub(crate) fn open(env: Env, settings: Known, tell: Tell) -> std::io::Result<Self> {
         let (asks, asked) = unbounded_channel();
-        let (wish, wishes) = watch::channel(Wish { env, keep: false, end: false });
+        let (wish, wishes) = watch::channel(Wish { env, settings, keep: false, end: false });
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
-            let (later, good, obstacle) = (VecDeque::new(), None, None);
-            let way = Way { asked, later, wishes, tell, good, obstacle };
+            let (later, obstacle) = (VecDeque::new(), None);
+            let way = Way { asked, later, wishes, tell, obstacle };
             if let Err(fault) = crate::runtime::run(way.go()) {
                 tracing::error!(%fault, "nothing can run here");
             }
@@ -134,15 +139,24 @@ impl Link {
         let _ = self.asks.send(Ask::Callback(query));
     }
 
+    /// Whatever is opened from now on goes by these settings; what is open stays as it is.
+    pub(crate) fn set(&self, settings: Known) {
+        self.wish.send_if_modified(|wish| {
+            wish.settings = settings;
+            false
+        });
+    }
+
     /// The settings have changed: everything is opened anew. What is in the air comes home first.
     pub fn reopen(&self) {
         self.wish.send_modify(|_| {});
     }
 
     /// From now on it is about this home; `keep`: without asking.
-    pub fn move_to(&self, env: Env, keep: bool) {
+    pub(crate) fn move_to(&self, env: Env, settings: Known, keep: bool) {
         self.wish.send_modify(|wish| {
             wish.env = env;
+            wish.settings = settings;
             wish.keep = keep;
         });
     }
@@ -194,8 +208,6 @@ struct Way {
     later: VecDeque<Ask>,
     wishes: watch::Receiver<Wish>,
     tell: Tell,
-    /// The last settings that could be read, and where they stand.
-    good: Option<(PathBuf, Settings)>,
     /// What is in the way, as it was told last: it is tried again every few seconds, and told once.
     obstacle: Option<String>,
 }
@@ -238,7 +250,7 @@ impl Way {
             if wish.end {
                 return;
             }
-            let over = match self.find(&wish.env) {
+            let over = match find(&wish) {
                 Ok(found) => self.stand(found, &wish).await,
                 Err(fault) => {
                     self.report(Told::Fault(fault.to_string()));
@@ -351,7 +363,7 @@ impl Way {
                 Some(_) = watch.changed.recv() => {}
                 Some(ask) = next(&mut self.later, &mut self.asked) => match ask {
                     Ask::Do(action) => {
-                        self.once(place, action).await;
+                        self.once(action).await;
                         self.report(Told::Stance(Stance::Looking));
                     }
                     // Nobody signs in here now: no page of the web's makes it open anything.
@@ -372,9 +384,10 @@ impl Way {
     }
 
     /// Does one thing, as a command would.
-    async fn once(&mut self, place: &Place, action: Action) {
+    async fn once(&mut self, action: Action) {
         let listener = Box::new(|_: &Event, _: &Keeper| {});
-        let opened = self.find(&place.env).and_then(|found| match found.unknown {
+        let wish = self.wishes.borrow().clone();
+        let opened = find(&wish).and_then(|found| match found.unknown {
             Some(fault) => Err(OpenFault::Settings(fault)),
             None => found.place.open(Mode::OnRequest, WHAT, ENGINE_PATIENCE, listener),
         });
@@ -437,24 +450,6 @@ impl Way {
         }
     }
 
-    /// Where things lie. Settings that can't be read change nothing: the last good ones stay, and
-    /// where there were none, nobody knows what the person has set. The file is left as it is.
-    fn find(&mut self, env: &Env) -> Result<Found, OpenFault> {
-        let paths = Paths::find(env)?;
-        paths.check(env)?;
-        let (settings, unknown) = match Settings::read(&paths.settings, env) {
-            Ok(settings) => {
-                self.good = Some((paths.settings.clone(), settings.clone()));
-                (settings, None)
-            }
-            Err(fault) => match &self.good {
-                Some((file, good)) if *file == paths.settings => (good.clone(), None),
-                Some(_) | None => (Settings::default(), Some(fault)),
-            },
-        };
-        Ok(Found { place: Place::with(env.clone(), paths, settings), unknown })
-    }
-
     fn told(&mut self, reply: Reply) {
         self.report(match reply {
             Reply::Event(event) => Told::Event(event),
@@ -465,6 +460,20 @@ impl Way {
             Reply::Settled | Reply::PageAsked(_) => return,
         });
     }
+}
+
+/// Where things lie, and what is set. The file is read by whoever wishes: a link that read it too
+/// would go by other settings than its desk shows.
+fn find(wish: &Wish) -> Result<Found, OpenFault> {
+    let Wish { env, settings, .. } = wish;
+    let paths = Paths::find(env)?;
+    paths.check(env)?;
+    let settings = settings.clone().unwrap_or_else(|| Settings::read(&paths.settings, env));
+    let (settings, unknown) = match settings {
+        Ok(settings) => (settings, None),
+        Err(fault) => (Settings::default(), Some(fault)),
+    };
+    Ok(Found { place: Place::with(env.clone(), paths, settings), unknown })
 }
 
 impl From<Ask> for Request {
@@ -510,10 +519,11 @@ mod tests {
                 into.lock().unwrap().push(words);
             }
         });
-        let wish = Wish { env: Env::fixed([("HOME", "/nowhere")]), keep: false, end: false };
+        let env = Env::fixed([("HOME", "/nowhere")]);
+        let wish = Wish { env, settings: None, keep: false, end: false };
         let (asked, wishes) = (unbounded_channel().1, watch::channel(wish).1);
         let later = VecDeque::new();
-        let mut way = Way { asked, later, wishes, tell, good: None, obstacle: None };
+        let mut way = Way { asked, later, wishes, tell, obstacle: None };
         for words in ["it is locked", "it is locked", "it is locked", "the disk is full"] {
             way.report(Told::Fault(words.into()));
         }

@@ -183,7 +183,7 @@ impl<S: Shell> Desk<S> {
         let env: Env = self.env.clone();
         (self.place, self.live) = super::set::find(&env);
         self.unset = self.live.as_ref().is_some_and(|live| live.good().is_none());
-        self.settings_note = None;
+        self.settings_readable();
         if let Some(fault) = self.live.as_ref().and_then(LiveSettings::fault).cloned() {
             self.settings_came(Change::Fault(fault));
         }
@@ -196,7 +196,7 @@ impl<S: Shell> Desk<S> {
         self.hints.clear();
         self.snapshot.rows.clear();
         self.snapshot.stores.clear();
-        self.link.move_to(env, keep);
+        self.link.move_to(env, super::set::known(self.live.as_ref()), keep);
     }
 
     /// What `lamplighter uninstall` does. How it went comes later.

@@ -8,6 +8,7 @@ use lamplighter_core::desk::view;
 
 use super::{Desk, Shell};
 use crate::{
+    link::Known,
     open::Place,
     paths::{Env, Paths},
     settings::{
@@ -24,6 +25,13 @@ pub(super) fn find(env: &Env) -> (Option<Place>, Option<LiveSettings>) {
     live.look();
     let settings = live.good().cloned().unwrap_or_default();
     (Some(Place::with(env.clone(), paths, settings)), Some(live))
+}
+
+/// What the link goes by: the very settings that are shown here.
+pub(super) fn known(live: Option<&LiveSettings>) -> Known {
+    let live = live?;
+    let good = live.good().cloned().map(Ok);
+    good.or_else(|| live.fault().cloned().map(Err))
 }
 
 /// Waits until the file came to something else.
@@ -73,9 +81,10 @@ impl<S: Shell> Desk<S> {
 
     /// The file came to something else.
     pub(super) fn settings_came(&mut self, change: Change) {
+        self.link.set(known(self.live.as_ref()));
         match change {
             Change::Settings(settings) => {
-                self.settings_note = None;
+                self.settings_readable();
                 let before = (!std::mem::take(&mut self.unset)).then(|| self.settings());
                 if let Some(place) = &mut self.place {
                     place.settings = (*settings).clone();
@@ -90,7 +99,7 @@ impl<S: Shell> Desk<S> {
             }
             Change::Fault(fault) => self.settings_unreadable(&fault),
             Change::Mended => {
-                self.settings_note = None;
+                self.settings_readable();
                 tracing::info!("the settings can be read again");
             }
         }
@@ -104,8 +113,22 @@ impl<S: Shell> Desk<S> {
             "What was set before stays in effect"
         };
         let body = format!("{fault}. {holds}.");
+        self.settings_readable();
         self.settings_note = Some(format!("The settings can't be read: {body}"));
-        let notice = self.notices.about_itself("Lamplighter's settings can't be read".into(), body);
-        self.shell.notify(&notice);
+        // The last good word about notices counts here too.
+        if self.settings().notices {
+            let title = "Lamplighter's settings can't be read".into();
+            let notice = self.notices.about_itself(title, body);
+            self.settings_notice = Some(notice.number);
+            self.shell.notify(&notice);
+        }
+    }
+
+    /// What was said about the file holds no more.
+    pub(super) fn settings_readable(&mut self) {
+        self.settings_note = None;
+        if let Some(number) = self.settings_notice.take() {
+            self.shell.withdraw(number);
+        }
     }
 }

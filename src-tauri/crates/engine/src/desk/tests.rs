@@ -1,3 +1,5 @@
+mod settings;
+
 use std::{
     fs,
     path::Path,
@@ -427,7 +429,7 @@ fn settings_that_cannot_be_read_stay_where_they_are_and_nothing_is_kept_until_th
 /// Whether somebody keeps in this home.
 fn is_kept(rig: &Rig) -> bool {
     let env = Env::fixed([("HOME", rig.home.path())]);
-    crate::lock::EngineLock::holder(&Place::find(env).unwrap().paths).is_some()
+    crate::lock::EngineLock::holder(&crate::paths::Paths::find(&env).unwrap()).is_some()
 }
 
 #[test]
