@@ -332,7 +332,9 @@ fn an_access_token_that_the_server_takes_no_more_is_renewed_and_nobody_is_asked(
 
 /// Another config folder of Claude Code's with the stage's sign-in in it, whose new tokens a run that knew
 /// the folder received and could not save before it was killed.
-fn received_for_another_folder(stage: &Stage, minted: &Minted) -> PathBuf {
+///
+/// `variable`: how that run was told of the folder.
+fn received_for_another_folder(stage: &Stage, minted: &Minted, variable: &str) -> PathBuf {
     let work = stage.home.path().join("work");
     fs::create_dir(&work).expect("a folder");
     fs::rename(stage.home.claude(CREDENTIALS), work.join(CREDENTIALS)).expect("moved");
@@ -340,7 +342,7 @@ fn received_for_another_folder(stage: &Stage, minted: &Minted) -> PathBuf {
     let lock = work.join(".storage-write.lock");
     fs::create_dir(&lock).expect("a lock");
     let mut renewing = command(&stage.home, &["renew"]);
-    renewing.env("CLAUDE_CONFIG_DIR", &work).stdout(Stdio::null()).stderr(Stdio::null());
+    renewing.env(variable, &work).stdout(Stdio::null()).stderr(Stdio::null());
     let mut renewing = renewing.spawn().expect("started");
     let newest = || stage.control.newest_pair_of(&minted.refresh_token);
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -370,9 +372,23 @@ fn holds(folder: &Path, pair: &(String, String)) -> bool {
 
 #[test]
 fn what_the_journal_holds_for_a_folder_that_the_keeper_was_not_told_of_is_finished_there() {
+    finishes_what_another_folder_waits_for("CLAUDE_CONFIG_DIR", None);
+}
+
+#[test]
+fn what_the_journal_holds_for_secure_storage_elsewhere_is_finished_there_and_not_in_the_usual_folder()
+ {
+    let usual = r#"{"mcpOAuth":{}}"#;
+    finishes_what_another_folder_waits_for("CLAUDE_SECURESTORAGE_CONFIG_DIR", Some(usual));
+}
+
+fn finishes_what_another_folder_waits_for(variable: &str, usual: Option<&str>) {
     let builder = Rehearsal::builder().life_seconds(43_200).rotation(Rotation::Strict);
     let (stage, minted) = Stage::with_rig(builder);
-    let work = received_for_another_folder(&stage, &minted);
+    let work = received_for_another_folder(&stage, &minted, variable);
+    if let Some(usual) = usual {
+        store::write(&stage.home, CREDENTIALS, usual);
+    }
     let newest = stage.control.newest_pair_of(&minted.refresh_token);
     let keeper = Keeper::start(&stage.home);
     keeper.until("the tokens are where they belong", |_| holds(&work, &newest));
@@ -391,7 +407,7 @@ fn what_the_journal_holds_for_a_folder_that_the_keeper_was_not_told_of_is_finish
 fn what_nothing_can_finish_is_shown_with_what_to_do_and_every_command_ends() {
     let builder = Rehearsal::builder().life_seconds(43_200).rotation(Rotation::Strict);
     let (stage, minted) = Stage::with_rig(builder);
-    let work = received_for_another_folder(&stage, &minted);
+    let work = received_for_another_folder(&stage, &minted, "CLAUDE_CONFIG_DIR");
     let newest = stage.control.newest_pair_of(&minted.refresh_token);
     let away = work.with_file_name("away");
     fs::rename(&work, &away).expect("moved");

@@ -12,10 +12,21 @@ use crate::{args, reconnect};
 
 /// Signs in; the exit code says whether that worked.
 pub(crate) fn run(place: Place, args: &args::SignIn) -> anyhow::Result<u8> {
-    let id = StoreId::from(args.client.as_str());
+    let wanted = StoreId::from(args.client.as_str());
+    let known: Vec<StoreId> = place.stores.iter().map(|store| store.info().id).collect();
+    // A client that has one store alone needs no more than its name, wherever that store lies.
+    let of_client = format!("{wanted}@");
+    let mut alone = known.iter().filter(|id| id.as_str().starts_with(&of_client));
+    let id = match (known.iter().find(|id| **id == wanted), alone.next(), alone.next()) {
+        (Some(exact), ..) => exact.clone(),
+        (None, Some(only), None) => only.clone(),
+        _ => {
+            let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+            bail!("no client by the name of {wanted}; known: {}", known.join(", "));
+        }
+    };
     let Some(store) = place.stores.iter().find(|store| store.info().id == id) else {
-        let known = place.stores.iter().map(|store| store.info().id.to_string());
-        bail!("no client by the name of {id}; known: {}", known.collect::<Vec<_>>().join(", "));
+        bail!("no store by the name of {id}");
     };
     let client = store.info().client;
     let spot = store

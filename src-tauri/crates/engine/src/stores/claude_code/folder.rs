@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The folders of one Claude Code installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {
-    /// The store's name.
+    /// The store's name: of `SEC`, where its tokens lie.
     pub id: StoreId,
     /// `CFG`: settings, plugins and the verdict cache.
     pub config: PathBuf,
@@ -51,23 +51,22 @@ impl Folder {
     pub fn usual(env: &Env) -> Option<Self> {
         let home = env.home()?;
         let set = env.get("CLAUDE_CONFIG_DIR").map(|dir| normalised(&PathBuf::from(dir)));
-        let config = set.clone().unwrap_or_else(|| home.join(".claude"));
+        let config = set.as_deref().map_or_else(|| home.join(".claude"), from_here);
         let secure = match env.raw("CLAUDE_SECURESTORAGE_CONFIG_DIR") {
             Some(dir) if dir.is_empty() => home.join(".claude"),
-            Some(dir) => normalised(&PathBuf::from(dir)),
+            Some(dir) => from_here(&normalised(&PathBuf::from(dir))),
             None => config.clone(),
         };
         // With the variable set, even to the usual place, the file lies in the folder.
         let beside = if set.is_some() { &config } else { &home };
-        let asked = (config.clone(), beside.clone(), home.join(".claude"));
+        let asked = (config.clone(), beside.clone(), secure.clone(), home.join(".claude"));
         let found = deadline::within(PATIENCE, move || {
-            let (config, beside, usual) = asked;
-            (servers_file(&config, &beside), is_same(&config, &usual))
+            let (config, beside, secure, usual) = asked;
+            (servers_file(&config, &beside), is_same(&secure, &usual))
         });
         // What does not answer is taken at its word.
         let (servers, is_usual) =
-            found.unwrap_or_else(|| (beside.join(SERVERS), config == home.join(".claude")));
-        let id = if is_usual { StoreId::from("claude-code") } else { named(&config, &home) };
+            found.unwrap_or_else(|| (beside.join(SERVERS), secure == home.join(".claude")));
         // What the variables say is hashed, and no path that follows from it; the usual one too.
         let named = match env.raw("CLAUDE_SECURESTORAGE_CONFIG_DIR") {
             Some(dir) => Some(PathBuf::from(dir)).filter(|dir| !dir.as_os_str().is_empty()),
@@ -75,6 +74,10 @@ impl Folder {
         };
         let custom = env.get("CLAUDE_CODE_CUSTOM_OAUTH_URL").is_some();
         let service = service(named.as_deref(), custom);
+        // The store is where the tokens lie, whatever else the variables move: what is known and what the
+        // journal holds under one name is never of two stores. In a keychain each name has an item.
+        let is_usual = is_usual && (named.is_none() || !cfg!(target_os = "macos"));
+        let id = if is_usual { StoreId::from("claude-code") } else { self::named(&secure, &home) };
         Some(Self { id, config, secure, servers, home, service })
     }
 
@@ -215,6 +218,11 @@ fn shown(path: &Path, home: &Path) -> String {
         .map_or_else(|_| path.display().to_string(), |rest| format!("~/{}", rest.display()))
 }
 
+/// The path as it is from everywhere: the program takes a relative one from the folder it was started in.
+fn from_here(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// A legacy `.config.json` in the folder wins if it holds anything.
 fn servers_file(config: &Path, beside: &Path) -> PathBuf {
     let legacy = config.join(".config.json");
@@ -261,8 +269,29 @@ mod tests {
         let folder = usual(&[("CLAUDE_SECURESTORAGE_CONFIG_DIR", "/safe")]);
         assert_eq!(folder.credentials(), Path::new("/safe/.credentials.json"));
         assert_eq!(folder.config, Path::new("/home/ana/.claude"));
+        assert_eq!(folder.id.as_str(), "claude-code@/safe");
         let folder = usual(&[("CLAUDE_CONFIG_DIR", "/w"), ("CLAUDE_SECURESTORAGE_CONFIG_DIR", "")]);
         assert_eq!(folder.secure, Path::new("/home/ana/.claude"));
+        assert_eq!(folder.id.as_str(), "claude-code");
+    }
+
+    #[test]
+    fn two_stores_never_have_one_name() {
+        let mut stores = Vec::<Folder>::new();
+        let folders = ["", "/home/ana/.claude", "/w", "/safe", "w", "./w"];
+        for config in folders {
+            for secure in [None].into_iter().chain(folders.map(Some)) {
+                let mut vars = vec![("CLAUDE_CONFIG_DIR", config)];
+                vars.extend(secure.map(|secure| ("CLAUDE_SECURESTORAGE_CONFIG_DIR", secure)));
+                stores.push(usual(&vars));
+            }
+        }
+        for one in &stores {
+            for other in &stores {
+                assert_eq!(one.id == other.id, one.is_same_store(other), "{one:?} {other:?}");
+            }
+            assert!(one.secure.is_absolute(), "{one:?}");
+        }
     }
 
     #[test]
