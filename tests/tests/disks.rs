@@ -14,7 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lamplighter_rehearsal::{Fault, Mint, Rehearsal, Rotation};
@@ -153,6 +153,42 @@ fn a_store_that_hangs_in_mid_renewal_costs_neither_the_clients_lock_nor_the_new_
     });
     fs::rename(real, stage.home.claude(CREDENTIALS)).expect("put back");
     keeper.until("the new tokens are saved", |_| stage.holds_live_pair("rig"));
+    assert_eq!(stage.refreshes().len(), 1);
+    assert_eq!(keeper.terminate(), Some(0));
+    stage.nothing_was_broken();
+}
+
+#[test]
+fn a_copy_whose_disk_dies_in_mid_renewal_is_left_out_and_the_other_folder_is_served_at_once() {
+    let (stage, minted) = stage();
+    let (dead, copy) = (folder(&stage, "dead"), folder(&stage, ".claude-copy"));
+    fs::copy(stage.home.claude(CREDENTIALS), copy.join(CREDENTIALS)).expect("a copy");
+    settings(&stage, &[&copy]);
+    stage.control.inject(Fault::Slow { ms: 3_000 }, 1);
+    let keep = command(&stage.home, &["keep", "--json"]);
+    let Some(keep) = unanswered(&dead, &keep) else { return };
+    let keeper = Keeper::run(keep);
+    keeper.until("the token is presented", |_| {
+        stage.control.newest_pair_of(&minted.refresh_token).1 != minted.refresh_token
+    });
+    let real = stage.home.path().join("real");
+    fs::rename(&copy, &real).expect("put away");
+    symlink(dead.join("store"), &copy).expect("a link");
+    let presented = Instant::now();
+    keeper.until("the new tokens are saved", |_| stage.holds_live_pair("rig"));
+    assert!(presented.elapsed() < Duration::from_secs(9), "{:?}", presented.elapsed());
+    keeper.until("the lock is let go", |_| refresh_locks(&stage.home.claude("")) == 0);
+    assert!(presented.elapsed() < Duration::from_secs(60), "{:?}", presented.elapsed());
+    assert!(keeper.events("failed").iter().all(|event| event["grant"] != "claude-code/rig"));
+    fs::remove_file(&copy).expect("removed");
+    fs::rename(real, &copy).expect("put back");
+    let same = || {
+        let read = |folder: &Path| fs::read(folder.join(CREDENTIALS)).expect("a file");
+        let tokens = |text: Vec<u8>| serde_json::from_slice::<Value>(&text).expect("JSON");
+        let mine = tokens(read(&stage.home.claude("")));
+        tokens(read(&copy))["mcpOAuth"] == mine["mcpOAuth"]
+    };
+    keeper.until("the copy has them too", |_| same());
     assert_eq!(stage.refreshes().len(), 1);
     assert_eq!(keeper.terminate(), Some(0));
     stage.nothing_was_broken();

@@ -34,6 +34,9 @@ pub(super) const LAST_LOOK: Millis = Millis::seconds(65);
 /// How often tokens are put back at most.
 const RESTORES: u8 = 2;
 
+/// How often a visited store is tried before a command ends without it.
+const TRIES_WHILE_VISITING: u32 = 2;
+
 /// Whether something can be done about a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hold {
@@ -316,9 +319,16 @@ impl Keeper {
         }
     }
 
-    /// Whether new tokens are owed to a store that can be read.
+    /// Whether new tokens are owed to a store that can be read. A visited store that did not take them is
+    /// waited for by nobody who asked for something else, once the journal holds them.
     pub(super) fn owes_within_reach(&self) -> bool {
-        self.spares.owed().any(|spare| self.can_be_reached(&spare.record))
+        self.spares.owed().any(|spare| {
+            let mut targets = spare.record.replaced.iter().map(|(target, _)| target);
+            let is_hopeful = spare.only_here
+                || spare.attempts < TRIES_WHILE_VISITING
+                || targets.any(|target| !self.is_visited(&target.store));
+            is_hopeful && self.can_be_reached(&spare.record)
+        })
     }
 
     /// A lost answer is moot once the store holds another token than the one that was presented.

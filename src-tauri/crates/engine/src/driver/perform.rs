@@ -23,7 +23,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::places::{Locks, Place, STORE_TIME, View, lock, patiently, unknown_store};
+use super::places::{Lock, Locks, Place, STORE_TIME, View, lock, patiently, unknown_store};
 use crate::{
     deadline::lock_within,
     http::Http,
@@ -41,7 +41,7 @@ const JOURNAL_TIME: Duration = Duration::from_secs(10);
 const JOURNAL_TURN: Duration = Duration::from_secs(8);
 
 /// The locks that flights hold.
-type Held = Arc<Mutex<BTreeMap<FlightId, Arc<Locks>>>>;
+type Held = Arc<Mutex<BTreeMap<FlightId, Locks>>>;
 type Views = Vec<View>;
 type Seen = Result<StoreView, StoreFault>;
 type Places = Arc<BTreeMap<StoreId, Place>>;
@@ -172,10 +172,7 @@ impl World {
             }
             Effect::Read { ticket, flight: Some(flight), stores }
             | Effect::ReadBack { ticket, flight, stores } => self.answered(ticket, async move {
-                Outcome::Read(match still_ours(&held, flight).await {
-                    Ok(()) => read(&places, &stores).await,
-                    Err(fault) => stores.into_iter().map(|s| (s, Err(fault.clone()))).collect(),
-                })
+                Outcome::Read(read(&places, &held, flight, &stores).await)
             }),
             Effect::Intent { ticket, record } | Effect::Journal { ticket, record } => {
                 self.answered(ticket, async move {
@@ -188,7 +185,7 @@ impl World {
             Effect::Send { ticket, flight, request } => self.send(ticket, flight, request),
             Effect::Write { ticket, flight, store, change } => self.answered(ticket, async move {
                 let wrote = async {
-                    still_ours(&held, flight).await?;
+                    still_ours_at(&held, flight, &store).await?;
                     let place = places.get(&store).ok_or_else(|| unknown_store(&store))?;
                     place.change("writing it", move |store| store.write(&change)).await
                 };
@@ -197,7 +194,7 @@ impl World {
             Effect::Remove { ticket, flight, store, key, expect } => {
                 self.answered(ticket, async move {
                     let removed = async {
-                        still_ours(&held, flight).await?;
+                        still_ours_at(&held, flight, &store).await?;
                         let place = places.get(&store).ok_or_else(|| unknown_store(&store))?;
                         place.change("writing it", move |store| store.remove(&key, &expect)).await
                     };
@@ -206,8 +203,7 @@ impl World {
             }
             Effect::Unlock { ticket, flight } => self.answered(ticket, async move {
                 let locks = held.lock().unwrap_or_else(PoisonError::into_inner).remove(&flight);
-                // A lock that can't be let go in time is let go late, or goes stale.
-                patiently(STORE_TIME, None, move || drop(locks)).await;
+                locks.unwrap_or_default().let_go().await;
                 Outcome::Unlocked
             }),
             Effect::Fetch { ticket, request } => self.fetch(ticket, request),
@@ -288,14 +284,45 @@ impl World {
 }
 
 fn keep_held(held: &Held, flight: FlightId, taken: Locks) {
-    held.lock().unwrap_or_else(PoisonError::into_inner).insert(flight, Arc::new(taken));
+    held.lock().unwrap_or_else(PoisonError::into_inner).insert(flight, taken);
 }
 
+/// Whether every lock of the flight is still ours: asked before a token is presented, for every entry that
+/// holds it.
 async fn still_ours(held: &Held, flight: FlightId) -> Result<(), StoreFault> {
-    let locks = held.lock().unwrap_or_else(PoisonError::into_inner).get(&flight).cloned();
-    let locks = locks.ok_or_else(lock_unknown)?;
-    let asked = patiently(STORE_TIME, None, move || locks.still_ours()).await;
-    asked.unwrap_or_else(|| Err(lock_unknown()))
+    let locks = locks(held, flight, Locks::all)?;
+    let asked: Vec<_> = locks
+        .into_iter()
+        .map(|lock| tokio::spawn(async move { lock.still_ours().await }))
+        .collect();
+    for asked in asked {
+        match asked.await {
+            Ok(Err(fault @ StoreFault::LockLost { .. })) => return Err(fault),
+            // Whose disk is dead is found out when the locks are taken the next time.
+            Ok(Err(_)) | Err(_) => return Err(lock_unknown()),
+            Ok(Ok(())) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The same for one store: what is done there is no other store's affair.
+async fn still_ours_at(held: &Held, flight: FlightId, store: &StoreId) -> Result<(), StoreFault> {
+    for lock in locks(held, flight, |locks| locks.of(store))? {
+        lock.still_ours().await?;
+    }
+    Ok(())
+}
+
+/// Some of a flight's locks; at least one.
+fn locks(
+    held: &Held,
+    flight: FlightId,
+    which: impl FnOnce(&Locks) -> Vec<Lock>,
+) -> Result<Vec<Lock>, StoreFault> {
+    let held = held.lock().unwrap_or_else(PoisonError::into_inner);
+    let locks = held.get(&flight).map(which).unwrap_or_default();
+    if locks.is_empty() { Err(lock_unknown()) } else { Ok(locks) }
 }
 
 async fn look(places: &BTreeMap<StoreId, Place>, store: &StoreId) -> Seen {
@@ -314,11 +341,12 @@ async fn look_at(places: &Places, stores: &[StoreId]) -> Views {
     came(begun.collect()).await
 }
 
-/// Reads these stores inside a lock, all at once.
-async fn read(places: &Places, stores: &[StoreId]) -> Views {
+/// Reads these stores inside the locks of a flight, all at once.
+async fn read(places: &Places, held: &Held, flight: FlightId, stores: &[StoreId]) -> Views {
     let begun = stores.iter().map(|store| {
-        let (place, id) = (places.get(store).cloned(), store.clone());
+        let (place, id, held) = (places.get(store).cloned(), store.clone(), Arc::clone(held));
         let read = async move {
+            still_ours_at(&held, flight, &id).await?;
             match place {
                 Some(place) => place.read().await,
                 None => Err(unknown_store(&id)),

@@ -11,6 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,9 +19,11 @@ use lamplighter_core::{
     ids::{EntryKey, StoreId, Target},
     store::{StoreFault, StoreView},
 };
+use tokio::sync::oneshot;
 
 use crate::{
     deadline::lock_within,
+    identity::Identity,
     stores::{RefreshLock, Store},
 };
 
@@ -146,103 +149,190 @@ pub(super) async fn patiently<T: Send + 'static>(
     left_behind: Option<&Arc<AtomicUsize>>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    let mut working = tokio::task::spawn_blocking(work);
-    if let Ok(done) = tokio::time::timeout(time, &mut working).await {
+    // Only who still waits is given what it brings; what comes too late is dropped where it came about,
+    // for a lock is let go so, and that may take as long again.
+    let (brings, mut brought) = oneshot::channel();
+    let working = tokio::task::spawn_blocking(move || drop(brings.send(work())));
+    if let Ok(done) = tokio::time::timeout(time, &mut brought).await {
         return done.ok();
+    }
+    brought.close();
+    if let Ok(done) = brought.try_recv() {
+        // It came at the last moment.
+        return Some(done);
     }
     if let Some(count) = left_behind.cloned() {
         count.fetch_add(1, Ordering::AcqRel);
         tokio::spawn(async move {
-            // What it brings is dropped: a lock that was taken too late is let go so.
-            drop(working.await);
+            let _ = working.await;
             count.fetch_sub(1, Ordering::AcqRel);
         });
     }
     None
 }
 
-/// The refresh locks of one flight, let go in reverse order.
-pub(super) struct Locks(Vec<Box<dyn RefreshLock>>);
+/// One refresh lock that a flight holds.
+#[derive(Clone)]
+pub(super) struct Lock {
+    /// Where it was taken.
+    place: Place,
+    /// The stores that keep it.
+    stores: BTreeSet<StoreId>,
+    held: Arc<dyn RefreshLock>,
+}
+
+impl Lock {
+    /// Whether it is still ours.
+    pub(super) async fn still_ours(&self) -> Result<(), StoreFault> {
+        let held = Arc::clone(&self.held);
+        self.place.job("checking its lock", STORE_TIME, move |_| held.still_ours()).await
+    }
+}
+
+/// The refresh locks of one flight. Each is let go on a thread of its own: the disk of one may be dead.
+#[derive(Default)]
+pub(super) struct Locks(Vec<Lock>);
 
 impl Locks {
-    /// Whether all are still ours.
-    pub(super) fn still_ours(&self) -> Result<(), StoreFault> {
-        self.0.iter().try_for_each(|lock| lock.still_ours())
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Lock> {
+        self.0.clone()
+    }
+
+    /// Those of one store.
+    pub(super) fn of(&self, store: &StoreId) -> Vec<Lock> {
+        self.0.iter().filter(|lock| lock.stores.contains(store)).cloned().collect()
+    }
+
+    /// Lets go of them. What can't be let go in time is let go late, or goes stale.
+    pub(super) async fn let_go(mut self) {
+        let going = self
+            .0
+            .drain(..)
+            .map(|Lock { held, .. }| tokio::spawn(patiently(STORE_TIME, None, move || drop(held))));
+        for going in going.collect::<Vec<_>>() {
+            let _ = going.await;
+        }
     }
 }
 
 impl Drop for Locks {
     fn drop(&mut self) {
-        while let Some(last) = self.0.pop() {
-            drop(last);
+        for Lock { held, .. } in self.0.drain(..) {
+            // Where there is no thread to be had, it is let go here and now.
+            let _ = thread::Builder::new().name("lock-leaver".into()).spawn(move || drop(held));
         }
     }
 }
 
-/// Takes the refresh locks of all targets, or none. `makes`: a folder for them that is missing is made.
+/// A lock to be taken.
+struct Wanted {
+    place: Place,
+    key: EntryKey,
+    stores: BTreeSet<StoreId>,
+}
+
+/// Takes the refresh locks of all targets, or none. What is done at a store is that store's own job, so
+/// that nobody else is blamed for its disk. `makes`: a folder for them that is missing is made.
 pub(super) async fn lock(
     places: &BTreeMap<StoreId, Place>,
     targets: &[Target],
     makes: bool,
     waking: bool,
 ) -> Result<Locks, Blocked> {
-    let wanted = targets.iter().map(|target| {
-        let place = places.get(&target.store);
-        let place = place.ok_or_else(|| (target.store.clone(), unknown_store(&target.store)))?;
-        Ok((place.clone(), target.key.clone()))
-    });
-    let wanted: Vec<(Place, EntryKey)> = wanted.collect::<Result<_, Blocked>>()?;
-    let Some((first, _)) = wanted.first().cloned() else { return Ok(Locks(Vec::new())) };
-    let take = move |_: &Place| {
-        let mut read = BTreeSet::new();
-        for (place, _) in &wanted {
-            if read.insert(place.store.info().id) {
-                // Before the lock, because nothing but the store is read inside.
-                place.store.read_surroundings();
-                if makes && let Err(fault) = place.store.make_folder() {
-                    return Ok(Err((place.store.info().id, fault)));
-                }
-            }
+    let mut keys = BTreeMap::<&StoreId, Vec<EntryKey>>::new();
+    for target in targets {
+        keys.entry(&target.store).or_default().push(target.key.clone());
+    }
+    let mut begun = BTreeMap::new();
+    for (store, keys) in keys {
+        let place = places.get(store).ok_or_else(|| (store.clone(), unknown_store(store)))?.clone();
+        begun.insert(store, tokio::spawn(async move { which(&place, keys, makes).await }));
+    }
+    let mut known = BTreeMap::new();
+    for (store, begun) in begun {
+        let found = begun.await.unwrap_or_else(|_| Err(unknown_store(store)));
+        let found = found.map_err(|fault| (store.clone(), fault))?;
+        known.extend(found.into_iter().map(|(key, lock)| ((store, key), lock)));
+    }
+    // Two stores may keep their locks in one folder: nobody waits for a lock of their own.
+    let mut wanted: Vec<(&Identity, Wanted)> = Vec::new();
+    for target in targets {
+        let Some(lock) = known.get(&(&target.store, target.key.clone())) else { continue };
+        let same = wanted.iter_mut().find(|(other, _)| *other == lock);
+        if let Some((_, wanted)) = same {
+            wanted.stores.insert(target.store.clone());
+        } else if let Some(place) = places.get(&target.store) {
+            let stores = BTreeSet::from([target.store.clone()]);
+            wanted.push((lock, Wanted { place: place.clone(), key: target.key.clone(), stores }));
         }
-        // Two stores may keep their locks in one folder: nobody waits for a lock of their own.
-        let mut known = BTreeSet::new();
-        let distinct: Vec<_> = wanted
-            .iter()
-            .filter(|(place, key)| known.insert(place.store.lock_identity(key)))
-            .map(|(place, key)| (place.store.as_ref(), key))
-            .collect();
-        Ok(take_all(&distinct, LOCK_PATIENCE, waking))
+    }
+    let wanted: Vec<Wanted> = wanted.into_iter().map(|(_, wanted)| wanted).collect();
+    take_all(&wanted, LOCK_PATIENCE, waking).await
+}
+
+/// What stands for the locks of these entries of one store.
+async fn which(
+    place: &Place,
+    keys: Vec<EntryKey>,
+    makes: bool,
+) -> Result<Vec<(EntryKey, Identity)>, StoreFault> {
+    let look = move |place: &Place| {
+        // Before the lock, because nothing but the store is read inside.
+        place.store.read_surroundings();
+        if makes {
+            place.store.make_folder()?;
+        }
+        let known = keys.into_iter().map(|key| (place.store.lock_identity(&key), key));
+        Ok(known.map(|(lock, key)| (key, lock)).collect())
     };
-    let taken = first.job("taking its lock", LOCK_TIME, take).await;
-    taken.unwrap_or_else(|fault| Err((first.store.info().id, fault)))
+    place.job("finding its lock", STORE_TIME, look).await
 }
 
 /// Takes all of these locks, or none. A busy one is waited for with empty hands, so that no client ever
 /// waits for a lock that only waits for another.
-fn take_all(
-    wanted: &[(&dyn Store, &EntryKey)],
-    patience: Duration,
-    waking: bool,
-) -> Result<Locks, Blocked> {
+async fn take_all(wanted: &[Wanted], patience: Duration, waking: bool) -> Result<Locks, Blocked> {
     let started = Instant::now();
     let mut first = 0;
     'again: loop {
-        let mut taken = Locks(Vec::new());
+        let mut taken = Locks::default();
         let others = (0..wanted.len()).filter(|index| *index != first);
         for index in std::iter::once(first).chain(others) {
-            let Some((store, key)) = wanted.get(index) else { return Ok(taken) };
+            let Some(next) = wanted.get(index) else { return Ok(taken) };
             let left = patience.saturating_sub(started.elapsed());
-            let patience = if taken.0.is_empty() { left } else { Duration::ZERO };
-            match store.lock(key, patience, waking) {
+            let is_first = taken.0.is_empty();
+            // Who holds one already waits for no other, and for no disk longer than it must.
+            let (patience, time) =
+                if is_first { (left, LOCK_TIME) } else { (Duration::ZERO, STORE_TIME) };
+            match next.take(patience, time, waking).await {
                 Ok(lock) => taken.0.push(lock),
-                Err(StoreFault::Busy { .. }) if !taken.0.is_empty() && !left.is_zero() => {
+                Err(StoreFault::Busy { .. }) if !is_first && !left.is_zero() => {
                     first = index;
+                    taken.let_go().await;
                     continue 'again;
                 }
-                Err(fault) => return Err((store.info().id, fault)),
+                Err(fault) => {
+                    taken.let_go().await;
+                    return Err((next.place.store.info().id, fault));
+                }
             }
         }
         return Ok(taken);
+    }
+}
+
+impl Wanted {
+    async fn take(
+        &self,
+        patience: Duration,
+        time: Duration,
+        waking: bool,
+    ) -> Result<Lock, StoreFault> {
+        let key = self.key.clone();
+        let take = move |place: &Place| place.store.lock(&key, patience, waking);
+        let lock = self.place.job("taking its lock", time, take).await?;
+        let (place, stores) = (self.place.clone(), self.stores.clone());
+        Ok(Lock { place, stores, held: lock.into() })
     }
 }
 
@@ -260,10 +350,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{
-        identity::Identity,
-        stores::{Location, Spot},
-    };
+    use crate::stores::{Location, Spot};
 
     /// A store that does what a test wants, and its locks.
     #[derive(Default)]
@@ -275,7 +362,11 @@ mod tests {
         log: Arc<Mutex<Vec<String>>>,
         /// So often its lock is busy.
         busy: AtomicUsize,
+        /// Whoever asks whether its lock is still held waits for this.
+        lock_gate: Gate,
     }
+
+    type Gate = Arc<Mutex<Option<mpsc::Receiver<()>>>>;
 
     impl Odd {
         fn note(&self, what: &str) {
@@ -284,20 +375,29 @@ mod tests {
         }
     }
 
-    struct OddLock(Arc<Mutex<Vec<String>>>, &'static str);
+    struct OddLock(Arc<Mutex<Vec<String>>>, &'static str, Gate);
+
+    impl OddLock {
+        fn note(&self, what: &str) {
+            let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            log.push(format!("{what} {}", self.1));
+        }
+    }
 
     impl RefreshLock for OddLock {
         fn still_ours(&self) -> Result<(), StoreFault> {
+            self.note("is asked");
+            let gate = self.2.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(gate) = gate {
+                let _ = gate.recv();
+            }
             Ok(())
         }
     }
 
     impl Drop for OddLock {
         fn drop(&mut self) {
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(format!("lets go {}", self.1));
+            self.note("lets go");
         }
     }
 
@@ -342,7 +442,7 @@ mod tests {
                 }
             }
             self.note("takes");
-            Ok(Box::new(OddLock(Arc::clone(&self.log), self.name)))
+            Ok(Box::new(OddLock(Arc::clone(&self.log), self.name, Arc::clone(&self.lock_gate))))
         }
 
         fn lock_identity(&self, key: &EntryKey) -> Identity {
@@ -391,24 +491,91 @@ mod tests {
         log.lock().unwrap().clone()
     }
 
-    #[test]
-    fn a_busy_lock_is_waited_for_with_empty_hands() {
-        let (a, b, log) = two(2);
-        let key = EntryKey::from("k");
-        let locks = take_all(&[(&a, &key), (&b, &key)], Duration::from_secs(20), false).unwrap();
-        let all = ["takes a", "is busy b", "lets go a", "is waited for b", "takes b", "takes a"];
-        assert_eq!(said(&log), all);
-        drop(locks);
-        assert_eq!(said(&log)[all.len()..], ["lets go a", "lets go b"]);
+    /// The locks of these stores, which they share with nobody.
+    fn wanted(stores: [Odd; 2]) -> [Wanted; 2] {
+        stores.map(|store| Wanted {
+            stores: BTreeSet::from([store.info().id]),
+            key: EntryKey::from("k"),
+            place: Place::new(Arc::new(store)),
+        })
     }
 
-    #[test]
-    fn patience_that_is_over_lets_go_of_everything() {
+    /// Waits until so much was said: what is let go is let go on other threads.
+    async fn until_said(log: &Mutex<Vec<String>>, count: usize) -> Vec<String> {
+        let all = async {
+            while said(log).len() < count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), all).await.expect("all of it is said");
+        said(log)
+    }
+
+    #[tokio::test]
+    async fn a_busy_lock_is_waited_for_with_empty_hands() {
         let (a, b, log) = two(2);
-        let key = EntryKey::from("k");
-        let fault = take_all(&[(&a, &key), (&b, &key)], Duration::ZERO, false).err();
+        let locks = take_all(&wanted([a, b]), Duration::from_secs(20), false).await;
+        let all = ["takes a", "is busy b", "lets go a", "is waited for b", "takes b", "takes a"];
+        assert_eq!(said(&log), all);
+        locks.map_err(|_| ()).unwrap().let_go().await;
+        let let_go = BTreeSet::from_iter(said(&log).split_off(all.len()));
+        assert_eq!(let_go, BTreeSet::from(["lets go a".into(), "lets go b".into()]));
+    }
+
+    #[tokio::test]
+    async fn patience_that_is_over_lets_go_of_everything() {
+        let (a, b, log) = two(2);
+        let fault = take_all(&wanted([a, b]), Duration::ZERO, false).await.err();
         assert_eq!(fault, Some((StoreId::from("b"), StoreFault::Busy { lock: "b".into() })));
         assert_eq!(said(&log), ["takes a", "is busy b", "lets go a"]);
+    }
+
+    #[tokio::test]
+    async fn a_lock_whose_disk_hangs_keeps_no_other_from_being_let_go() {
+        let (a, mut b, log) = two(0);
+        let (answers, gate) = mpsc::channel();
+        b.lock_gate = Arc::new(Mutex::new(Some(gate)));
+        let locks = take_all(&wanted([a, b]), Duration::ZERO, false).await.map_err(|_| ()).unwrap();
+        let [hangs] = <[Lock; 1]>::try_from(locks.of(&StoreId::from("b"))).map_err(|_| ()).unwrap();
+        let asked = tokio::spawn(async move { hangs.still_ours().await });
+        until_said(&log, 3).await;
+        for lock in locks.of(&StoreId::from("a")) {
+            assert!(lock.still_ours().await.is_ok());
+        }
+        locks.let_go().await;
+        assert_eq!(said(&log), ["takes a", "takes b", "is asked b", "is asked a", "lets go a"]);
+        drop(answers);
+        assert!(asked.await.unwrap().is_ok());
+        assert_eq!(until_said(&log, 6).await.last().map(String::as_str), Some("lets go b"));
+    }
+
+    /// Says on which thread it is dropped.
+    struct Told(mpsc::Sender<thread::ThreadId>);
+
+    impl Drop for Told {
+        fn drop(&mut self) {
+            let _ = self.0.send(thread::current().id());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_too_late_is_not_dropped_on_the_loops_own_thread() {
+        let (let_go, gate) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let count = Arc::new(AtomicUsize::new(0));
+        let late = move || {
+            let _ = gate.recv();
+            Told(tell)
+        };
+        assert!(patiently(Duration::from_millis(1), Some(&count), late).await.is_none());
+        drop(let_go);
+        let back = async {
+            while count.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), back).await.expect("it comes back");
+        assert_ne!(told.recv().unwrap(), thread::current().id());
     }
 
     #[tokio::test]
@@ -421,8 +588,12 @@ mod tests {
             key: EntryKey::from(key),
         };
         let locks = lock(&places, &[target("a", "same"), target("b", "same")], false, false).await;
-        assert_eq!(said(&log), ["surroundings a", "surroundings b", "takes a"]);
+        let found = said(&log);
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!(found.last().map(String::as_str), Some("takes a"));
+        assert_eq!(locks.as_ref().ok().map(|locks| locks.of(&StoreId::from("b")).len()), Some(1));
         drop(locks);
+        until_said(&log, 4).await;
         let locks = lock(&places, &[target("a", "one"), target("b", "other")], false, false).await;
         assert!(said(&log).ends_with(&["takes a".into(), "takes b".into()]));
         drop(locks);

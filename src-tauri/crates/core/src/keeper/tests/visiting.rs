@@ -99,6 +99,21 @@ fn new_tokens_that_a_visited_store_does_not_take_are_shown() {
 }
 
 #[test]
+fn a_visited_store_that_takes_nothing_is_not_waited_for_by_who_asked_for_something_else() {
+    let (mut world, mut keeper) = with_a_record(Mode::OnRequest);
+    world.write_faults = VecDeque::from(vec![StoreFault::DiskFull { place: "x".into() }; 99]);
+    keeper.visit(work());
+    let none = Input::StoreSeen { store: STORE.into(), seen: Ok(StoreView::default()) };
+    keeper.handle(none, world.now);
+    keeper.handle(seen(&world), world.now);
+    world.settle(&mut keeper);
+    world.wakes_in(&mut keeper, MINUTE);
+    assert!(world.write_faults.len() <= 99 - 2, "it was tried twice");
+    assert!(!keeper.is_busy());
+    assert_eq!(world.journal.len(), 1, "the journal keeps it");
+}
+
+#[test]
 fn a_record_that_nothing_here_can_finish_is_shown_with_what_to_do() {
     let (mut world, mut keeper) = with_a_record(Mode::Keep);
     let unfinished = crate::snapshot::Unfinished {
