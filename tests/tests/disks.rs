@@ -183,10 +183,10 @@ fn a_copy_whose_disk_dies_in_mid_renewal_is_left_out_and_the_other_folder_is_ser
     fs::remove_file(&copy).expect("removed");
     fs::rename(real, &copy).expect("put back");
     let same = || {
-        let read = |folder: &Path| fs::read(folder.join(CREDENTIALS)).expect("a file");
+        let stored = |folder: &Path| fs::read(folder.join(CREDENTIALS)).expect("a file");
         let tokens = |text: Vec<u8>| serde_json::from_slice::<Value>(&text).expect("JSON");
-        let mine = tokens(read(&stage.home.claude("")));
-        tokens(read(&copy))["mcpOAuth"] == mine["mcpOAuth"]
+        let mine = tokens(stored(&stage.home.claude("")));
+        tokens(stored(&copy))["mcpOAuth"] == mine["mcpOAuth"]
     };
     keeper.until("the copy has them too", |_| same());
     assert_eq!(stage.refreshes().len(), 1);
