@@ -246,11 +246,41 @@ fn a_foreign_client_id_is_presented_for_nobody_who_has_not_approved_it() {
         assert_eq!(ran.code, Some(10), "{answer:?}: {}{}", ran.out, ran.err);
         assert!(ran.out.contains("names no OAuth client"), "{answer:?}: {}{}", ran.out, ran.err);
         assert_eq!(scene.stage.refreshes().len(), 0, "{answer:?}");
+        // A project that Claude Code lists is named, with what a person does about it.
+        let named = "the project ~/evil would name one";
+        let is_listed = answer == Answer::ApprovedInItsFolder;
+        assert_eq!(ran.out.contains(named), is_listed, "{answer:?}: {}", ran.out);
+        assert_eq!(ran.out.contains("/mcp in Claude Code"), is_listed, "{answer:?}: {}", ran.out);
         // The person's own word for it is enough, with the repository still there.
         scene.configure_rig(scene.rig(json!({"clientId": own})));
         scene.stage.run(&["renew", "rig"]).succeeded();
         assert!(scene.stage.holds_live_pair("rig"), "{answer:?}");
         scene.nothing_left(&format!("{answer:?}"));
+    }
+}
+
+#[test]
+fn a_repository_that_changes_its_client_after_a_renewal_changes_nothing() {
+    for later in [Some("foreign"), None] {
+        let mut scene = Scene::new(false);
+        let own = scene.stage.entry("rig")["clientId"].clone();
+        scene.stage.edit("rig", |entry| {
+            entry.as_object_mut().map(|entry| entry.remove("clientId"));
+        });
+        scene.clone_repository("work", &scene.rig(json!({"clientId": own})), Answer::Approved);
+        scene.stage.run(&["renew", "rig"]).succeeded();
+        match later {
+            Some(id) => {
+                let server = scene.rig(json!({"clientId": id}));
+                scene.clone_repository("work", &server, Answer::Approved);
+            }
+            None => scene.delete_repository("work"),
+        }
+        let ran = scene.stage.run(&["renew", "rig"]);
+        assert_eq!(ran.code, Some(0), "{later:?}: {}{}", ran.out, ran.err);
+        assert!(scene.stage.holds_live_pair("rig"), "{later:?}");
+        assert_eq!(scene.stage.refreshes().len(), 2, "{later:?}");
+        scene.stage.nothing_was_broken();
     }
 }
 

@@ -22,7 +22,8 @@ use lamplighter_core::{
     profile::Profiles,
     secret::Secret,
     store::{
-        Change, ClientCredentials, Entry, SignInConfig, StoreInfo, StoreView, TokenPair, Written,
+        Change, ClientCredentials, ClientFrom, Entry, SignInConfig, StoreInfo, StoreView,
+        TokenPair, Written,
     },
     time::{Boot, Millis, Now, Wall},
 };
@@ -237,7 +238,8 @@ fn entry(n: usize, tokens: (u32, Wall)) -> Entry {
         pair: pair(n, tokens),
         scope: Some("read write".into()),
         client: Some(ClientCredentials { id: format!("client-{n}"), secret: None }),
-        clients_differ: false,
+        client_from: ClientFrom::Entry,
+        configured_secret: None,
         issuer: None,
         authorization_server: Some("https://as.example".into()),
         metadata_url: None,

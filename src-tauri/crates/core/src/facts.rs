@@ -251,6 +251,9 @@ pub struct GrantFacts {
     pub paused: bool,
     /// What the entry recorded of its server when the token was first seen that it holds.
     pub recorded: Option<RecordedAnchor>,
+    /// The OAuth client that the last successful renewal of this sign-in was made as: used where the
+    /// entry names none.
+    pub client: Option<ProvenClient>,
     /// Where the search for the metadata began: it is good for an entry that begins there too.
     pub anchor: Option<String>,
     /// New names that a person was shown and trusts, until one of them is pinned: hosts, or an issuer
@@ -267,6 +270,15 @@ pub enum Renewer {
     Lamplighter,
     /// The client that owns the store.
     Client,
+}
+
+/// An OAuth client that a renewal succeeded as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvenClient {
+    /// The refresh token that the entry holds of this sign-in.
+    pub mark: TokenMark,
+    /// `client_id`, which is public.
+    pub id: String,
 }
 
 /// Where a grant's refresh token may go.

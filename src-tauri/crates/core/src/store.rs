@@ -92,10 +92,14 @@ pub struct Entry {
     pub pair: TokenPair,
     /// Granted scopes, space separated (RFC 6749 §3.3).
     pub scope: Option<String>,
-    /// The OAuth client that the grant belongs to: the entry's own, else the configured one.
+    /// The OAuth client that the grant belongs to: the entry's own, else the one that a renewal of this
+    /// sign-in succeeded as, else the configured one.
     pub client: Option<ClientCredentials>,
-    /// The entry itself names no client, and configurations name different ones: none is guessed.
-    pub clients_differ: bool,
+    /// Whose word that is.
+    pub client_from: ClientFrom,
+    /// The secret that the user configured for an entry that names no client, where their configuration
+    /// names none either that it would belong to.
+    pub configured_secret: Option<Secret>,
     /// The authorization server's issuer, where the client recorded it.
     pub issuer: Option<String>,
     /// The authorization server the client signed in at: the trust anchor.
@@ -136,6 +140,24 @@ pub struct ClientCredentials {
     pub id: String,
     /// `client_secret`, if it has one.
     pub secret: Option<Secret>,
+}
+
+/// Who says which OAuth client an entry belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientFrom {
+    /// The entry itself.
+    Entry,
+    /// A renewal of the same sign-in that succeeded: no store says this, core remembers it.
+    Renewal,
+    /// Configuration that counts.
+    Configuration,
+    /// Nobody: configurations name different clients, and none is guessed.
+    Disputed,
+    /// Nobody whose word counts.
+    Nobody {
+        /// The folder of a project that would name one, if one does, for people.
+        project: Option<String>,
+    },
 }
 
 /// Why an entry is listed and not renewed.

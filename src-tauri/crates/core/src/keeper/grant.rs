@@ -3,14 +3,14 @@
 
 use alloc::{format, string::String};
 
-use super::{failure::Failure, schedule};
+use super::{failure::Failure, harmless, schedule};
 use crate::{
     facts::{GrantFacts, INVALID_CLIENT, Refusal},
     ids::{FlightId, GrantId, MarkKey, TokenMark},
     oauth::discovery::DiscoveryFault,
     profile::Profile,
     secret::Secret,
-    store::{Entry, LeftAlone, Wiper},
+    store::{ClientFrom, Entry, LeftAlone, Wiper},
     time::{Boot, Millis, Now, Wall},
 };
 
@@ -81,7 +81,7 @@ pub(super) enum Standing {
     NotSignedIn,
     Paused,
     /// It works until the access token ends, and cannot be renewed.
-    CannotRenew(&'static str),
+    CannotRenew(String),
     /// Only a new sign-in helps; with the reason in words.
     SignInRequired(String),
     /// It holds a spent token, and the tokens that took its place are known: they are written there.
@@ -161,11 +161,8 @@ impl Grant {
         if self.refresh_mark.is_none() {
             return self.cannot_renew(now, "the server gave no refresh token");
         }
-        if self.entry.clients_differ {
-            return self.cannot_renew(now, CLIENTS_DIFFER);
-        }
         if self.entry.client.is_none() {
-            return self.cannot_renew(now, "the store names no OAuth client for it");
+            return self.cannot_renew(now, &no_client(&self.entry.client_from));
         }
         if is_spent {
             return self.cannot_renew(now, "this is an older copy of the sign-in");
@@ -195,11 +192,11 @@ impl Grant {
         refusal.client_id.as_deref().map_or(of_any, |id| Some(id) == client).then_some(refusal)
     }
 
-    fn cannot_renew(&self, now: Now, why: &'static str) -> Standing {
+    fn cannot_renew(&self, now: Now, why: &str) -> Standing {
         if self.has_ended(now) {
             Standing::SignInRequired(format!("the token has ended and {why}"))
         } else {
-            Standing::CannotRenew(why)
+            Standing::CannotRenew(why.into())
         }
     }
 
@@ -223,6 +220,25 @@ impl Grant {
             expires_at,
             margin,
         }
+    }
+}
+
+/// Why no client is known for an entry, and what a person does about it.
+fn no_client(from: &ClientFrom) -> String {
+    match from {
+        ClientFrom::Disputed => CLIENTS_DIFFER.into(),
+        ClientFrom::Nobody { project: Some(project) } => {
+            let project = harmless::place(project);
+            format!(
+                "the store names no OAuth client for it; the project {project} would name one, and only \
+                 that project's own files approve it: sign in again with /mcp in Claude Code there, or \
+                 reconnect here"
+            )
+        }
+        ClientFrom::Entry
+        | ClientFrom::Renewal
+        | ClientFrom::Configuration
+        | ClientFrom::Nobody { project: None } => "the store names no OAuth client for it".into(),
     }
 }
 

@@ -21,6 +21,11 @@ pub(super) fn name(text: &str) -> String {
     text::harmless(text, LONGEST_NAME)
 }
 
+/// A folder's path inside a sentence: what follows it is still read.
+pub(super) fn place(text: &str) -> String {
+    text::harmless(text, LONGEST_ADDRESS)
+}
+
 /// A name that comes back as a person's answer, and is then compared: whole.
 pub(super) fn answer(text: &str) -> String {
     text::harmless(text, usize::MAX)

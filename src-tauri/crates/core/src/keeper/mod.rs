@@ -16,11 +16,14 @@
 //!
 //! Read next: `see` (what a look at a store means), `plan` (what starts when), `flight` (one
 //! refresh), `spare` (what the journal holds afterwards), `copies` (the same sign-in in several
-//! places), `lost` (tokens whose answer never came), `verdict` (the client's own cache), `refused` (an
-//! access token that its server does not take), `stand_by` (when renewing would do harm), `unreadable`
-//! (stores that can't be read), `signing`, `signing_out` and `reviewing` (what a person asks for), `touch` (why an input costs what it changes and no more).
+//! places), `lost` (tokens whose answer never came), `client` (entries that name no client),
+//! `verdict` (the client's own cache), `refused` (an access token that its server does not take),
+//! `stand_by` (when renewing would do harm), `unreadable` (stores that can't be read), `signing`,
+//! `signing_out` and `reviewing` (what a person asks for), `touch` (why an input costs what it
+//! changes and no more).
 
 mod air;
+mod client;
 mod copies;
 mod effect;
 mod failure;

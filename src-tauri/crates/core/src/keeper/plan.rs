@@ -327,16 +327,14 @@ impl Keeper {
                         "it now signs in at another address: {known} → {now}; nothing was sent"
                     ),
                 ),
-                Standing::CannotRenew(why) if asked == Asked::Now => {
-                    failed("cannot_renew", why.into())
-                }
+                Standing::CannotRenew(why) if asked == Asked::Now => failed("cannot_renew", why),
                 Standing::Paused if asked == Asked::Now => {
                     failed("paused", "it is paused and left to the client".into())
                 }
                 Standing::NotSignedIn if asked == Asked::Now => {
                     failed("not_signed_in", "nobody is signed in".into())
                 }
-                Standing::CannotRenew(why) => unchanged(why),
+                Standing::CannotRenew(why) => unchanged(&why),
                 Standing::Paused => unchanged("it is paused and left to the client"),
                 Standing::NotSignedIn => unchanged("nobody is signed in"),
                 Standing::LeftAlone(_) => match self.may_not_travel(grant) {

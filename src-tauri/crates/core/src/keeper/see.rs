@@ -26,7 +26,8 @@ impl Keeper {
         }
         match &mut seen {
             Ok(view) if view.is_there() => {
-                let entries = core::mem::take(&mut view.entries);
+                let mut entries = core::mem::take(&mut view.entries);
+                self.fill_clients_in(store, &mut entries);
                 self.see_entries(store, entries);
             }
             Ok(view) if is_known => {
@@ -132,10 +133,14 @@ impl Keeper {
             self.met_first(&target, held_before);
             return;
         }
+        let client = entry.client.clone();
         let beginning = Anchor::of(&entry).beginning().to_owned();
         let before = self.grants.replace(&target, id, entry, &self.mark_key);
         if before.as_ref().is_some_and(|before| Anchor::of(before).beginning() != beginning) {
             self.looks_elsewhere(&target);
+        }
+        if before.as_ref().is_some_and(|before| before.client != client) {
+            self.has_another_client(&target);
         }
         let held_before = self.holds_now(&target);
         if before.is_some_and(|before| before.pair != pair) {
@@ -157,6 +162,7 @@ impl Keeper {
             }
         }
         self.note_recorded(target);
+        self.follow_client(target);
         before == mark
     }
 

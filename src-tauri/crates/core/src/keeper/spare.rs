@@ -159,10 +159,14 @@ impl Keeper {
                     for (target, _) in &record.replaced {
                         let facts = self.facts_mut(target);
                         // The facts of this answer may not have been written before the end.
-                        if facts.issued_at.is_none_or(|at| at < record.at) {
-                            facts.access = Some(access);
-                            facts.issued_at = Some(record.at);
-                            facts.life = tokens.expires_at.map(|end| record.at.until(end));
+                        if facts.issued_at.is_some_and(|at| at >= record.at) {
+                            continue;
+                        }
+                        facts.access = Some(access);
+                        facts.issued_at = Some(record.at);
+                        facts.life = tokens.expires_at.map(|end| record.at.until(end));
+                        if let Some(refresh) = refresh.filter(|_| record.enrolment.is_none()) {
+                            self.note_client(target, &record.client_id, refresh);
                         }
                     }
                 }

@@ -13,6 +13,7 @@ mod stand_by;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod asking;
+mod client;
 mod configured;
 mod copies;
 mod journal;
@@ -42,8 +43,8 @@ use crate::{
     journal::Record,
     secret::Secret,
     store::{
-        AuthVerdict, ClientCredentials, ConfiguredServer, Entry, NO_FILE, SignInConfig, TokenPair,
-        Wiper, Written,
+        AuthVerdict, ClientCredentials, ClientFrom, ConfiguredServer, Entry, NO_FILE, SignInConfig,
+        TokenPair, Wiper, Written,
     },
     time::{Millis, Wall},
 };
@@ -85,6 +86,8 @@ struct Server {
     grace: bool,
     weather: VecDeque<Weather>,
     presented: Vec<(Boot, String)>,
+    /// The clients that presented them.
+    presented_as: Vec<String>,
     revoked: Vec<String>,
     /// The clients that gave them back.
     revoked_for: Vec<String>,
@@ -182,7 +185,8 @@ fn entry(name: &str, access: &str, refresh: &str, expires_at: i64) -> Entry {
         },
         scope: Some("read".into()),
         client: Some(ClientCredentials { id: "cl".into(), secret: None }),
-        clients_differ: false,
+        client_from: ClientFrom::Entry,
+        configured_secret: None,
         issuer: None,
         authorization_server: Some("https://as.example".into()),
         metadata_url: None,
@@ -213,6 +217,7 @@ impl World {
                 grace: false,
                 weather: VecDeque::new(),
                 presented: vec![],
+                presented_as: vec![],
                 revoked: vec![],
                 revoked_for: vec![],
                 revokes_at: "https://as.example/revoke",
@@ -558,6 +563,7 @@ impl World {
         entry.scope.clone_from(&change.new.scope);
         if let Some(enrolment) = &change.enrolment {
             entry.client = Some(enrolment.client.clone());
+            entry.client_from = ClientFrom::Entry;
             entry.redirect_uri = Some(enrolment.redirect_uri.clone());
             entry.issuer = Some(enrolment.issuer.clone());
         }
@@ -644,6 +650,8 @@ impl World {
         }
         assert!(!self.known_spent.contains(&token), "{token} is spent and presented again");
         self.server.presented.push((self.now.boot, token.clone()));
+        let client = form.get("client_id").cloned().unwrap_or_default();
+        self.server.presented_as.push(client);
         let error = |status, code: &str| Ok(answer(status, format!(r#"{{"error":"{code}"}}"#)));
         match weather {
             Weather::CutBefore => return Err(Fault::Cut),

@@ -345,8 +345,7 @@ impl Keeper {
             return Some(fault.to_string());
         }
         match self.standing(target, grant) {
-            Standing::SignInRequired(why) => Some(why),
-            Standing::CannotRenew(why) => Some(why.into()),
+            Standing::SignInRequired(why) | Standing::CannotRenew(why) => Some(why),
             Standing::LeftAlone(crate::store::LeftAlone::EnterpriseManaged) => {
                 Some("enterprise-managed sign-in belongs to the client".into())
             }

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::{
         ids::EntryKey,
-        store::{SignInConfig, TokenPair},
+        store::{ClientFrom, SignInConfig, TokenPair},
     };
 
     const HONEST: &str = "https://as.example";
@@ -122,7 +122,8 @@ mod tests {
             pair: TokenPair::default(),
             scope: None,
             client: None,
-            clients_differ: false,
+            client_from: ClientFrom::Nobody { project: None },
+            configured_secret: None,
             issuer: issuer.map(String::from),
             authorization_server: server.map(String::from),
             metadata_url: document.map(String::from),

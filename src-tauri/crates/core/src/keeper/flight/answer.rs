@@ -110,6 +110,7 @@ impl Keeper {
             let is_replaced = |grant: &Grant| grant.refresh_mark.is_none_or(|m| m == record.mark);
             if self.grants.get(target).is_some_and(is_replaced) {
                 self.learn(target, &granted, &tokens, rotated);
+                self.note_client(target, &record.client_id, refresh.unwrap_or(record.mark));
                 let facts = self.facts_mut(target);
                 facts.unproven_access = facts.access.filter(|_| was_refused);
                 let same = |refused: &&mut RefusedAccess| Some(refused.access) == facts.access;

@@ -64,7 +64,7 @@ fn a_sign_out_asks_nobody_whom_only_a_configuration_names() {
 fn an_entry_whose_configurations_name_different_clients_is_not_renewed_by_a_guess_and_says_so() {
     let mut world = World::new();
     let mut torn = entry("slack", "at-0", "rt-0", world.now.wall.0 + 10 * 60_000);
-    (torn.client, torn.clients_differ) = (None, true);
+    (torn.client, torn.client_from) = (None, ClientFrom::Disputed);
     world.put(torn);
     let mut keeper = world.start();
     world.pass(&mut keeper, 5 * MINUTE);

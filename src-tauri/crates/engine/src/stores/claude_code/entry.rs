@@ -5,7 +5,9 @@
 use lamplighter_core::{
     ids::EntryKey,
     secret::Secret,
-    store::{Change, ClientCredentials, Enrolment, Entry, LeftAlone, SignInConfig, TokenPair},
+    store::{
+        Change, ClientCredentials, ClientFrom, Enrolment, Entry, LeftAlone, SignInConfig, TokenPair,
+    },
     time::Wall,
 };
 use serde::Deserialize;
@@ -48,7 +50,6 @@ pub(super) fn read(key: &str, text: &str, said: &Said, config_secret: Option<Sec
     };
     let discovery = wire.discovery_state;
     let own_id = full(wire.client_id);
-    let clients_differ = own_id.is_none() && said.clients_differ;
     // Whoever has a client already is not given another one by a repository.
     let adopted = said.client_id.as_ref().filter(|_| own_id.is_none());
     let to_sign_in = said.own_client_id.as_ref().or(adopted);
@@ -59,6 +60,17 @@ pub(super) fn read(key: &str, text: &str, said: &Said, config_secret: Option<Sec
         callback_port: said.callback_port,
         metadata_url: said.metadata_url.clone(),
     };
+    let client_from = if own_id.is_some() {
+        ClientFrom::Entry
+    } else if said.clients_differ {
+        ClientFrom::Disputed
+    } else if said.client_id.is_some() {
+        ClientFrom::Configuration
+    } else {
+        ClientFrom::Nobody { project: said.project.clone() }
+    };
+    let of_nobody = own_id.is_none() && said.own_client_id.is_none();
+    let configured_secret = config_secret.clone().filter(|_| of_nobody);
     let own_secret = full(wire.client_secret).map(Secret::new);
     let client = match (own_id, said.client_id.clone()) {
         (Some(own), _) => {
@@ -82,7 +94,8 @@ pub(super) fn read(key: &str, text: &str, said: &Said, config_secret: Option<Sec
         },
         scope: wire.scope,
         client,
-        clients_differ,
+        client_from,
+        configured_secret,
         issuer: full(wire.issuer),
         metadata_url: discovery.as_ref().and_then(|d| full(d.auth_server_metadata_url.clone())),
         authorization_server: discovery.and_then(|d| full(d.authorization_server_url)),
@@ -102,7 +115,8 @@ fn unknown(key: &str) -> Entry {
         pair: TokenPair::default(),
         scope: None,
         client: None,
-        clients_differ: false,
+        client_from: ClientFrom::Nobody { project: None },
+        configured_secret: None,
         issuer: None,
         authorization_server: None,
         metadata_url: None,

@@ -213,7 +213,8 @@ fn named(config: &Path, home: &Path) -> StoreId {
     StoreId(format!("claude-code@{}", inside.unwrap_or_else(|_| path(config))))
 }
 
-fn shown(path: &Path, home: &Path) -> String {
+/// A path for people: below the home folder as they write it.
+pub(super) fn shown(path: &Path, home: &Path) -> String {
     path.strip_prefix(home)
         .map_or_else(|_| path.display().to_string(), |rest| format!("~/{}", rest.display()))
 }

@@ -24,7 +24,7 @@ use lamplighter_core::{
 use serde_json::{Map, Value};
 
 use super::{
-    folder::Folder,
+    folder::{Folder, shown},
     key::entry_key,
     surroundings::{Content, Reading, Readings},
 };
@@ -46,6 +46,8 @@ pub(super) struct Server {
     pub name: String,
     /// Who says so.
     pub word: Word,
+    /// The folder of the repository that brings it, for people.
+    pub project: Option<String>,
     /// As it is shown and contacted: after expansion, but for what a repository or a plugin brings. The
     /// value of a variable that only they name is nothing to show, and nothing to send to their host.
     pub url: String,
@@ -114,6 +116,8 @@ pub(super) struct Said {
     pub own_client_id: Option<String>,
     /// Configurations name different clients, so that none is known.
     pub clients_differ: bool,
+    /// A project that names a client and whose word does not count.
+    pub project: Option<String>,
     pub callback_port: Option<u16>,
     pub metadata_url: Option<String>,
     pub enterprise: bool,
@@ -144,11 +148,13 @@ impl Said {
             .filter(|server| server.url_is_known)
             .filter_map(|server| server.metadata_url.as_deref())
             .collect();
+        let mut unheard = of(Word::Shown).filter(|server| server.client_id.is_some());
         let mut ports = of(Word::User).chain(of(Word::Plugin));
         Self {
             client_id: only(named).filter(|_| !clients_differ),
             own_client_id: only(&own),
             clients_differ,
+            project: unheard.find_map(|server| server.project.clone()),
             callback_port: ports.find_map(|server| server.callback_port),
             metadata_url: only(&places),
             enterprise: of(Word::User).any(|server| server.enterprise),
@@ -201,7 +207,11 @@ impl Configured {
         for (path, project) in projects.into_iter().flatten() {
             // Nothing of a folder is read that Claude Code would not work in without asking.
             if records.is_trusted(path, brought) {
+                let before = read.servers.len();
                 read.project(brought, Path::new(path), project, &settings, &expander);
+                for server in &mut read.servers[before..] {
+                    server.project = Some(shown(Path::new(path), &folder.home));
+                }
             }
         }
         // Who looks for a server finds the user's own word first.
@@ -418,6 +428,7 @@ fn read_server(name: &str, word: Word, server: &Value, expander: &Expander<'_>) 
     Some(Server {
         name: name.into(),
         word,
+        project: None,
         is_http: kind == "http",
         // A key is never made up for what cannot be expanded here: the user's shell may know more.
         key: known.then(|| entry_key(name, kind, &url.text, &headers)).flatten(),

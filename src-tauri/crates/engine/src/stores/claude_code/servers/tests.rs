@@ -242,7 +242,9 @@ fn what_a_trusted_repository_approves_for_itself_does_not_count() {
     // the server is shown, and decides nothing about an entry.
     home.put("evil/.claude/settings.local.json", &approved);
     assert_eq!(home.names(), ["slack"]);
-    assert_eq!(about(&home), Said::default());
+    // It is only named where a person is told that no client is known.
+    let named = Said { project: Some("~/evil".into()), ..Said::default() };
+    assert_eq!(about(&home), named);
     assert_eq!(home.read().servers[0].sign_in(None).metadata_url, None);
 }
 
