@@ -3,7 +3,7 @@
 //! A key is what stands in the file, with a dot between a table and what is in it: `network.proxy`. It must
 //! not repeat a value in an error: a token may be in it.
 //!
-//! Read next: [`edit`](super::edit), which writes the file.
+//! Read next: [`edit`], which writes the file.
 
 use std::path::Path;
 
