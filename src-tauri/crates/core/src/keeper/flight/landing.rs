@@ -62,6 +62,10 @@ impl Keeper {
 
     /// Ends a flight that holds no locks.
     pub(super) fn land(&mut self, mut flight: Flight, ending: Ending) {
+        if let Some(record) = flight.record().filter(|_| flight.for_copy) {
+            // The tokens stand elsewhere, and are copied anew another time with a record of their own.
+            self.forget(Vec::from([record.id.clone()]));
+        }
         flight.ending = Some(ending);
         self.landed(flight);
     }

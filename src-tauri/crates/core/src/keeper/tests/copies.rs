@@ -239,3 +239,23 @@ fn a_spent_token_that_a_known_entry_holds_is_never_forgotten() {
     assert_eq!(world.copied_pair(), world.pair());
     assert!(!world.server.dead);
 }
+
+#[test]
+fn a_copy_whose_lock_cannot_be_taken_leaves_no_tokens_in_the_journal() {
+    for fault in [
+        StoreFault::Denied { place: "~/.claude-work".into(), what: "making it".into() },
+        StoreFault::Busy { lock: "mcp-refresh.lock".into() },
+    ] {
+        let mut world = added_after_a_renewal();
+        let before: Vec<_> = world.journal.keys().cloned().collect();
+        world.no_locks.insert(COPY.into(), fault.clone());
+        let mut keeper = world.start();
+        world.pass(&mut keeper, MINUTE);
+        assert_eq!(world.copied_pair().1, "rt-0");
+        let left: Vec<_> = world.journal.keys().cloned().collect();
+        assert_eq!(left, before, "{fault}");
+        world.no_locks.clear();
+        world.pass(&mut keeper, 10 * MINUTE);
+        assert_eq!(world.copied_pair(), world.pair());
+    }
+}
