@@ -1057,6 +1057,27 @@ fn a_forgotten_client_needs_a_person() {
 }
 
 #[test]
+fn a_refusal_of_the_client_and_one_of_the_grant_do_not_confirm_each_other() {
+    use Weather::{InvalidClient, InvalidGrant};
+    for (first, second) in [(InvalidClient, InvalidGrant), (InvalidGrant, InvalidClient)] {
+        let mut world = World::new();
+        world.server.weather = VecDeque::from([first, second]);
+        let mut keeper = world.start();
+        world.pass(&mut keeper, 61_000);
+        assert_eq!(world.server.presented.len(), 2);
+        assert_eq!(world.health(&keeper), Health::Retrying, "{first:?} {second:?}");
+        world.pass(&mut keeper, 61_000);
+        assert_eq!(world.health(&keeper), Health::Healthy, "{first:?} {second:?}");
+        assert!(world.notices().is_empty());
+
+        world.server.weather = VecDeque::from([first, second, second]);
+        copies::act(&mut world, &mut keeper, Action::Renew("claude-code/slack".into()));
+        world.pass(&mut keeper, 3 * MINUTE);
+        assert_eq!(world.health(&keeper), Health::SignInRequired, "{first:?} {second:?}");
+    }
+}
+
+#[test]
 fn a_client_with_a_secret_tries_the_other_method_once() {
     let mut world = World::new();
     let mut with_secret = entry("slack", "at-0", "rt-0", world.now.wall.0 + 60_000);

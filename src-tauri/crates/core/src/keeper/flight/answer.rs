@@ -167,7 +167,13 @@ impl Keeper {
                 continue;
             }
             let facts = self.facts_mut(target);
-            let same = |r: &&Refusal| r.mark == mark && r.client_id.as_ref() == Some(&client_id);
+            // A refusal of the client says nothing of the grant's end, nor the other way round.
+            let kind = |code: &str| code == INVALID_CLIENT;
+            let same = |r: &&Refusal| {
+                r.mark == mark
+                    && r.client_id.as_ref() == Some(&client_id)
+                    && kind(&r.code) == kind(&code)
+            };
             let earlier = facts.refusal.as_ref().filter(same).map(|r| r.at);
             confirmed = earlier.is_some_and(|at| now >= at + CONFIRM_AFTER);
             let at = earlier.unwrap_or(now);
