@@ -305,6 +305,10 @@ pub struct Refusal {
     /// this was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
+    /// The mark of that client's secret: one that was corrected since may be known to the server.
+    /// `None`: it had none, or the refusal was noted before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<TokenMark>,
 }
 
 /// The server did not take an access token although its end had not come.

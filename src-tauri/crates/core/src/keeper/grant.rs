@@ -43,6 +43,8 @@ pub(super) struct Grant {
     pub refresh_mark: Option<TokenMark>,
     /// The mark of the access token that the entry holds now.
     pub access_mark: Option<TokenMark>,
+    /// The mark of its client's secret.
+    pub client_secret_mark: Option<TokenMark>,
     /// The refresh in the air for it.
     pub flight: Option<FlightId>,
     pub asked: Asked,
@@ -103,6 +105,7 @@ impl Grant {
             id,
             refresh_mark: mark(entry.pair.refresh.as_ref(), key),
             access_mark: mark(entry.pair.access.as_ref(), key),
+            client_secret_mark: secret_mark(&entry, key),
             entry,
             first_seen: now.wall,
             flight: None,
@@ -127,6 +130,9 @@ impl Grant {
         }
         if old.pair.access != self.entry.pair.access {
             self.access_mark = mark(self.entry.pair.access.as_ref(), key);
+        }
+        if old.client != self.entry.client {
+            self.client_secret_mark = secret_mark(&self.entry, key);
         }
         old
     }
@@ -183,10 +189,14 @@ impl Grant {
     }
 
     /// The refusal of the token that it holds, as the client that it has. One that another client met,
-    /// which a configuration named for a while, says nothing about the token.
+    /// which a configuration named for a while, says nothing about the token. Nor does a refusal of the
+    /// client with another secret.
     pub(super) fn refusal<'f>(&self, facts: &'f GrantFacts) -> Option<&'f Refusal> {
         let client = self.entry.client.as_ref().map(|client| client.id.as_str());
         let refusal = facts.refusal.as_ref().filter(|r| Some(r.mark) == self.refresh_mark)?;
+        if refusal.code == INVALID_CLIENT && refusal.secret != self.client_secret_mark {
+            return None;
+        }
         // Earlier versions noted no client, and asked as whichever a configuration named.
         let of_any = refusal.code != INVALID_CLIENT;
         refusal.client_id.as_deref().map_or(of_any, |id| Some(id) == client).then_some(refusal)
@@ -240,6 +250,10 @@ fn no_client(from: &ClientFrom) -> String {
         | ClientFrom::Configuration
         | ClientFrom::Nobody { project: None } => "the store names no OAuth client for it".into(),
     }
+}
+
+fn secret_mark(entry: &Entry, key: &MarkKey) -> Option<TokenMark> {
+    mark(entry.client.as_ref().and_then(|client| client.secret.as_ref()), key)
 }
 
 fn mark(token: Option<&Secret>, key: &MarkKey) -> Option<TokenMark> {

@@ -161,24 +161,28 @@ impl Keeper {
         let Some((mark, client_id)) = presented(presenting) else {
             return self.let_go(flight);
         };
+        let client = flight.lead.as_ref().and_then(|lead| lead.client.as_ref());
+        let secret = client.and_then(|client| client.secret.as_ref());
+        let secret = secret.map(|secret| TokenMark::of(&self.mark_key, secret));
         let mut confirmed = false;
         for target in &flight.targets {
             if self.was_signed_out(target) {
                 continue;
             }
             let facts = self.facts_mut(target);
-            // A refusal of the client says nothing of the grant's end, nor the other way round.
-            let kind = |code: &str| code == INVALID_CLIENT;
+            // A refusal of the client says nothing of the grant's end, nor the other way round; and one
+            // of the client says nothing of it with another secret.
+            let kind = |code: &str, secret| (code == INVALID_CLIENT).then_some(secret);
             let same = |r: &&Refusal| {
                 r.mark == mark
                     && r.client_id.as_ref() == Some(&client_id)
-                    && kind(&r.code) == kind(&code)
+                    && kind(&r.code, r.secret) == kind(&code, secret)
             };
             let earlier = facts.refusal.as_ref().filter(same).map(|r| r.at);
             confirmed = earlier.is_some_and(|at| now >= at + CONFIRM_AFTER);
             let at = earlier.unwrap_or(now);
             let (code, client_id) = (code.clone(), Some(client_id.clone()));
-            facts.refusal = Some(Refusal { mark, code, at, confirmed, client_id });
+            facts.refusal = Some(Refusal { mark, code, at, confirmed, client_id, secret });
         }
         self.unlock(flight, Ending::Failed(failure(confirmed)));
     }

@@ -134,6 +134,33 @@ fn a_refused_client_is_not_remembered() {
 }
 
 #[test]
+fn a_client_whose_secret_was_corrected_after_it_was_refused_is_asked_as_again() {
+    for (restarted, corrected) in [(false, true), (true, true), (false, false), (true, false)] {
+        let mut world = World::new();
+        let with = |world: &World, text| {
+            let mut entry = world.entries[&EntryKey::from("slack|0")].clone();
+            entry.client = Some(ClientCredentials { id: "cl".into(), secret: secret(text) });
+            entry
+        };
+        world.put(with(&world, "wrong"));
+        // Each presentation tries both methods.
+        world.server.weather = VecDeque::from([Weather::InvalidClient; 4]);
+        let mut keeper = world.start();
+        world.pass(&mut keeper, 2 * MINUTE);
+        assert_eq!(world.health(&keeper), Health::SignInRequired);
+        world.put(with(&world, if corrected { "right" } else { "wrong" }));
+        if restarted {
+            keeper = world.keeper();
+        }
+        world.look(&mut keeper);
+        world.pass(&mut keeper, 2 * MINUTE);
+        let health = if corrected { Health::Healthy } else { Health::SignInRequired };
+        assert_eq!(world.health(&keeper), health, "{restarted}");
+        assert_eq!(world.server.presented.len(), 4 + usize::from(corrected), "{restarted}");
+    }
+}
+
+#[test]
 fn a_copy_has_the_client_that_its_sign_in_was_renewed_as_elsewhere() {
     for seen_before in [true, false] {
         let mut world = World::new();

@@ -121,6 +121,7 @@ fn a_client_refusal_noted_without_its_client_does_not_end_a_grant() {
         at: world.now.wall,
         confirmed: true,
         client_id: None,
+        secret: None,
     });
     let mut keeper = world.start();
     world.pass(&mut keeper, 10 * MINUTE);
