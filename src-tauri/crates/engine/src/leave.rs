@@ -33,8 +33,8 @@ use crate::{
 const WHAT: &str = "lamplighter uninstall";
 /// How long a command that is just ending is waited for.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a store that can't be written is tried.
-const SAVE_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a store that can't be written is tried: longer than a lock stands whose holder is dead.
+const SAVE_PATIENCE: Duration = Duration::from_secs(90);
 /// A little more than core takes for its last look at what was saved.
 const LOOK_PATIENCE: Duration = Duration::from_secs(75);
 /// How often the journal is looked at meanwhile.

@@ -9,6 +9,7 @@ use alloc::{collections::BTreeSet, string::String, vec::Vec};
 use super::{
     Effect, Failure, Keeper, Mode, Outcome, Pending, ProbeFinding,
     flight::{Ending, Work},
+    plan::is_passing,
     schedule,
 };
 use crate::{
@@ -33,6 +34,12 @@ const LOOKS: [Millis; 4] =
 pub(super) const LAST_LOOK: Millis = Millis::seconds(65);
 /// How often tokens are put back at most.
 const RESTORES: u8 = 2;
+
+/// How soon tokens are saved again where another program holds the store, which lets go by itself or is
+/// found dead within a minute.
+const WHILE_BUSY: Millis = Millis::seconds(3);
+/// How often they are tried so soon.
+const TRIES_WHILE_BUSY: u32 = 40;
 
 /// How often a visited store is tried before a command ends without it.
 const TRIES_WHILE_VISITING: u32 = 2;
@@ -74,6 +81,11 @@ impl Spare {
     /// An answer that never came or could not be read.
     pub(super) const fn is_lost(&self) -> bool {
         matches!(self.record.stage, Stage::Intent | Stage::Raw(_))
+    }
+
+    /// Whether another program holds the store, and will let go.
+    fn waits_for_another(&self) -> bool {
+        matches!(&self.unsaved, Some(Failure::Store(fault)) if is_passing(fault))
     }
 
     /// Whether a store has not taken them although it was tried.
@@ -329,6 +341,7 @@ impl Keeper {
         self.spares.owed().any(|spare| {
             let mut targets = spare.record.replaced.iter().map(|(target, _)| target);
             let is_hopeful = spare.only_here
+                || spare.waits_for_another()
                 || spare.attempts < TRIES_WHILE_VISITING
                 || targets.any(|target| !self.is_visited(&target.store));
             is_hopeful && self.can_be_reached(&spare.record)
@@ -405,7 +418,12 @@ impl Keeper {
                     spare.flying = false;
                     spare.attempts = spare.attempts.saturating_add(1);
                     let spread = schedule::spread(self.seed, id.as_str(), spare.attempts);
-                    spare.wait_until = Some(now + schedule::backoff(spare.attempts, None, spread));
+                    let wait = if spare.waits_for_another() && spare.attempts < TRIES_WHILE_BUSY {
+                        WHILE_BUSY
+                    } else {
+                        schedule::backoff(spare.attempts, None, spread)
+                    };
+                    spare.wait_until = Some(now + wait);
                 });
             }
             Ending::PutOff | Ending::Overtaken | Ending::Failed(_) => {

@@ -114,6 +114,22 @@ fn a_visited_store_that_takes_nothing_is_not_waited_for_by_who_asked_for_somethi
 }
 
 #[test]
+fn a_visited_store_whose_lock_another_program_holds_is_waited_for_until_that_is_found_dead() {
+    let (mut world, mut keeper) = with_a_record(Mode::OnRequest);
+    let busy = StoreFault::Busy { lock: "x".into() };
+    world.write_faults = VecDeque::from(vec![busy; 20]);
+    keeper.visit(work());
+    let none = Input::StoreSeen { store: STORE.into(), seen: Ok(StoreView::default()) };
+    keeper.handle(none, world.now);
+    keeper.handle(seen(&world), world.now);
+    world.settle(&mut keeper);
+    assert!(keeper.is_busy());
+    world.wakes_in(&mut keeper, 70_000);
+    assert!(world.write_faults.is_empty(), "{} tries are left", world.write_faults.len());
+    assert!(!keeper.is_busy());
+}
+
+#[test]
 fn a_record_that_nothing_here_can_finish_is_shown_with_what_to_do() {
     let (mut world, mut keeper) = with_a_record(Mode::Keep);
     let unfinished = crate::snapshot::Unfinished {
