@@ -434,6 +434,27 @@ fn what_nothing_can_finish_is_shown_with_what_to_do_and_every_command_ends() {
     stage.nothing_was_broken();
 }
 
+#[test]
+fn a_folder_that_comes_back_while_the_keeper_runs_gets_its_tokens() {
+    let builder = Rehearsal::builder().life_seconds(43_200).rotation(Rotation::Strict);
+    let (stage, minted) = Stage::with_rig(builder);
+    let work = received_for_another_folder(&stage, &minted);
+    let newest = stage.control.newest_pair_of(&minted.refresh_token);
+    let away = work.with_file_name("away");
+    fs::rename(&work, &away).expect("moved");
+    let keeper = Keeper::start(&stage.home);
+    keeper.until_reachable(&stage.home);
+    assert!(stage.status()["unfinished"][0].is_object(), "{}", stage.status());
+    fs::rename(&away, &work).expect("back");
+    // What the advice says.
+    stage.run(&["renew"]);
+    assert!(stage.status()["unfinished"][0].is_null(), "{}", stage.status());
+    keeper.until("the tokens are where they belong", |_| holds(&work, &newest));
+    assert_eq!(keeper.terminate(), Some(0));
+    assert_eq!(stage.refreshes().len(), 1);
+    stage.nothing_was_broken();
+}
+
 /// Whether a program that is ended so leaves a core dump here, with no limit to its size.
 #[cfg(target_os = "linux")]
 fn dumps_core(stage: &Stage, program: &[&str], is_at_work: impl Fn() -> bool) -> bool {

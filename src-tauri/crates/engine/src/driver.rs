@@ -13,6 +13,7 @@ mod places;
 mod signing;
 #[cfg(test)]
 mod tests;
+mod visits;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +23,7 @@ use std::{
 };
 
 use lamplighter_core::{
-    ids::{GrantId, Ticket},
+    ids::{GrantId, StoreId, Ticket},
     keeper::{Action, Effect, Event, Input, Keeper, Outcome, WokeWhy},
     secret::Secret,
     signin::Invitation,
@@ -55,6 +56,7 @@ use perform::{Sights, World};
 pub use signing::Inviter;
 pub(crate) use signing::NOT_WAITING;
 use signing::{Desk, SEE_OFF};
+use visits::Visits;
 
 /// The longest the loop sleeps without looking at the clock: no timer of any system can be trusted
 /// across a suspend.
@@ -127,6 +129,7 @@ pub struct Driver {
     shown: Option<Snapshot>,
     answers: mpsc::UnboundedReceiver<(Ticket, Outcome)>,
     sights: Sights,
+    visits: Visits,
     wish: mpsc::UnboundedSender<Action>,
     wishes: mpsc::UnboundedReceiver<Action>,
     listener: Listener,
@@ -174,6 +177,7 @@ impl Driver {
             shown: None,
             answers,
             sights: Sights::new(),
+            visits: Visits::new(),
             wish,
             wishes,
             listener,
@@ -286,7 +290,7 @@ impl Driver {
         let mut stopping = false;
         let mut asked = self.door();
         while !stopping || self.keeper.is_in_the_air() {
-            let sleep = self.until_wake();
+            let (sleep, try_again) = (self.until_wake(), self.visits.due());
             tokio::select! {
                 Some((ticket, outcome)) = self.answers.recv() => {
                     self.handle(Input::Done(ticket, outcome));
@@ -295,12 +299,21 @@ impl Driver {
                 Some(store) = watch.changed.recv(), if !stopping => self.sights.changed(store, &self.world),
                 Some((store, seen)) = self.sights.news.recv() => {
                     self.sights.came(&store, &self.world);
+                    self.visits.is_done(&store);
                     self.handle(Input::StoreSeen { store, seen });
+                }
+                Some((store, opened)) = self.visits.news.recv() => self.tried(&store, opened),
+                () = tokio::time::sleep_until(try_again),
+                    if !stopping && self.keeper.out_of_reach().next().is_some() => {
+                    self.visit_again();
                 }
                 Some(asked) = asked.recv(), if !stopping => self.hear(asked),
                 Some(asked) = self.within.1.recv(), if !stopping => self.hear(asked),
                 Some(knock) = self.desk.knocks.recv() => self.knocked(knock),
-                Some(action) = self.wishes.recv(), if !stopping => self.act(action),
+                Some(action) = self.wishes.recv(), if !stopping => {
+                    self.visit_again();
+                    self.act(action);
+                }
                 Some(news) = alarms.news.recv() => match news {
                     News::FallingAsleep(until_ready) => {
                         tracing::info!("the machine is about to sleep or to be shut down");
@@ -368,16 +381,41 @@ impl Driver {
         let opened =
             elsewhere::open(waiting, &known, &self.env, &self.journal_file, &mut self.keeper);
         for store in opened {
-            let id = store.info().id;
-            self.world.take_in(store);
-            self.sights.changed(id, &self.world);
+            self.take_in(store);
         }
         self.handle(Input::JournalOpened(records));
+    }
+
+    /// Looks at a store that is visited from now on.
+    fn take_in(&mut self, store: Arc<dyn Store>) {
+        let id = store.info().id;
+        self.world.take_in(store);
+        self.sights.changed(id, &self.world);
+    }
+
+    /// Tries the stores again that could not be visited.
+    fn visit_again(&mut self) {
+        let shut = self.keeper.out_of_reach().cloned().collect();
+        self.visits.begin(shut, &self.world, &self.env);
+    }
+
+    /// A store was tried again.
+    fn tried(&mut self, id: &StoreId, opened: Option<Arc<dyn Store>>) {
+        match opened {
+            Some(store) if self.keeper.out_of_reach().any(|shut| shut == id) => {
+                tracing::info!(store = %id, "it is there again, and is visited");
+                self.keeper.visit(store.info());
+                self.take_in(store);
+            }
+            Some(_) | None => self.visits.is_done(id),
+        }
+        self.settle_guests();
     }
 
     /// Time passed unseen: everything is planned anew.
     fn woke(&mut self, why: WokeWhy) {
         tracing::info!(?why, "everything is planned anew");
+        self.visit_again();
         if why == WokeWhy::Resumed {
             self.world.just_woke();
             if let Some(keyring) = &mut self.keyring {
@@ -534,6 +572,7 @@ impl Driver {
                     guest.all |= for_all;
                     guest.owed = true;
                 }
+                self.visit_again();
                 self.handle(Input::Act(action));
             }
         }
@@ -545,7 +584,7 @@ impl Driver {
         let keeper = &self.keeper;
         for guest in self.guests.values_mut().filter(|guest| guest.owed) {
             if guest.all {
-                if keeper.is_looking_first() {
+                if keeper.is_looking_first() || self.visits.are_out() {
                     continue;
                 }
                 // The look may have found more than was known when it was asked for.
@@ -563,7 +602,8 @@ impl Driver {
     fn until_wake(&self) -> Duration {
         let now = self.clock.now().boot;
         let wake = self.keeper.poll_wake().map_or(Boot(u64::MAX), |wake| wake.at);
-        Duration::from_millis(now.until(wake).0).min(LONGEST_SLEEP)
+        let longest = if self.visits.are_out() { visits::PATIENCE } else { LONGEST_SLEEP };
+        Duration::from_millis(now.until(wake).0).min(longest)
     }
 
     /// Whether time passed that nobody counted: a sleep that only a timer noticed, or a clock that was set.

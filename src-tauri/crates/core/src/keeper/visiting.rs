@@ -17,11 +17,12 @@ use crate::{
 
 impl Keeper {
     /// From now on this store is visited, to finish what the journal holds for it. It is looked at like any
-    /// other.
+    /// other. It may have been out of reach before.
     pub fn visit(&mut self, info: StoreInfo) {
         if let Some(unseen) = &mut self.unseen {
             unseen.insert(info.id.clone());
         }
+        self.unreachable.remove(&info.id);
         self.visited.insert(info.id.clone());
         self.infos.insert(info.id.clone(), info);
     }
@@ -29,6 +30,11 @@ impl Keeper {
     /// The journal holds something for a store that cannot be visited.
     pub fn cannot_visit(&mut self, unfinished: Unfinished) {
         self.unreachable.insert(unfinished.store.clone(), unfinished);
+    }
+
+    /// The stores that could not be visited. They may be there again later.
+    pub fn out_of_reach(&self) -> impl Iterator<Item = &StoreId> {
+        self.unreachable.keys()
     }
 
     pub(super) fn is_visited(&self, store: &StoreId) -> bool {

@@ -136,6 +136,11 @@ impl World {
         }
     }
 
+    /// The journal, for who reads it on a thread of its own.
+    pub(super) fn journal(&self) -> Arc<Mutex<Journal>> {
+        Arc::clone(&self.journal)
+    }
+
     /// The stores that the journal speaks of.
     pub(super) fn waiting(&self) -> Vec<Waiting> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).waiting()

@@ -143,30 +143,42 @@ fn unfinished(waiting: &Waiting, why: String, journal: &Path) -> Unfinished {
     }
 }
 
+/// The store, where it can be opened. Blocks for as long as its folders do not answer.
+pub(crate) fn when_it_answers(waiting: &Waiting, env: &Env) -> Option<Arc<dyn Store>> {
+    let folder = folder(waiting, env).ok()?;
+    let places = [&folder.config, &folder.secure];
+    let there = places.into_iter().all(|place| is_a_folder_of_ours(place).is_ok());
+    there.then(|| Arc::new(ClaudeCode::new(folder, env.clone())) as Arc<dyn Store>)
+}
+
 /// The store, or why it is not opened.
 fn store(waiting: &Waiting, env: &Env) -> Result<Arc<dyn Store>, String> {
-    let home = env.home().ok_or("there is no home folder")?;
-    let folder = match &waiting.location {
-        Some(Location::Unknown) => {
-            return Err("this version does not know its client".into());
-        }
-        Some(Location::ClaudeCode { config, secure, servers, service }) => Folder {
-            id: waiting.store.clone(),
-            config: config.into(),
-            secure: secure.into(),
-            servers: servers.into(),
-            home,
-            service: service.clone(),
-        },
-        // An older version wrote no more than its name.
-        None => Folder::named_as(&waiting.store, env).ok_or("nobody wrote down where it lies")?,
-    };
+    let folder = folder(waiting, env)?;
     for place in [folder.config.clone(), folder.secure.clone()] {
         let silent = format!("{} does not answer", place.display());
         let looked = deadline::within(PATIENCE, move || is_a_folder_of_ours(&place));
         looked.unwrap_or(Err(silent))?;
     }
     Ok(Arc::new(ClaudeCode::new(folder, env.clone())))
+}
+
+/// Where the store lies, or why nobody knows.
+fn folder(waiting: &Waiting, env: &Env) -> Result<Folder, String> {
+    let home = env.home().ok_or("there is no home folder")?;
+    match &waiting.location {
+        Some(Location::Unknown) => Err("this version does not know its client".into()),
+        Some(Location::ClaudeCode { config, secure, servers, service }) => Ok(Folder {
+            id: waiting.store.clone(),
+            config: config.into(),
+            secure: secure.into(),
+            servers: servers.into(),
+            home,
+            service: service.clone(),
+        }),
+        // An older version wrote no more than its name.
+        None => Folder::named_as(&waiting.store, env)
+            .ok_or_else(|| "nobody wrote down where it lies".into()),
+    }
 }
 
 /// Whether a folder is there and belongs to this user.

@@ -150,6 +150,13 @@ fn a_record_that_nothing_here_can_finish_is_shown_with_what_to_do() {
     assert_eq!(snapshot.unfinished, [unfinished]);
     assert_eq!(snapshot.exit, crate::health::EXIT_STORE);
     assert!(!keeper.is_busy());
+    // It comes back while the keeper runs.
+    assert!(keeper.out_of_reach().eq([&WORK.into()]));
+    keeper.visit(work());
+    keeper.handle(seen(&world), world.now);
+    world.settle(&mut keeper);
+    assert_eq!(keeper.snapshot().unfinished, []);
+    assert!(keeper.out_of_reach().next().is_none());
 }
 
 #[test]
