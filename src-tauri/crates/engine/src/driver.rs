@@ -416,11 +416,14 @@ impl Driver {
     fn woke(&mut self, why: WokeWhy) {
         tracing::info!(?why, "everything is planned anew");
         self.visit_again();
-        if why == WokeWhy::Resumed {
+        // A lock looks old after either.
+        if matches!(why, WokeWhy::Resumed | WokeWhy::ClockStepped) {
             self.world.just_woke();
-            if let Some(keyring) = &mut self.keyring {
-                keyring.hurry();
-            }
+        }
+        if why == WokeWhy::Resumed
+            && let Some(keyring) = &mut self.keyring
+        {
+            keyring.hurry();
         }
         self.handle(Input::Woke(why));
     }

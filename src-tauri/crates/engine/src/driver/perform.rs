@@ -148,6 +148,9 @@ impl World {
 
     /// A store that is visited from now on.
     pub(super) fn take_in(&mut self, store: Arc<dyn Store>) {
+        if let Some(left) = self.waking_until.map(|until| until.duration_since(Instant::now())) {
+            store.just_woke(left);
+        }
         let place = Place::new(Arc::clone(&store));
         Arc::make_mut(&mut self.places).insert(store.info().id, place);
     }

@@ -22,9 +22,11 @@ use lamplighter_core::{
 use tokio::sync::oneshot;
 
 use crate::{
+    clock::{Clock as _, SystemClock},
     deadline::lock_within,
     identity::Identity,
     stores::{RefreshLock, Store},
+    wake::Drift,
 };
 
 /// How long a client's refresh lock is waited for before core is told that it is busy.
@@ -291,8 +293,14 @@ async fn which(
 
 /// Takes all of these locks, or none. A busy one is waited for with empty hands, so that no client ever
 /// waits for a lock that only waits for another.
-async fn take_all(wanted: &[Wanted], patience: Duration, waking: bool) -> Result<Locks, Blocked> {
+async fn take_all(
+    wanted: &[Wanted],
+    patience: Duration,
+    mut waking: bool,
+) -> Result<Locks, Blocked> {
     let started = Instant::now();
+    let clock = SystemClock::new();
+    let mut drift = Drift::since(clock.now());
     let mut first = 0;
     'again: loop {
         let mut taken = Locks::default();
@@ -304,6 +312,8 @@ async fn take_all(wanted: &[Wanted], patience: Duration, waking: bool) -> Result
             // Who holds one already waits for no other, and for no disk longer than it must.
             let (patience, time) =
                 if is_first { (left, LOCK_TIME) } else { (Duration::ZERO, STORE_TIME) };
+            // The machine may have slept while another one was waited for.
+            waking |= drift.passed(clock.now()).is_some();
             match next.take(patience, time, waking).await {
                 Ok(lock) => taken.0.push(lock),
                 Err(StoreFault::Busy { .. }) if !is_first && !left.is_zero() => {

@@ -23,6 +23,8 @@ const TOUCH: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
 /// After a suspend every holder gets this long to touch its lock before it is called stale.
 const WAKE_GRACE: Duration = Duration::from_secs(10);
+/// So long between two polls, by the system's clock: the machine slept, or its clock was set.
+const UNSEEN: Duration = Duration::from_secs(2);
 
 /// How a lock is taken.
 #[derive(Debug, Clone, Copy)]
@@ -50,14 +52,26 @@ pub(crate) struct DirLock {
 impl DirLock {
     /// Takes the lock, waiting for a live holder and taking over from a dead one.
     pub(crate) fn take(path: &Path, manner: Manner) -> Result<Self, StoreFault> {
+        Self::take_by(SystemTime::now, path, manner)
+    }
+
+    fn take_by(
+        now: impl Fn() -> SystemTime,
+        path: &Path,
+        mut manner: Manner,
+    ) -> Result<Self, StoreFault> {
         let started = Instant::now();
+        let mut polled = now();
         loop {
+            let then = std::mem::replace(&mut polled, now());
+            // A holder that was alive at the last poll could not touch its lock meanwhile.
+            manner.after_wake |= polled.duration_since(then).is_ok_and(|gap| gap > UNSEEN);
             match fs::create_dir(path) {
                 Ok(()) => return Ok(Self::held(path, manner.longest)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(denied_or_io(path, "making the lock", &error)),
             }
-            if remove_if_stale(path, manner)? {
+            if remove_if_stale(path, manner, polled)? {
                 continue;
             }
             if started.elapsed() >= manner.patience {
@@ -141,9 +155,9 @@ fn time_of(path: &Path) -> Option<FileTime> {
 }
 
 /// Removes a lock whose holder is gone; says whether it is worth trying to take it again.
-fn remove_if_stale(path: &Path, manner: Manner) -> Result<bool, StoreFault> {
+fn remove_if_stale(path: &Path, manner: Manner, now: SystemTime) -> Result<bool, StoreFault> {
     let Some(seen) = time_of(path) else { return Ok(true) };
-    if !is_stale(seen, manner.stale) {
+    if !is_stale(seen, manner.stale, now) {
         return Ok(false);
     }
     if manner.after_wake && manner.patience.is_zero() {
@@ -172,10 +186,10 @@ fn remove_if_stale(path: &Path, manner: Manner) -> Result<bool, StoreFault> {
 }
 
 /// File times come from the system's clock, so this is compared with it; one in the future is alive.
-fn is_stale(touched: FileTime, stale: Duration) -> bool {
+fn is_stale(touched: FileTime, stale: Duration, now: SystemTime) -> bool {
     let touched = SystemTime::UNIX_EPOCH
         + Duration::from_secs(u64::try_from(touched.unix_seconds()).unwrap_or(0));
-    SystemTime::now().duration_since(touched).is_ok_and(|age| age > stale)
+    now.duration_since(touched).is_ok_and(|age| age > stale)
 }
 
 #[cfg(test)]
@@ -260,6 +274,30 @@ mod tests {
         aged(&path, 700);
         let waking = Manner { patience: Duration::ZERO, after_wake: true, ..QUICK };
         assert!(matches!(DirLock::take(&path, waking), Err(StoreFault::Busy { .. })));
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_holder_that_was_alive_before_a_sleep_is_given_its_time_after_it() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a.lock");
+        fs::create_dir(&path).unwrap();
+        let asked = std::cell::Cell::new(0);
+        // The machine sleeps between the second poll and the third.
+        let now = || {
+            asked.set(asked.get() + 1);
+            let slept = if asked.get() > 3 { 700 } else { 0 };
+            SystemTime::now() + Duration::from_secs(slept)
+        };
+        let holder = path.clone();
+        let touching = thread::spawn(move || {
+            thread::sleep(Duration::from_secs(1));
+            aged(&holder, -700);
+        });
+        let patient = Manner { patience: Duration::from_millis(300), ..QUICK };
+        let taken = DirLock::take_by(now, &path, patient);
+        assert!(matches!(taken, Err(StoreFault::Busy { .. })), "{taken:?}");
+        touching.join().unwrap();
         assert!(path.exists());
     }
 
