@@ -438,7 +438,7 @@ fn what_nothing_can_finish_is_shown_with_what_to_do_and_every_command_ends() {
 fn a_folder_that_comes_back_while_the_keeper_runs_gets_its_tokens() {
     let builder = Rehearsal::builder().life_seconds(43_200).rotation(Rotation::Strict);
     let (stage, minted) = Stage::with_rig(builder);
-    let work = received_for_another_folder(&stage, &minted);
+    let work = received_for_another_folder(&stage, &minted, "CLAUDE_CONFIG_DIR");
     let newest = stage.control.newest_pair_of(&minted.refresh_token);
     let away = work.with_file_name("away");
     fs::rename(&work, &away).expect("moved");
