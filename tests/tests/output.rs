@@ -218,7 +218,8 @@ fn a_pipe_that_nobody_reads_does_not_hold_up_the_keeper() {
     let mut said = Vec::new();
     let renewed = |said: &[u8]| String::from_utf8_lossy(said).matches(r#""renewed""#).count();
     let mut some = [0; 1024];
-    while renewed(&said) < 26 {
+    // The first command may have met the keeper's own renewal, which is its answer then.
+    while renewed(&said) < 25 {
         let size = reader.read(&mut some).expect("lines");
         assert!(size > 0, "it ended: {}", String::from_utf8_lossy(&said));
         said.extend_from_slice(&some[..size]);
