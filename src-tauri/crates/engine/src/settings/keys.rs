@@ -28,7 +28,7 @@ pub fn in_effect(place: &Path, env: &Env) -> Result<Table, SettingsFault> {
     Table::try_from(wire).map_err(|_| fault("this can't be shown"))
 }
 
-/// All keys with their values, in the order of the file's tables.
+/// All keys with their values, in the order of their names.
 pub fn flat(settings: &Table) -> Vec<(String, &Value)> {
     let mut flat = Vec::new();
     for (key, value) in settings {
