@@ -29,7 +29,8 @@ const GIVEN_AT_MOST: u8 = 2;
 pub(super) enum Newer {
     /// They can be read now, in this entry or in the journal.
     Known(Box<NewTokens>, Option<Target>),
-    /// They are known to be somewhere that cannot be read now, or are being replaced.
+    /// They are known to be somewhere that cannot be read now, also since the start, or are being
+    /// replaced.
     OutOfReach,
 }
 
@@ -90,8 +91,25 @@ impl Keeper {
             return Some(Newer::OutOfReach);
         }
         let mut spares = self.spares.all().filter(|spare| !spare.is_about(target));
-        let tokens = spares.find(|spare| brings(&spare.record))?.record.stage.tokens()?;
-        Some(Newer::Known(Box::new(tokens.clone()), None))
+        if let Some(spare) = spares.find(|spare| brings(&spare.record)) {
+            let tokens = spare.record.stage.tokens()?;
+            return Some(Newer::Known(Box::new(tokens.clone()), None));
+        }
+        self.is_remembered_elsewhere(newest, &client.id).then_some(Newer::OutOfReach)
+    }
+
+    /// Whether a store that is looked at and can't be read now held this token when it was last seen,
+    /// and nothing is known against it.
+    fn is_remembered_elsewhere(&self, mark: TokenMark, client: &str) -> bool {
+        self.facts.each().any(|(target, facts)| {
+            let held = facts.refresh == Some(mark);
+            let proven = facts.client.as_ref().filter(|proven| proven.mark == mark);
+            let refused = facts.refusal.as_ref().is_some_and(|r| r.mark == mark && r.confirmed);
+            held && !refused
+                && proven.is_none_or(|proven| proven.id == client)
+                && self.infos.contains_key(&target.store)
+                && !self.is_readable(&target.store)
+        })
     }
 
     /// Whether nothing is known against this sign-in.

@@ -104,6 +104,38 @@ fn a_copy_whose_newer_tokens_nobody_holds_is_called_an_older_copy() {
 }
 
 #[test]
+fn an_ended_copy_whose_newer_tokens_lie_in_a_store_that_cannot_be_read_asks_for_no_sign_in() {
+    for newer_is_good in [true, false] {
+        let mut world = added_after_a_renewal();
+        if !newer_is_good {
+            let target = Target { store: STORE.into(), key: "slack|0".into() };
+            let refusal = crate::facts::Refusal {
+                mark: TokenMark::of(&MarkKey([1; 32]), &Secret::new("rt-1")),
+                code: "invalid_grant".into(),
+                at: world.now.wall,
+                confirmed: true,
+                client_id: Some("cl".into()),
+            };
+            world.facts.grants.get_mut(&target).unwrap().refusal = Some(refusal);
+        }
+        world.journal.clear();
+        world.events.clear();
+        world.faults.insert(STORE.into(), locked());
+        let mut keeper = world.start();
+        world.pass(&mut keeper, 30 * MINUTE);
+        let asks = world.notices().contains(&NoticeCode::SignInRequired);
+        assert_eq!(asks, !newer_is_good, "{:?}", world.notices());
+        assert_eq!(world.copied_health(&keeper) == Health::SignInRequired, !newer_is_good);
+        assert_eq!(world.presented(), ["rt-0"]);
+        if newer_is_good {
+            world.faults.clear();
+            world.look(&mut keeper);
+            assert_eq!(world.copied_pair(), world.pair());
+        }
+    }
+}
+
+#[test]
 fn a_copy_of_another_client_is_never_given_tokens() {
     let mut world = added_after_a_renewal();
     let copied = world.others.get_mut(&StoreId::from(COPY)).unwrap();
