@@ -148,6 +148,10 @@ impl Keeper {
     /// What an earlier run left behind.
     pub(super) fn take_up_journal(&mut self, journal: Vec<Record>) {
         for mut record in journal {
+            // Where the facts are gone, so is the key of the marks, and this one was made with another.
+            if let Some(mark) = self.presented_mark(&record) {
+                record.mark = mark;
+            }
             if let Some(tokens) = readable_now(&record) {
                 record.stage = Stage::Answered(tokens);
             }
@@ -186,6 +190,12 @@ impl Keeper {
             let owed = matches!(record.stage, Stage::Answered(_));
             self.keep_spare(record, owed);
         }
+    }
+
+    /// The mark, by today's key, of the refresh token that a renewal's record is about.
+    fn presented_mark(&self, record: &Record) -> Option<TokenMark> {
+        let (_, replaced) = record.replaced.first().filter(|_| record.enrolment.is_none())?;
+        replaced.refresh.as_ref().map(|token| TokenMark::of(&self.mark_key, token))
     }
 
     /// The journal was closed until now. What it held is taken up as at a start, and what waited for a

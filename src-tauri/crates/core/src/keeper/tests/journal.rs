@@ -1,7 +1,7 @@
 //! What stays in the journal, and who finishes it.
 
 use super::*;
-use crate::journal::Stage;
+use crate::{ids::TokenMark, journal::Stage};
 
 const CUT: &[u8] = br#"{"access_token":"at-1","refresh_token":"rt-1","expires_in":3600"#;
 const WHOLE: &[u8] = br#"{"access_token":"at-1","refresh_token":"rt-1","expires_in":3600}"#;
@@ -54,6 +54,34 @@ fn an_answer_that_a_later_version_can_read_is_saved_where_it_belongs() {
     world.pass(&mut keeper, 2 * MINUTE);
     assert!(world.journal.is_empty());
     assert_eq!(world.health(&keeper), Health::Healthy);
+}
+
+#[test]
+fn what_the_journal_holds_is_known_also_where_the_facts_and_the_key_of_the_marks_are_gone() {
+    for spent in [false, true] {
+        let mut world = World::new();
+        world.server.grace = true;
+        if spent {
+            world.write_faults = VecDeque::from([StoreFault::DiskFull { place: "x".into() }]);
+        } else {
+            world.bodies = VecDeque::from([CUT, CUT]);
+        }
+        drop(world.start());
+        let before = world.server.presented.len();
+        assert_eq!(world.journal.len(), if spent { 1 } else { 2 });
+        world.facts = Facts::default();
+        for record in world.journal.values_mut() {
+            record.mark = TokenMark::of(&MarkKey([2; 32]), &Secret::new("rt-0"));
+        }
+        world.copy_folder();
+        world.start();
+        assert_eq!(world.server.presented.len(), before);
+        if spent {
+            assert_eq!((world.pair().1, world.copied_pair().1), ("rt-1".into(), "rt-1".into()));
+        } else {
+            assert_eq!(raw(&world), [CUT, CUT]);
+        }
+    }
 }
 
 #[test]
