@@ -9,7 +9,7 @@
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 use super::{
-    Effect, Event, Keeper, Pending,
+    Effect, Event, Keeper,
     flight::{Flight, Step, Work},
     grant::{Grant, Standing},
 };
@@ -207,10 +207,13 @@ impl Keeper {
         let old = record.id;
         (record.id, record.replaced) = (self.record_id(record.mark), heirs);
         let owed = record.stage.tokens().is_some();
-        self.keep_spare(record.clone(), owed);
-        let ticket = self.ticket(Pending::Rewrite(record.id.clone()));
-        self.effects.push_back(Effect::Journal { ticket, record });
-        self.forget(Vec::from([old]));
+        // The journal may hold it only as it was: it loses that once it has this.
+        let mut instead_of = self.spares.remove(&old).map_or_else(Vec::new, |s| s.instead_of);
+        instead_of.push(old);
+        let id = record.id.clone();
+        self.keep_spare(record, owed);
+        self.spares.edit(&id, |spare| spare.instead_of = instead_of);
+        self.keep_in_journal(&id);
     }
 
     /// Whether this token is on its way for another entry: two presentations would be one too many.

@@ -101,7 +101,7 @@ pub(super) struct Flight {
     pub left_out: Vec<(Target, StoreFault)>,
     /// Which entries the client emptied while the answer was on its way.
     pub emptied: Vec<Target>,
-    /// The journal could not take the new tokens: until a store holds them they exist only here.
+    /// The journal could not take the new tokens, or the answer as it came: they exist only here.
     pub only_here: bool,
     /// The tokens stand in another entry already, and are copied to one that holds a spent token.
     pub for_copy: bool,
@@ -285,7 +285,10 @@ impl Keeper {
                 self.unlock(flight, Ending::Failed(Failure::Journal(fault)));
             }
             (Step::Sending, Outcome::Answered(answer)) => self.answered(flight, answer),
-            (Step::KeepingRaw(failure), Outcome::Kept(_)) => self.again_or_lost(flight, failure),
+            (Step::KeepingRaw(failure), Outcome::Kept(kept)) => {
+                flight.only_here = kept.is_err();
+                self.again_or_lost(flight, failure);
+            }
             (Step::Journaling, Outcome::Kept(kept)) => self.journaled(flight, kept),
             (Step::Announcing(left), Outcome::Kept(_)) => self.write_next(flight, left),
             (Step::Writing { at, left }, Outcome::Wrote(wrote)) => {
@@ -491,7 +494,7 @@ impl Keeper {
             self.note_lost(record.mark, self.now.wall);
             let heirs = self.heirs(&record, &flight.targets);
             if heirs.is_empty() || flight.targets.iter().any(|t| self.grants.contains(t)) {
-                self.keep_spare(record, false);
+                self.keep_lost(record, flight.only_here);
             } else {
                 self.readdress(record, heirs);
             }

@@ -122,6 +122,8 @@ enum Pending {
     Forget,
     /// A record that the journal could not take before.
     Rewrite(RecordId),
+    /// The same of one for which nothing else is done before the journal answers.
+    Keep(RecordId),
     /// A revocation: its answer changes nothing.
     Revoke,
     /// A revocation that somebody waits for.
@@ -347,6 +349,7 @@ impl Keeper {
             Pending::LookFirst => self.looked_first(ticket, outcome),
             Pending::Forget | Pending::Revoke => {}
             Pending::Rewrite(record) => self.rewritten(&record, &outcome),
+            Pending::Keep(record) => self.kept(&record, &outcome),
             Pending::ProbeSpare(record) => self.spare_probed(&record, &outcome),
             Pending::Withdraw(store, server) => self.withdrawn(store, server, outcome),
             Pending::SignIn(id) => self.sign_in_done(id, outcome),
@@ -511,6 +514,7 @@ impl Keeper {
             | Pending::LookFirst
             | Pending::Forget
             | Pending::Rewrite(_)
+            | Pending::Keep(_)
             | Pending::Revoke
             | Pending::ProbeSpare(_) => {}
         }

@@ -61,8 +61,10 @@ pub(super) struct Spare {
     owed: bool,
     /// The journal could not take them: they exist only in this process.
     pub only_here: bool,
-    /// A flight, a look or a probe is on its way for it.
+    /// A flight, a look or a probe is on its way for it, or it is being written down.
     pub flying: bool,
+    /// Records of the same tokens that the journal loses once it holds this one.
+    pub instead_of: Vec<RecordId>,
     pub hold: Hold,
     /// Why a store did not take it.
     pub unsaved: Option<Failure>,
@@ -117,6 +119,7 @@ impl Spare {
         let due = match &self.record.stage {
             _ if self.owed => Boot(0),
             Stage::Saved { looks, .. } => self.saved_at + *LOOKS.get(usize::from(*looks))?,
+            Stage::Raw(_) if self.only_here => Boot(0),
             Stage::Intent | Stage::Raw(_) | Stage::Answered(_) => return None,
         };
         Some(due.max(self.wait_until.unwrap_or(Boot(0))))
@@ -238,6 +241,7 @@ impl Keeper {
         let known = self.spares.get(&record.id);
         let attempts = known.map_or(0, |spare| spare.attempts);
         let unsaved = known.and_then(|spare| spare.unsaved.clone());
+        let instead_of = known.map_or_else(Vec::new, |spare| spare.instead_of.clone());
         let mut record = record;
         let mut saved_at = self.now.boot;
         if let Stage::Saved { at, looks, .. } = &mut record.stage {
@@ -252,6 +256,7 @@ impl Keeper {
             owed,
             only_here: false,
             flying: false,
+            instead_of,
             hold: Hold::Free,
             unsaved,
             saved_at,
@@ -262,15 +267,18 @@ impl Keeper {
         self.spares.insert(spare);
     }
 
-    pub(super) fn forget(&mut self, records: Vec<RecordId>) {
+    pub(super) fn forget(&mut self, mut records: Vec<RecordId>) {
         if records.is_empty() {
             return;
         }
+        let mut instead_of = Vec::new();
         for record in &records {
             if let Some(spare) = self.spares.remove(record) {
                 self.forget_lost_unless_held(spare.record.mark);
+                instead_of.extend(spare.instead_of);
             }
         }
+        records.extend(instead_of);
         let ticket = self.ticket(Pending::Forget);
         self.effects.push_back(Effect::Forget { ticket, records });
     }
@@ -288,6 +296,10 @@ impl Keeper {
             };
             if spare.owed {
                 self.save_spare(&id, false);
+                continue;
+            }
+            if spare.only_here {
+                self.keep_in_journal(&id);
                 continue;
             }
             stores.extend(spare.record.replaced.iter().map(|(t, _)| t.store.clone()));
@@ -309,7 +321,9 @@ impl Keeper {
         };
         let mut targets = spare.record.replaced.iter().map(|(target, _)| target);
         let busy = |target| self.grants.get(target).is_some_and(|grant| grant.flight.is_some());
-        let waits = targets.any(busy) || !self.can_be_reached(&spare.record);
+        // To be written down it needs no store.
+        let is_kept = spare.owed || !spare.only_here;
+        let waits = is_kept && (targets.any(busy) || !self.can_be_reached(&spare.record));
         let hold = if waits { Hold::Held } else { Hold::Free };
         if hold != spare.hold {
             self.spares.edit(id, |spare| spare.hold = hold);
@@ -408,8 +422,46 @@ impl Keeper {
 
     pub(super) fn rewritten(&mut self, record: &RecordId, outcome: &Outcome) {
         if matches!(outcome, Outcome::Kept(Ok(()))) {
-            self.spares.edit(record, |spare| spare.only_here = false);
+            let instead_of = self.spares.edit(record, |spare| {
+                spare.only_here = false;
+                core::mem::take(&mut spare.instead_of)
+            });
+            self.forget(instead_of.unwrap_or_default());
         }
+    }
+
+    /// A lost answer stays. It may exist only here.
+    pub(super) fn keep_lost(&mut self, record: Record, only_here: bool) {
+        let id = record.id.clone();
+        self.keep_spare(record, false);
+        self.spares.edit(&id, |spare| spare.only_here = only_here);
+    }
+
+    /// Writes a record down before anything else is done about it.
+    pub(super) fn keep_in_journal(&mut self, id: &RecordId) {
+        let record = self.spares.edit(id, |spare| {
+            spare.flying = true;
+            spare.record.clone()
+        });
+        let Some(record) = record else { return };
+        let ticket = self.ticket(Pending::Keep(id.clone()));
+        self.effects.push_back(Effect::Journal { ticket, record });
+    }
+
+    pub(super) fn kept(&mut self, id: &RecordId, outcome: &Outcome) {
+        let is_kept = matches!(outcome, Outcome::Kept(Ok(())));
+        self.spares.edit(id, |spare| {
+            spare.flying = false;
+            // That an answer was lost is among the facts too.
+            spare.only_here |= !is_kept && !matches!(spare.record.stage, Stage::Intent);
+            if !is_kept && !spare.owed {
+                spare.attempts = spare.attempts.saturating_add(1);
+                let spread = schedule::spread(self.seed, id.as_str(), spare.attempts);
+                let wait = schedule::backoff(spare.attempts, None, spread);
+                spare.wait_until = Some(self.now.boot + wait);
+            }
+        });
+        self.rewritten(id, outcome);
     }
 
     /// A flight that saved a record came home.
@@ -564,6 +616,7 @@ impl Keeper {
             }
             !goes_on
         });
+        moot.retain(|id| heirs.iter().all(|(record, _)| record.id != *id));
         for (record, found) in heirs {
             self.readdress(record, found);
         }

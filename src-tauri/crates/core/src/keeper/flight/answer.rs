@@ -253,7 +253,7 @@ impl Keeper {
                 }
                 let record = record.clone();
                 if matches!(before.stage, Stage::Raw(_)) {
-                    self.keep_spare(before, false);
+                    self.keep_lost(before, flight.only_here);
                 }
                 self.go(flight, Step::KeepingRaw(failure), |ticket, _| Effect::Journal {
                     ticket,

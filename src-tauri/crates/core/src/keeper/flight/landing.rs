@@ -39,7 +39,7 @@ impl Keeper {
             // An answer that could not be read may hold the only tokens that are still good: a later
             // version may read it. It goes when the store holds another token, or nobody is signed in.
             Some(record) if matches!(record.stage, Stage::Raw(_)) && !signed_out => {
-                self.keep_spare(record, false);
+                self.keep_lost(record, flight.only_here);
                 self.let_go(flight);
             }
             Some(Record { id, .. }) => {

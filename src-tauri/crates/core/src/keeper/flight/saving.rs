@@ -74,6 +74,10 @@ impl Keeper {
             }
         }
         if gone == record.replaced.len() {
+            let restores = matches!(flight.work, Work::Save { restoring: true, .. });
+            if !restores {
+                self.go_to_heirs(&mut flight);
+            }
             return self.unlock(flight, Ending::SignedOut);
         }
         self.announce(flight, left);
@@ -222,13 +226,11 @@ impl Keeper {
         if let (Some(at), Some(entry)) = (&flight.given_back_at, &flight.lead) {
             self.give_back(at, &record, entry, &flight.targets);
         }
-        self.spares.remove(&record.id);
+        let mut records = self.spares.remove(&record.id).map_or_else(Vec::new, |s| s.instead_of);
+        records.push(record.id);
         flight.only_here = false;
         flight.ending = Some(Ending::SignedOut);
-        self.go(flight, Step::Forgetting, |ticket, _| Effect::Forget {
-            ticket,
-            records: Vec::from([record.id]),
-        });
+        self.go(flight, Step::Forgetting, |ticket, _| Effect::Forget { ticket, records });
     }
 
     /// No entry that the tokens were got for took them: they go on to those that still hold the spent one.

@@ -1,6 +1,9 @@
 //! What stays in the journal, and who finishes it.
 
-use super::*;
+use super::{
+    copies::{COPY, locked},
+    *,
+};
 use crate::{ids::TokenMark, journal::Stage};
 
 const CUT: &[u8] = br#"{"access_token":"at-1","refresh_token":"rt-1","expires_in":3600"#;
@@ -109,6 +112,64 @@ fn two_answers_that_could_not_be_read_are_both_kept() {
     let mut kept = raw(&world);
     kept.sort();
     assert_eq!(kept, [b"<html>".to_vec(), CUT.to_vec()]);
+}
+
+#[test]
+fn an_answer_that_could_not_be_read_nor_kept_is_kept_once_the_journal_takes_it() {
+    for refused in [false, true] {
+        let mut world = World::new();
+        world.server.grace = !refused;
+        world.put(entry("slack", "at-0", "rt-0", world.now.wall.0 + 14 * 60_000));
+        world.bodies = VecDeque::from([CUT, CUT]);
+        let mut keeper = world.keeper();
+        keeper.handle(world.seen(), world.now);
+        let is_raw = |effect: &Effect| matches!(effect, Effect::Journal { record, .. } if matches!(record.stage, Stage::Raw(_)));
+        let keeping = waking::until_effect(&mut world, &mut keeper, is_raw);
+        world.journal_broken = true;
+        let (ticket, outcome) = world.perform(keeping).unwrap();
+        keeper.handle(Input::Done(ticket, outcome), world.now);
+        world.settle(&mut keeper);
+        assert!(raw(&world).is_empty() && keeper.holds_unsaved());
+        let wakes = world.wakes_in(&mut keeper, 2 * MINUTE);
+        assert!(wakes < 30, "{wakes} wakes in two minutes");
+        world.journal_broken = false;
+        world.pass(&mut keeper, 4 * MINUTE);
+        let kept: &[&[u8]] = if refused { &[CUT] } else { &[CUT, CUT] };
+        assert_eq!(raw(&world), kept);
+        assert!(!keeper.holds_unsaved());
+    }
+}
+
+#[test]
+fn a_record_that_goes_on_to_a_copy_stays_until_the_journal_holds_it_for_that() {
+    for ended in [true, false] {
+        let mut world = World::new();
+        world.copy_folder();
+        world.mode = Mode::OnRequest;
+        let mut keeper = world.start();
+        world.faults.insert(COPY.into(), locked());
+        world.look(&mut keeper);
+        world.during_send = Some(|world| world.entries.clear());
+        keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
+        let is_write = |effect: &Effect| matches!(effect, Effect::Write { .. });
+        let write = waking::until_effect(&mut world, &mut keeper, is_write);
+        world.journal_broken = true;
+        let (ticket, outcome) = world.perform(write).unwrap();
+        keeper.handle(Input::Done(ticket, outcome), world.now);
+        world.settle(&mut keeper);
+        assert!(keeper.holds_unsaved());
+        assert!(world.journal.values().any(|record| record.stage.tokens().is_some()));
+        world.journal_broken = false;
+        world.faults.clear();
+        if ended {
+            keeper = world.keeper();
+        }
+        world.look(&mut keeper);
+        world.pass(&mut keeper, 10 * MINUTE);
+        assert_eq!(world.copied_pair().1, "rt-1");
+        assert!(world.journal.is_empty() && !keeper.holds_unsaved(), "{:?}", world.journal);
+        assert_eq!((world.presented(), world.server.revoked.len()), (vec!["rt-0"], 0));
+    }
 }
 
 #[test]
