@@ -115,6 +115,7 @@ fn an_ended_copy_whose_newer_tokens_lie_in_a_store_that_cannot_be_read_asks_for_
                 at: world.now.wall,
                 confirmed: true,
                 client_id: Some("cl".into()),
+                secret: None,
             };
             world.facts.grants.get_mut(&target).unwrap().refusal = Some(refusal);
         }
