@@ -464,7 +464,8 @@ Examples:
 /// `settings get`.
 #[derive(Debug, Args)]
 pub(crate) struct SettingsGet {
-    /// Which, as in the file, with a dot after each table: `network.proxy`.
+    /// Which, as in the file, with a dot after each table: `network.proxy`. Without one all are listed,
+    /// the proxy's password and what your command is given hidden.
     #[arg(value_name = "KEY")]
     pub key: Option<String>,
     /// As JSON.

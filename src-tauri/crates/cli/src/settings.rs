@@ -23,6 +23,7 @@ pub(crate) fn run(env: &Env, command: &SettingsCommand) -> anyhow::Result<u8> {
         SettingsCommand::Get(args) => {
             let settings = keys::in_effect(file, env)?;
             let Some(key) = &args.key else {
+                let settings = keys::without_secrets(settings);
                 if args.json {
                     outln!("{}", serde_json::to_string_pretty(&settings)?);
                 } else {

@@ -13,6 +13,7 @@ pub mod live;
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,8 +24,9 @@ use lamplighter_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clock::SystemClock,
     deadline,
-    http::{Network, ProxyChoice},
+    http::{Client, Limits, Network, ProxyChoice, SystemNames},
     paths::Env,
     regular_file::{self, LARGEST, ReadError},
 };
@@ -121,26 +123,30 @@ impl Default for Settings {
 impl Settings {
     /// Reads the file at `place`; the defaults where there is none.
     pub fn read(place: &Path, env: &Env) -> Result<Self, SettingsFault> {
-        Self::text(place)?
-            .map_or_else(|| Ok(Self::default()), |text| Self::parse(&text, place, env))
+        Self::of_text(Self::text(place)?.as_deref(), place, env)
     }
 
     /// What stands in the file at `place`; `None` where there is none.
     fn text(place: &Path) -> Result<Option<String>, SettingsFault> {
-        let fault = |what| SettingsFault { place: place.into(), at: None, what };
         let file = place.to_owned();
-        let read = deadline::within(PATIENCE, move || regular_file::read_text(&file, LARGEST));
-        match read {
-            Some(Ok(text)) => Ok(Some(text.to_string())),
-            // A link that leads nowhere may lead to a disk that is not there yet.
-            Some(Err(refused)) if refused.is_absent() && place.is_symlink() => {
-                Err(fault("the link there leads to no file".into()))
-            }
-            Some(Err(refused)) if refused.is_absent() => Ok(None),
-            Some(Err(ReadError::NotText)) => Err(fault("this is not text in UTF-8".into())),
-            Some(Err(refused)) => Err(fault(format!("can't be read: {refused}"))),
-            None => Err(fault("it does not answer".into())),
-        }
+        told(place, deadline::within(PATIENCE, move || read_text(&file)))
+    }
+
+    /// As [`read`](Self::read), of `text` that was read already.
+    fn of_text(text: Option<&str>, place: &Path, env: &Env) -> Result<Self, SettingsFault> {
+        text.map_or_else(|| Ok(Self::default()), |text| Self::parse(text, place, env))
+    }
+
+    /// Whether a keeper can go out by what is set about the network: `Err` says what is in the way, a
+    /// file of certificates that has gone or a proxy that is no URL.
+    fn check_network(&self, place: &Path, env: &Env) -> Result<(), SettingsFault> {
+        let (clock, names) = (Arc::new(SystemClock::new()), Arc::new(SystemNames));
+        let client = Client::new(&self.network, env, names, clock, Limits::default());
+        client.map(drop).map_err(|fault| SettingsFault {
+            place: place.into(),
+            at: None,
+            what: format!("[network]: {fault}"),
+        })
     }
 
     /// Reads `text`, which stands in the file at `place`.
@@ -209,6 +215,33 @@ impl Settings {
     pub const fn example() -> &'static str {
         include_str!("settings.example.toml")
     }
+}
+
+/// What stands in the file; `Err`: why it can't be read. May wait for ever.
+fn read_text(file: &Path) -> Result<Option<String>, String> {
+    match regular_file::read_text(file, LARGEST) {
+        Ok(text) => Ok(Some(text.to_string())),
+        // What it leads to may be a disk that is not there yet.
+        Err(refused) if refused.is_absent() => match leads_nowhere(file) {
+            Some(link) if link == file => Err("the link there leads to no file".into()),
+            Some(link) => Err(format!("the link {} leads nowhere", link.display())),
+            None => Ok(None),
+        },
+        Err(ReadError::NotText) => Err("this is not text in UTF-8".into()),
+        Err(refused) => Err(format!("can't be read: {refused}")),
+    }
+}
+
+/// The link that keeps a file that is absent from being found: at its place, or at a folder above it.
+fn leads_nowhere(file: &Path) -> Option<&Path> {
+    let there = file.ancestors().find(|place| place.symlink_metadata().is_ok())?;
+    (there.is_symlink() && !there.exists()).then_some(there)
+}
+
+/// What reading the file at `place` came to; `None`: it has not answered.
+fn told<T>(place: &Path, read: Option<Result<T, String>>) -> Result<T, SettingsFault> {
+    let fault = |what| SettingsFault { place: place.into(), at: None, what };
+    read.unwrap_or_else(|| Err("it does not answer".into())).map_err(fault)
 }
 
 fn proxy(text: String) -> ProxyChoice {

@@ -19,6 +19,9 @@ use crate::{deadline, files, home, paths::Env};
 /// How many links may lead to the file.
 const MOST_LINKS: usize = 40;
 
+/// How often a change is made anew because somebody else changed the file meanwhile.
+const TRIES: usize = 5;
+
 /// How long the disks that folders lie on are waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The least that each of them gets once others have used that up.
@@ -48,20 +51,41 @@ pub fn change(place: &Path, env: &Env, change: &Change) -> Result<(), SettingsFa
 pub(super) fn rewrite(
     place: &Path,
     env: &Env,
-    change: impl FnOnce(&mut DocumentMut) -> Result<(), String>,
+    change: impl Fn(&mut DocumentMut) -> Result<(), String>,
 ) -> Result<(), SettingsFault> {
     let fault = |what: String| SettingsFault { place: place.into(), at: None, what };
-    let text = Settings::text(place)?.unwrap_or_else(|| Settings::example().into());
-    Settings::parse(&text, place, env)?;
-    let mut file: DocumentMut =
-        text.parse().map_err(|_: toml_edit::TomlError| fault("this is not TOML".into()))?;
-    change(&mut file).map_err(&fault)?;
-    let changed = restored_line_ends(&text, file.to_string());
-    if changed == text && place.exists() {
-        return Ok(());
+    let mut read = Settings::text(place)?;
+    // Two of ours take turns, so that neither writes what it read before the other wrote.
+    let _turn = turn(place);
+    for _ in 0..TRIES {
+        let text = read.unwrap_or_else(|| Settings::example().into());
+        let before = Settings::parse(&text, place, env)?;
+        let mut file: DocumentMut =
+            text.parse().map_err(|_: toml_edit::TomlError| fault("this is not TOML".into()))?;
+        change(&mut file).map_err(&fault)?;
+        let changed = restored_line_ends(&text, file.to_string());
+        if changed == text && place.exists() {
+            return Ok(());
+        }
+        let after = Settings::parse(&changed, place, env)?;
+        if after.network != before.network {
+            after.check_network(place, env)?;
+        }
+        // An editor takes no turns: what it saved meanwhile is changed, not replaced.
+        read = Settings::text(place)?;
+        if read.as_ref().is_none_or(|now| *now == text) {
+            return write(place, &changed)
+                .map_err(|error| fault(format!("can't be written: {error}")));
+        }
     }
-    Settings::parse(&changed, place, env)?;
-    write(place, &changed).map_err(|error| fault(format!("can't be written: {error}")))
+    Err(fault("another program goes on changing it".into()))
+}
+
+/// The turn to write the file, until dropped: a lock on its folder, which makes no file. Where there is
+/// none to be had, nobody is kept from writing.
+fn turn(place: &Path) -> Option<fs::File> {
+    let folder = fs::File::open(followed(place).ok()?.parent()?).ok()?;
+    deadline::within(PATIENCE, move || folder.lock().map(|()| folder).ok())?
 }
 
 /// The documented file, put there if there is none, for a person to edit.
@@ -323,6 +347,48 @@ mod tests {
         let text = fs::read_to_string(&place).unwrap();
         assert!(text.contains("# How long the keyring may take"), "{text}");
         assert_eq!(Settings::read(&place, &env).unwrap().consent, Some(Consent::Watch));
+    }
+
+    #[test]
+    fn no_change_is_lost_where_several_are_made_at_once() {
+        let rig = Rig::new("notices = true\nprobe = true\n");
+        let folders: Vec<String> = (0..8).map(|number| rig.below(&format!("f{number}"))).collect();
+        folders.iter().for_each(|folder| fs::create_dir(folder).unwrap());
+        std::thread::scope(|scope| {
+            for folder in &folders {
+                scope.spawn(|| rig.change(&Change::AddFolder(folder.clone())).unwrap());
+            }
+            scope.spawn(|| rig.change(&Change::Notices(false)).unwrap());
+            scope.spawn(|| rig.change(&Change::Probe(false)).unwrap());
+        });
+        let read = rig.read();
+        assert_eq!((read.notices, read.probe), (false, false));
+        assert_eq!(read.claude_code.folders.len(), folders.len());
+    }
+
+    #[test]
+    fn what_an_editor_saved_meanwhile_is_changed_and_not_replaced() {
+        let rig = Rig::new("notices = true\n");
+        let saved = std::cell::Cell::new(false);
+        rewrite(&rig.place, &rig.env, |file| {
+            if !saved.replace(true) {
+                fs::write(&rig.place, "notices = true\nprobe = false # by hand\n").unwrap();
+            }
+            put(file.as_table_mut(), "notices", false);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(rig.text(), "notices = false\nprobe = false # by hand\n");
+        // One that never rests is told of, and has the last word.
+        let times = std::cell::Cell::new(0);
+        let fault = rewrite(&rig.place, &rig.env, |file| {
+            times.set(times.get() + 1);
+            fs::write(&rig.place, format!("probe = false # {}\n", times.get())).unwrap();
+            put(file.as_table_mut(), "notices", true);
+            Ok(())
+        });
+        assert!(fault.unwrap_err().what.contains("another program"));
+        assert_eq!(rig.text(), format!("probe = false # {}\n", times.get()));
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::paths::Env;
 /// What has no default.
 const UNSET: [&str; 2] = ["client_metadata_url", "consent"];
 
+/// Stands where something is not shown.
+const HIDDEN: &str = "…";
+
 /// The table whose keys are the user's own choice.
 const PROFILES: &str = "profiles.";
 
@@ -26,6 +29,22 @@ pub fn in_effect(place: &Path, env: &Env) -> Result<Table, SettingsFault> {
     let fault = |what: &str| SettingsFault { place: place.into(), at: None, what: what.into() };
     let wire: Wire = toml::from_str(&text).map_err(|_| fault("this can't be understood"))?;
     Table::try_from(wire).map_err(|_| fault("this can't be shown"))
+}
+
+/// The same, without what a secret may stand in: the name and password of the proxy, and what the
+/// user's command is given. Whoever wants those names their key.
+pub fn without_secrets(mut settings: Table) -> Table {
+    let network = settings.get_mut("network").and_then(Value::as_table_mut);
+    if let Some(Value::String(proxy)) = network.and_then(|network| network.get_mut("proxy"))
+        && let Some((secret, host)) = proxy.rsplit_once('@')
+    {
+        let scheme = secret.find("://").map_or("", |end| secret.split_at(end + 3).0);
+        *proxy = format!("{scheme}{HIDDEN}@{host}");
+    }
+    if let Some(Value::Array(command)) = settings.get_mut("on_change") {
+        command.iter_mut().skip(1).for_each(|argument| *argument = HIDDEN.into());
+    }
+    settings
 }
 
 /// All keys with their values, in the order of their names.
@@ -76,7 +95,7 @@ pub fn set(place: &Path, env: &Env, key: &str, values: &[String]) -> Result<(), 
                 table.entry(name).or_insert_with(edit::implicit_table).as_table_like_mut()
             });
         let table = table.ok_or_else(|| format!("what {key} is in is not a table"))?;
-        edit::put(table, last, value);
+        edit::put(table, last, value.clone());
         Ok(())
     });
     // The file itself can be read, so what is told of a line is about the new value.
@@ -145,9 +164,14 @@ mod tests {
             {
                 let key = format!("{table}{name}");
                 assert!(is_known(&known, &key), "{key}");
+                seen += 1;
+                // Only certificates that are there are taken.
+                if key == "network.extra_ca" {
+                    assert!(file.set(&key, &[value]).unwrap_err().contains("corp.pem"));
+                    continue;
+                }
                 file.set(&key, &[value]).unwrap();
                 assert_eq!(file.get(&key).unwrap().replace('\'', "\""), value, "{key}");
-                seen += 1;
             }
         }
         let all = flat(&known).len() + UNSET.len();
@@ -172,6 +196,44 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }
+    }
+
+    #[test]
+    fn a_whole_list_shows_no_secret_and_the_key_itself_does() {
+        let file = File::new("");
+        for (proxy, shown) in [
+            ("http://me:hush@proxy.corp:3128", "http://…@proxy.corp:3128"),
+            ("http://hu@sh@proxy.corp", "http://…@proxy.corp"),
+            ("http://proxy.corp:3128", "http://proxy.corp:3128"),
+            ("none", "none"),
+        ] {
+            file.set("network.proxy", &[proxy]).unwrap();
+            let list = without_secrets(in_effect(&file.place, &file.env).unwrap());
+            assert_eq!(list["network"]["proxy"].as_str(), Some(shown));
+            assert_eq!(
+                file.get("network.proxy").unwrap().replace('\'', "\""),
+                format!("\"{proxy}\"")
+            );
+        }
+        file.set("on_change", &["notify", "--token", "hush"]).unwrap();
+        let list = without_secrets(in_effect(&file.place, &file.env).unwrap());
+        assert_eq!(list["on_change"], Value::from(vec!["notify", HIDDEN, HIDDEN]));
+    }
+
+    #[test]
+    fn what_no_keeper_could_go_out_with_is_refused() {
+        let file = File::new("probe = true\n");
+        for (key, value) in
+            [("network.extra_ca", "/no/such/corp.pem"), ("network.proxy", "hush://:not a url")]
+        {
+            let fault = file.set(key, &[value]).unwrap_err();
+            assert!(fault.contains("[network]") && !fault.contains("hush"), "{key}: {fault}");
+            assert_eq!(file.text(), "probe = true\n", "{key}");
+        }
+        // What was in the way before keeps no other setting from being changed.
+        let broken = File::new("[network]\nextra_ca = [\"/no/such/corp.pem\"]\n");
+        broken.set("probe", &["false"]).unwrap();
+        broken.set("network.extra_ca", &["[]"]).unwrap();
     }
 
     #[test]

@@ -13,10 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Settings, SettingsFault};
+use super::{PATIENCE, Settings, SettingsFault, read_text, told};
 use crate::{
-    clock::SystemClock,
-    http::{Client, Limits, SystemNames},
+    deadline::{Answer, Asker, Limits, Question},
     paths::Env,
     watch::Watch,
 };
@@ -26,6 +25,11 @@ const LOOK: Duration = Duration::from_secs(37);
 /// After which time a file that is gone or empty is believed to be: some programs replace a file by
 /// emptying or removing it first.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
+
+/// How the file is asked for what stands in it. One that does not answer is not asked again before it
+/// does: each question would leave a thread behind.
+const ASKING: Limits =
+    Limits { round: PATIENCE, least: PATIENCE, backoff: Duration::ZERO, left_behind: 1 };
 
 /// What the file came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +46,8 @@ pub enum Change {
 pub struct LiveSettings {
     place: PathBuf,
     env: Env,
+    asker: Asker,
+    text: Arc<Question<Result<Option<String>, String>>>,
     good: Option<Settings>,
     fault: Option<SettingsFault>,
     /// Since when nothing stands in the file, where something did.
@@ -56,6 +62,8 @@ impl LiveSettings {
         Self {
             place: place.into(),
             env: env.clone(),
+            asker: Asker::new(ASKING),
+            text: Arc::default(),
             good,
             fault: None,
             emptied: None,
@@ -75,10 +83,12 @@ impl LiveSettings {
 
     /// Reads the file now; `None` where nothing is new.
     pub fn look(&mut self) -> Option<Change> {
-        if self.may_be_in_the_making() {
+        let text = self.text();
+        if self.may_be_in_the_making(text.as_ref()) {
             return None;
         }
-        match Settings::read(&self.place, &self.env).and_then(|read| self.usable(read)) {
+        let read = text.and_then(|text| Settings::of_text(text.as_deref(), &self.place, &self.env));
+        match read.and_then(|read| self.usable(read)) {
             Ok(settings) => {
                 let was_faulty = self.fault.take().is_some();
                 if self.good.as_ref() == Some(&settings) {
@@ -95,14 +105,21 @@ impl LiveSettings {
         }
     }
 
+    /// What stands in the file now.
+    fn text(&self) -> Result<Option<String>, SettingsFault> {
+        let file = self.place.clone();
+        match self.asker.round().ask(&self.text, move || read_text(&file)) {
+            Answer::Now(read) => told(&self.place, Some(Result::clone(&read))),
+            Answer::Silent(_) => told(&self.place, None),
+        }
+    }
+
     /// Whether nothing stands in the file where something did a moment ago.
-    fn may_be_in_the_making(&mut self) -> bool {
-        let is_empty = || match Settings::text(&self.place) {
-            Ok(text) => text.is_none_or(|text| text.trim().is_empty()),
-            Err(_) => false,
-        };
+    fn may_be_in_the_making(&mut self, text: Result<&Option<String>, &SettingsFault>) -> bool {
+        let is_empty =
+            text.is_ok_and(|text| text.as_ref().is_none_or(|text| text.trim().is_empty()));
         let said_something = self.good.as_ref().is_some_and(|good| *good != Settings::default());
-        if !said_something || !is_empty() {
+        if !said_something || !is_empty {
             self.emptied = None;
             return false;
         }
@@ -112,18 +129,10 @@ impl LiveSettings {
     /// What is set about the network has to work before a keeper begins anew with it, also where it was
     /// set before: a file of certificates may have gone.
     fn usable(&self, settings: Settings) -> Result<Settings, SettingsFault> {
-        if self.good.as_ref().is_some_and(|good| !good.differs_for_a_keeper(&settings)) {
-            return Ok(settings);
+        if self.good.as_ref().is_none_or(|good| good.differs_for_a_keeper(&settings)) {
+            settings.check_network(&self.place, &self.env)?;
         }
-        let clock = Arc::new(SystemClock::new());
-        let names = Arc::new(SystemNames);
-        match Client::new(&settings.network, &self.env, names, clock, Limits::default()) {
-            Ok(_) => Ok(settings),
-            Err(fault) => {
-                let what = format!("[network]: {fault}");
-                Err(SettingsFault { place: self.place.clone(), at: None, what })
-            }
-        }
+        Ok(settings)
     }
 
     /// Waits until the file came to something new. Must be called within a tokio runtime; may be
@@ -232,6 +241,51 @@ mod tests {
         assert_eq!(live.good(), Some(&first));
         fs::rename(folder.path().join("away"), &dotfiles).unwrap();
         assert_eq!(live.look(), Some(Change::Mended));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_folder_that_is_a_link_to_nowhere_changes_nothing_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let dotfiles = folder.path().join("dotfiles");
+        let inner = dotfiles.join("lamplighter");
+        fs::create_dir_all(&inner).unwrap();
+        fs::write(inner.join("settings.toml"), "consent = \"watch\"\n").unwrap();
+        // Of the folder itself, or of one further up.
+        for (link, to) in [("lamplighter", &inner), ("config", &dotfiles)] {
+            let link = folder.path().join(link);
+            std::os::unix::fs::symlink(to, &link).unwrap();
+            let below = if *to == inner { link.clone() } else { link.join("lamplighter") };
+            let place = below.join("settings.toml");
+            let env = Env::fixed([("HOME", folder.path())]);
+            let mut live = LiveSettings::new(&place, &env, None);
+            let first = settings(live.look().unwrap());
+            fs::rename(&dotfiles, folder.path().join("away")).unwrap();
+            let Some(Change::Fault(fault)) = live.look() else { panic!("it was not told") };
+            assert!(fault.what.contains("leads nowhere"), "{fault}");
+            assert_eq!(live.good(), Some(&first));
+            // Nobody who starts meanwhile takes the defaults for what the user wants.
+            Settings::read(&place, &env).unwrap_err();
+            fs::rename(folder.path().join("away"), &dotfiles).unwrap();
+            assert_eq!(live.look(), Some(Change::Mended));
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_that_does_not_answer_leaves_one_thread_however_often_it_is_looked_at() {
+        let name = "settings::live::tests::a_file_that_does_not_answer_leaves_one_thread_however_often_it_is_looked_at";
+        let Some(dead) = crate::testing::with_a_dead_folder(name) else { return };
+        let env = Env::fixed([("HOME", &dead)]);
+        let threads = || fs::read_dir("/proc/self/task").unwrap().count();
+        let mut live = LiveSettings::new(&dead.join("settings.toml"), &env, None);
+        let Some(Change::Fault(fault)) = live.look() else { panic!("it was not told") };
+        assert!(fault.what.contains("does not answer"), "{fault}");
+        let after_one = threads();
+        for _ in 0..5 {
+            assert_eq!(live.look(), None, "told once");
+        }
+        assert_eq!(threads(), after_one);
     }
 
     #[test]
