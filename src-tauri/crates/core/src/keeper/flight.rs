@@ -19,11 +19,12 @@ mod saving;
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use super::{
-    Effect, Event, Failure, Keeper, Outcome, Pending, SendFault, grant::Standing,
+    Effect, Event, Failure, Keeper, Outcome, Pending, SendFault,
+    grant::{Grant, Standing},
     spare::GivenBackAt,
 };
 use crate::{
-    facts::Pin,
+    facts::{INVALID_CLIENT, Pin},
     http::{self, Request},
     ids::{FlightId, GrantId, RecordId, StoreId, Target, Ticket, TokenMark},
     journal::{Record, Stage},
@@ -202,7 +203,8 @@ impl Keeper {
         self.find_endpoint(flight);
     }
 
-    /// The entries that hold the same refresh token of the same client, and may be renewed.
+    /// The entries that hold the same refresh token of the same client, and may be renewed. A secret of
+    /// that client which the server refused is presented for no entry that has another one.
     fn sharing(&self, target: &Target) -> Vec<Target> {
         let Some(first) = self.grants.get(target) else {
             return Vec::new();
@@ -211,10 +213,15 @@ impl Keeper {
             return Vec::from([target.clone()]);
         };
         let client = first.entry.client.as_ref().map(|client| &client.id);
+        let is_refused = |target: &Target, grant: &Grant| {
+            grant.refusal(self.facts_of(target)).is_some_and(|r| r.code == INVALID_CLIENT)
+        };
         let same = self.grants.holding(mark).filter(|other| {
             let shares = self.grants.get(other).is_some_and(|grant| {
                 grant.flight.is_none()
                     && client == grant.entry.client.as_ref().map(|client| &client.id)
+                    && (first.client_secret_mark == grant.client_secret_mark
+                        || !(is_refused(target, first) || is_refused(other, grant)))
                     && self.standing(other, grant) == Standing::Renewable
                     && self.is_readable(&other.store)
                     && !self.waits_for_its_store(grant)

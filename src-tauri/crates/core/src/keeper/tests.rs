@@ -31,6 +31,7 @@ mod unreadable;
 mod visiting;
 mod waking;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use proptest::prelude::*;
 pub(super) use thorough::thorough;
 use zeroize::Zeroizing;
@@ -99,6 +100,8 @@ struct Server {
     documents_status: Option<u16>,
     /// Which of its hosts lead to a private address.
     private: &'static [&'static str],
+    /// A client secret that it does not take.
+    wrong_secret: Option<&'static str>,
 }
 
 #[derive(Debug, Clone)]
@@ -225,6 +228,7 @@ impl World {
                 retry_after: None,
                 documents_status: None,
                 private: &[],
+                wrong_secret: None,
             },
             journal: BTreeMap::new(),
             facts: Facts::default(),
@@ -430,6 +434,9 @@ impl World {
             Effect::Send { ticket, request, .. } => {
                 assert!(!request.url.contains("evil.example"), "a token went to {}", request.url);
                 let reached = self.reach(&request.url);
+                if self.server.wrong_secret.is_some_and(|wrong| is_sent_with(&request, wrong)) {
+                    self.server.weather.push_front(Weather::InvalidClient);
+                }
                 let outcome = reached.and_then(|()| self.token_endpoint(&request.body));
                 if let Some(act) = self.during_send.take() {
                     act(self);
@@ -746,6 +753,14 @@ impl Server {
         let life = self.life_seconds.map(|s| format!(r#","expires_in":{s}"#)).unwrap_or_default();
         Some(format!(r#"{{"access_token":"at-{n}","refresh_token":"rt-{n}"{life}}}"#))
     }
+}
+
+/// Whether the client `cl` proves itself with this secret, by either method (RFC 6749 §2.3.1).
+fn is_sent_with(request: &crate::http::Request, secret: &str) -> bool {
+    let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("cl:{secret}")));
+    let mut form = url::form_urlencoded::parse(&request.body);
+    request.headers.iter().any(|(_, value)| value.as_str() == basic)
+        || form.any(|(name, value)| name == "client_secret" && value == secret)
 }
 
 fn answer(status: u16, body: String) -> Answer {

@@ -166,7 +166,9 @@ impl Keeper {
         let secret = secret.map(|secret| TokenMark::of(&self.mark_key, secret));
         let mut confirmed = false;
         for target in &flight.targets {
-            if self.was_signed_out(target) {
+            let has_another_secret =
+                self.grants.get(target).is_some_and(|grant| grant.client_secret_mark != secret);
+            if self.was_signed_out(target) || (code == INVALID_CLIENT && has_another_secret) {
                 continue;
             }
             let facts = self.facts_mut(target);

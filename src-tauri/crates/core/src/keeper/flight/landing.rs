@@ -14,6 +14,9 @@ use crate::{
 
 /// How often a lock that another program holds is waited for before it is called a failure.
 const BUSY_TRIES: u32 = 4;
+/// How soon, at the earliest, a copy presents a refresh token that was just refused for another one's
+/// client secret.
+const AFTER_A_REFUSAL: Millis = Millis::seconds(5);
 
 impl Keeper {
     /// Ends a flight that holds locks: first the record that is no longer needed, then the locks.
@@ -143,8 +146,9 @@ impl Keeper {
         let wait = match failure.verdict() {
             Verdict::Retry(_) if busy => Millis::seconds(3),
             Verdict::Retry(at_least) => schedule::backoff(attempts, at_least, spread),
-            // Their own rules in `plan` hold these back; the wait keeps them from spinning.
-            Verdict::Confirm => Millis(0),
+            // A rule of its own in `plan` holds it back, where the refusal is one of this entry.
+            Verdict::Confirm => AFTER_A_REFUSAL,
+            // Its own rule in `plan` holds it back; the wait keeps it from spinning.
             Verdict::AwaitEnd(at_least) => schedule::backoff(attempts.max(3), at_least, 1.0),
             Verdict::Person => Millis::hours(1),
         };

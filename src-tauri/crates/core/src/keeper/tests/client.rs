@@ -160,6 +160,49 @@ fn a_client_whose_secret_was_corrected_after_it_was_refused_is_asked_as_again() 
     }
 }
 
+/// Two copies of one sign-in that differ in the secret of their client.
+fn with_secrets(mine: &str, theirs: &str) -> World {
+    let mut world = World::new();
+    world.copy_folder();
+    let with = |text| Some(ClientCredentials { id: "cl".into(), secret: secret(text) });
+    let slack = EntryKey::from("slack|0");
+    world.entries.get_mut(&slack).unwrap().client = with(mine);
+    world.held_in(&COPY.into()).get_mut(&slack).unwrap().client = with(theirs);
+    world
+}
+
+#[test]
+fn a_copy_with_another_secret_is_asked_as_soon_as_the_first_ones_is_refused() {
+    for (mine, theirs) in [("wrong", "right"), ("right", "wrong"), ("wrong", "wrong")] {
+        let mut world = with_secrets(mine, theirs);
+        world.server.wrong_secret = Some("wrong");
+        let mut keeper = world.start();
+        world.pass(&mut keeper, 10_000);
+        let good = [mine, theirs].contains(&"right");
+        let health = if good { Health::Healthy } else { Health::Retrying };
+        assert_eq!([world.health(&keeper), world.copied_health(&keeper)], [health; 2], "{mine}");
+        // Each presentation with the wrong one tries both methods.
+        let times = 2 * usize::from(mine == "wrong") + usize::from(good);
+        assert_eq!(world.server.presented.len(), times, "{mine} {theirs}");
+        world.pass(&mut keeper, 2 * MINUTE);
+        assert_eq!(world.notices().is_empty(), good, "{mine} {theirs}");
+        assert_eq!(world.copied_pair(), world.pair());
+    }
+}
+
+#[test]
+fn two_secrets_that_are_both_refused_are_each_confirmed_a_minute_later() {
+    let mut world = with_secrets("one", "other");
+    world.server.weather = VecDeque::from([Weather::InvalidClient; 100]);
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 50_000);
+    assert_eq!(world.server.presented.len(), 4);
+    assert!(world.notices().is_empty());
+    world.pass(&mut keeper, 48 * 60 * MINUTE);
+    assert_eq!(world.server.presented.len(), 8);
+    assert_eq!(world.notices(), [NoticeCode::SignInRequired; 2]);
+}
+
 #[test]
 fn a_copy_has_the_client_that_its_sign_in_was_renewed_as_elsewhere() {
     for seen_before in [true, false] {
