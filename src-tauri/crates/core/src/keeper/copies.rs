@@ -17,6 +17,7 @@ use crate::{
     facts::{GrantFacts, Spent},
     ids::{FlightId, Target, TokenMark},
     journal::{Record, Stage},
+    secret::Secret,
     store::{NewTokens, TokenPair},
 };
 
@@ -129,6 +130,49 @@ impl Keeper {
         }
     }
 
+    /// Whether what stands in an entry is to give way to a record's tokens: the pair that they were got
+    /// for, or another one that the same sign-in is known to have left behind, written back from a backup
+    /// or by a client that read it before.
+    pub(super) fn gives_way(
+        &self,
+        record: &Record,
+        target: &Target,
+        replaced: &TokenPair,
+        pair: &TokenPair,
+    ) -> bool {
+        let mark = |token: &Secret| TokenMark::of(&self.mark_key, token);
+        let left_behind = || {
+            let (held, before) = (pair.refresh.as_ref()?, replaced.refresh.as_ref()?);
+            Some(self.left_behind(record, mark(held), mark(before)))
+        };
+        pair == replaced || (self.is_of_client(record, target) && left_behind() == Some(true))
+    }
+
+    /// Whether an entry is of the client that a record's tokens are for. An old copy from before a sign-in
+    /// has the old client.
+    pub(super) fn is_of_client(&self, record: &Record, target: &Target) -> bool {
+        let client = self.grants.get(target).and_then(|grant| grant.entry.client.as_ref());
+        record.enrolment.is_some() || client.is_none_or(|client| client.id == record.client_id)
+    }
+
+    /// Whether a refresh token is an older one of the sign-in that a record goes on with, or, for a
+    /// person's new sign-in, one of the sign-in before, which held `replaced`.
+    fn left_behind(&self, record: &Record, held: TokenMark, replaced: TokenMark) -> bool {
+        let brought = record.stage.tokens().and_then(|tokens| tokens.refresh.as_ref());
+        let brought = brought.map(|token| TokenMark::of(&self.mark_key, token));
+        if record.enrolment.is_some() {
+            return self.facts.are_of_one_sign_in(held, replaced)
+                // A server may give the same refresh token to both.
+                && brought.is_none_or(|new| !self.facts.are_of_one_sign_in(held, new));
+        }
+        self.facts.newest_after(held) == Some(brought.unwrap_or(record.mark))
+    }
+
+    /// Whether this refresh token is the other one, or a spent one whose place the other took in the end.
+    pub(super) fn leads_to(&self, held: TokenMark, newest: TokenMark) -> bool {
+        held == newest || self.facts.newest_after(held) == Some(newest)
+    }
+
     /// Writes the newest tokens of its sign-in into a copy that holds a spent one.
     pub(super) fn give_newer(&mut self, target: &Target) {
         let Some(grant) = self.grants.get(target) else { return };
@@ -191,9 +235,14 @@ impl Keeper {
     }
 
     /// A record whose own entries were signed out: those entries that still hold the token that it is
-    /// about, of the same client. The sign-in goes on there.
+    /// about, or an older one of its sign-in, of the same client. The sign-in goes on there.
     pub(super) fn heirs(&self, record: &Record, gone: &[Target]) -> Vec<(Target, TokenPair)> {
-        let heirs = self.grants.holding(record.mark).filter_map(|target| {
+        let is_older = |target: &&Arc<Target>| {
+            let held = self.grants.get(target).and_then(|grant| grant.refresh_mark);
+            held.is_some_and(|held| held != record.mark && self.left_behind(record, held, held))
+        };
+        let older = self.grants.older().filter(is_older);
+        let heirs = self.grants.holding(record.mark).chain(older).filter_map(|target| {
             let entry = &self.grants.get(target)?.entry;
             let same = entry.client.as_ref().is_some_and(|client| client.id == record.client_id);
             let stays = same && !gone.contains(target);

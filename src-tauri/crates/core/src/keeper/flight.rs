@@ -100,8 +100,8 @@ pub(super) struct Flight {
     pub saved: Vec<Target>,
     /// Entries that could not be read or written, and why: the others go on without them.
     pub left_out: Vec<(Target, StoreFault)>,
-    /// Which entries the client emptied while the answer was on its way.
-    pub emptied: Vec<Target>,
+    /// Entries that were emptied, or got older tokens back, while the answer was on its way: one for each time.
+    pub overwritten: Vec<Target>,
     /// The journal could not take the new tokens, or the answer as it came: they exist only here.
     pub only_here: bool,
     /// The tokens stand in another entry already, and are copied to one that holds a spent token.
@@ -243,7 +243,7 @@ impl Keeper {
             ending: None,
             saved: Vec::new(),
             left_out: Vec::new(),
-            emptied: Vec::new(),
+            overwritten: Vec::new(),
             only_here: false,
             for_copy: false,
             journal_opened: false,

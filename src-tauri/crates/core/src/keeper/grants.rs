@@ -240,6 +240,11 @@ impl Grants {
     }
 
     /// Those that hold a spent token.
+    pub(super) fn older(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.older.iter()
+    }
+
+    /// They may stand otherwise.
     pub(super) fn touch_older(&mut self) {
         self.touched.extend(self.older.iter().cloned());
     }

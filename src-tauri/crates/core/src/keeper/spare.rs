@@ -1,8 +1,8 @@
 //! What the journal holds after a refresh: tokens that are owed to a store, tokens that are saved
 //! and looked at a few times more, and answers that were lost.
 //!
-//! Restored only where exactly the pair we replaced came back, or where the entry was emptied and
-//! the server accepts ours; at most twice. An entry that is gone was signed out: never restored.
+//! Restored only where the pair we replaced came back, or an older one of the same sign-in, or where the
+//! entry was emptied and the server accepts ours; at most twice. An entry that is gone was signed out: never restored.
 
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
@@ -33,7 +33,7 @@ const LOOKS: [Millis; 4] =
 /// The last look: from then on the client is known to live with what was written.
 pub(super) const LAST_LOOK: Millis = Millis::seconds(65);
 /// How often tokens are put back at most.
-const RESTORES: u8 = 2;
+pub(super) const RESTORES: u8 = 2;
 
 /// How soon tokens are saved again where another program holds the store, which lets go by itself or is
 /// found dead within a minute.
@@ -386,7 +386,7 @@ impl Keeper {
                 grant.is_some_and(|g| {
                     let is_emptied = g.refresh_mark.is_none() && g.entry.pair.is_wiped();
                     g.flight.is_some()
-                        || g.refresh_mark == Some(spare.record.mark)
+                        || g.refresh_mark.is_some_and(|held| self.leads_to(held, spare.record.mark))
                         || (is_raw && is_emptied)
                 })
             });
@@ -534,12 +534,9 @@ impl Keeper {
             let Some(grant) = self.grants.get(target) else {
                 continue;
             };
-            let client = grant.entry.client.as_ref();
-            // An old copy from before a sign-in has the old client.
-            let same_client = spare.record.enrolment.is_some()
-                || client.is_none_or(|c| c.id == spare.record.client_id);
+            let same_client = self.is_of_client(&spare.record, target);
             if grant.entry.pair == new || !same_client {
-            } else if grant.entry.pair == *replaced {
+            } else if self.gives_way(&spare.record, target, replaced, &grant.entry.pair) {
                 back = Some(target.clone());
             } else if grant.entry.pair.is_wiped() {
                 emptied = Some((target.clone(), grant.entry.server_url.clone()));

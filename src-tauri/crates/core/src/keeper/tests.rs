@@ -30,6 +30,7 @@ mod thorough;
 mod unreadable;
 mod visiting;
 mod waking;
+mod written_back;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use proptest::prelude::*;

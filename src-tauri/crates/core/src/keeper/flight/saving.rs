@@ -10,7 +10,7 @@ use crate::{
     facts::Renewer,
     ids::Target,
     journal::{JournalFault, Record, Stage},
-    keeper::{Effect, Event, Failure, Keeper, Pending, grant::Asked},
+    keeper::{Effect, Event, Failure, Keeper, Pending, grant::Asked, spare::RESTORES},
     store::{Change, StoreFault, TokenPair, Written},
 };
 
@@ -36,8 +36,8 @@ impl Keeper {
         self.write_next(flight, left);
     }
 
-    /// Tokens of an earlier run, or ones that were overwritten: written only where what we replaced,
-    /// or an emptied entry, stands.
+    /// Tokens of an earlier run, or ones that were overwritten: written only where what we replaced stands,
+    /// or an older pair of the same sign-in, or an emptied entry.
     pub(super) fn save_where_it_belongs(&mut self, mut flight: Flight, record: &Record) {
         let Some(new) = record.stage.tokens().map(crate::store::NewTokens::pair) else {
             return self.unlock(flight, Ending::Adopted);
@@ -60,13 +60,8 @@ impl Keeper {
                 }
                 None => gone += 1,
                 Some(pair) if pair == new => flight.saved.push(target.clone()),
-                Some(pair) if pair == *replaced || pair.is_wiped() => {
-                    left.push_back((target.clone(), pair));
-                }
-                // A renewal of the old grant came home while the person signed in.
                 Some(pair)
-                    if record.enrolment.is_some()
-                        && self.renewed_meanwhile(target, record, &pair) =>
+                    if pair.is_wiped() || self.gives_way(record, target, replaced, &pair) =>
                 {
                     left.push_back((target.clone(), pair));
                 }
@@ -114,18 +109,6 @@ impl Keeper {
         }
     }
 
-    /// Whether this pair is what a refresh of ours brought for what a sign-in is to replace.
-    fn renewed_meanwhile(&self, target: &Target, sign_in: &Record, pair: &TokenPair) -> bool {
-        self.spares.about(target).map(|spare| &spare.record).any(|record| {
-            let presented = |replaced: &TokenPair| {
-                sign_in.replaced.iter().any(|(t, before)| t == target && before == replaced)
-            };
-            record.enrolment.is_none()
-                && record.stage.tokens().is_some_and(|tokens| tokens.pair() == *pair)
-                && record.replaced.iter().any(|(t, replaced)| t == target && presented(replaced))
-        })
-    }
-
     pub(super) fn write_next(&mut self, flight: Flight, mut left: VecDeque<(Target, TokenPair)>) {
         let Work::Save { record, .. } = &flight.work else {
             return self.let_go(flight);
@@ -168,9 +151,10 @@ impl Keeper {
     ) {
         match wrote {
             Ok(Written::Saved) => flight.saved.push(at.clone()),
-            // The client met the spent token and emptied the entry while ours was on its way.
-            Ok(Written::Conflict(pair)) if pair.is_wiped() && !flight.emptied.contains(at) => {
-                flight.emptied.push(at.clone());
+            // While ours was on its way the client met the spent token and emptied the entry, or somebody
+            // wrote an older one back.
+            Ok(Written::Conflict(pair)) if self.may_write_over(&flight, at, &pair) => {
+                flight.overwritten.push(at.clone());
                 left.push_front((at.clone(), pair));
             }
             Ok(Written::Conflict(_)) => {}
@@ -179,6 +163,16 @@ impl Keeper {
             Err(fault) => self.leave_out(&mut flight, at, fault),
         }
         self.write_next(flight, left);
+    }
+
+    /// Whether what was met in an entry in place of what was expected gives way too: at most twice.
+    fn may_write_over(&self, flight: &Flight, at: &Target, pair: &TokenPair) -> bool {
+        let times = flight.overwritten.iter().filter(|target| *target == at).count();
+        times < usize::from(RESTORES)
+            && flight.record().is_some_and(|record| {
+                let mut replaced = record.replaced.iter().filter(|(target, _)| target == at);
+                pair.is_wiped() || replaced.any(|(_, old)| self.gives_way(record, at, old, pair))
+            })
     }
 
     /// The store was read back, still under the client's lock.
