@@ -307,3 +307,42 @@ fn a_sign_in_killed_after_the_write_finds_everything_in_place() {
     assert!(stage.holds_live_pair("rig"));
     stage.nothing_was_broken();
 }
+
+#[test]
+fn what_a_command_saved_gets_its_last_look_a_minute_later_by_itself() {
+    let (stage, _) = Stage::with_rig(strict());
+    stage.run(&["renew", "rig"]).succeeded();
+    let saved = store::read(&stage.home, CREDENTIALS);
+    assert!(journal(&stage).exists());
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while journal(&stage).exists() {
+        assert!(Instant::now() < deadline, "{}", stage.run(&["doctor"]).out);
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert_eq!(store::read(&stage.home, CREDENTIALS), saved);
+    assert_eq!(stage.refreshes().len(), 1);
+    stage.nothing_was_broken();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn who_waits_for_a_last_look_makes_nothing_where_lamplighters_folder_has_gone() {
+    let (stage, _) = Stage::with_rig(strict());
+    // A name of its own, by which its later run is known.
+    let program = stage.home.path().join("lamplighter-of-this-test");
+    let built = PathBuf::from(std::env::var_os("LAMPLIGHTER_BIN").expect("set by xtask"));
+    fs::copy(built, &program).expect("copied");
+    let mut renew = stage.home.command(&program);
+    assert!(renew.args(["renew", "rig"]).output().expect("started").status.success());
+    let waits = || {
+        let processes = fs::read_dir("/proc").expect("listed").flatten();
+        let words = processes.filter_map(|one| fs::read(one.path().join("cmdline")).ok());
+        let own = format!("{}\0finish-journal\0", program.display());
+        words.filter(|words| *words == own.as_bytes()).count()
+    };
+    until("one waits", || waits() == 1);
+    let ours = journal(&stage).with_file_name("");
+    fs::remove_dir_all(&ours).expect("it is ours");
+    until("nobody waits any more", || waits() == 0);
+    assert!(!ours.exists());
+}

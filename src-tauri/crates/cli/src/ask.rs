@@ -20,7 +20,7 @@ use lamplighter_engine::{document::Document, driver::Rest, open::Place, output, 
 use crate::{
     EXIT_OTHER,
     events::{choose, print_json, print_line},
-    reader,
+    last_look, reader,
     remote::{self, Remote},
     words, work,
 };
@@ -60,6 +60,7 @@ pub(crate) fn run(
             driver.act(ask(id.clone()));
         }
         let rest = driver.settle(stop::asked(), PATIENCE).await;
+        last_look::later(&driver);
         Ok((asked, rest, driver.snapshot()))
     })?;
     finish(&snapshot, &asked, json)?;

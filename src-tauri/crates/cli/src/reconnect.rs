@@ -28,7 +28,7 @@ use serde_json::json;
 use crate::{
     args,
     events::choose,
-    print,
+    last_look, print,
     remote::{self, Remote},
     work,
 };
@@ -90,6 +90,7 @@ pub(crate) fn sign_in(
         driver.act(Action::Reconnect(wish));
         let patience = Duration::from_secs(way.timeout) + BESIDES;
         driver.settle(stop::asked(), patience).await;
+        last_look::later(&driver);
         Ok(lock(&teller).code())
     })
 }

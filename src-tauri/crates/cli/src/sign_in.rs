@@ -14,16 +14,12 @@ use crate::{args, reconnect};
 pub(crate) fn run(place: Place, args: &args::SignIn) -> anyhow::Result<u8> {
     let wanted = StoreId::from(args.client.as_str());
     let known: Vec<StoreId> = place.stores.iter().map(|store| store.info().id).collect();
-    // A client that has one store alone needs no more than its name, wherever that store lies.
+    // A client's name alone means its usual store, which comes first, wherever that lies.
     let of_client = format!("{wanted}@");
-    let mut alone = known.iter().filter(|id| id.as_str().starts_with(&of_client));
-    let id = match (known.iter().find(|id| **id == wanted), alone.next(), alone.next()) {
-        (Some(exact), ..) => exact.clone(),
-        (None, Some(only), None) => only.clone(),
-        _ => {
-            let known: Vec<String> = known.iter().map(ToString::to_string).collect();
-            bail!("no client by the name of {wanted}; known: {}", known.join(", "));
-        }
+    let usual = || known.iter().find(|id| id.as_str().starts_with(&of_client));
+    let Some(id) = known.iter().find(|id| **id == wanted).or_else(usual).cloned() else {
+        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+        bail!("no client by the name of {wanted}; known: {}", known.join(", "));
     };
     let Some(store) = place.stores.iter().find(|store| store.info().id == id) else {
         bail!("no store by the name of {id}");

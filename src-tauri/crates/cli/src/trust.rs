@@ -16,7 +16,7 @@ use crate::{
     EXIT_OTHER, EXIT_USAGE, args,
     ask::{self, ENGINE_PATIENCE, PATIENCE},
     events::{choose, print_json, print_line},
-    question, remote, work,
+    last_look, question, remote, work,
 };
 
 /// Shows what would be trusted, asks, and trusts.
@@ -118,6 +118,7 @@ fn look(place: Place, names: &[String], json: bool) -> anyhow::Result<(Snapshot,
             driver.act(Action::Review(grant));
         }
         driver.settle(stop::asked(), PATIENCE).await;
+        last_look::later(&driver);
         anyhow::Ok(driver.snapshot())
     })?;
     let found = found.lock().unwrap_or_else(PoisonError::into_inner).take();

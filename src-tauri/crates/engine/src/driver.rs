@@ -230,6 +230,11 @@ impl Driver {
         self.keeper.snapshot()
     }
 
+    /// Whether the journal holds new tokens that are still to be saved, or to be looked at once more.
+    pub fn leaves_records(&self) -> bool {
+        self.keeper.leaves_records()
+    }
+
     /// Works until all that was asked for is settled, `stop` resolves, or `patience` is over. What
     /// is in the air then still comes home.
     pub async fn settle(

@@ -77,6 +77,15 @@ impl Home {
         path.map_or_else(|| self.id(), str::to_owned)
     }
 
+    /// Whether something that carries this mark is this home's: also one that was made before the folder
+    /// was moved, where a link has led to it since.
+    pub(crate) fn made(&self, mark: &str) -> bool {
+        let (mark, place) = (mark.trim_end(), Path::new(mark.trim_end()));
+        mark == self.mark()
+            || mark == self.id()
+            || (place.is_absolute() && is_same(place, &self.folder))
+    }
+
     /// A name that belongs to one home where two could meet: `base` for the user's own, with the home's
     /// [`id`](Self::id) for one that is set apart.
     pub fn name(&self, base: &str, between: &str) -> String {
@@ -170,6 +179,22 @@ mod tests {
             assert_eq!(home(&link), home(&one));
             assert_eq!(home(&link.join("a/b")), home(&one.join("a/b")));
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_a_home_made_before_it_was_moved_is_still_its() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+        fs::create_dir(&old).unwrap();
+        let before = Home::new(&old, false, true);
+        fs::rename(&old, &new).unwrap();
+        assert!(!Home::new(&new, false, true).made(&before.mark()), "it may be a copy");
+        std::os::unix::fs::symlink(&new, &old).unwrap();
+        let now = Home::new(&old, false, true);
+        assert_ne!(now.mark(), before.mark());
+        assert!(now.made(&before.mark()) && now.made(&format!("{}\n", before.mark())));
+        assert!(!now.made("") && !now.made("0123456789abcdef"));
     }
 
     #[test]

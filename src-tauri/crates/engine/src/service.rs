@@ -407,8 +407,7 @@ impl Service {
             Some(mark.trim_end_matches("-->").trim_end().to_owned())
         });
         if let Some(mark) = written {
-            let is_mine = mark == self.home.mark() || mark == self.home.id();
-            return (!is_mine).then_some(mark);
+            return (!self.home.made(&mark)).then_some(mark);
         }
         let variable = |name: &str| match self.manager {
             Manager::Systemd => systemd::variable_in(text, name),
@@ -421,8 +420,7 @@ impl Service {
         (paths.home.folder() != self.home.folder()).then(|| paths.home.mark())
     }
 
-    /// Whether the service runs a program that has been replaced since it was started. `false` where
-    /// that can't be told.
+    /// Whether the service runs a program that has been replaced since it was started, or may have.
     fn runs_another(&self, program: &str) -> bool {
         let running = self.status().ok().and_then(|status| status.pid);
         running.is_some_and(|pid| programs::was_replaced(pid, Path::new(program)))

@@ -66,8 +66,12 @@ fn ignores_hangup() -> bool {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     match ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()) {
         Some(mask) => mask & HANGUP != 0,
-        // Where that can't be told, `nohup` is known by what it leaves to be read.
-        None => !std::io::stdin().is_terminal(),
+        // Where that can't be told, `nohup` is known by what it leaves: no terminal at all.
+        None => {
+            !(std::io::stdin().is_terminal()
+                || std::io::stdout().is_terminal()
+                || std::io::stderr().is_terminal())
+        }
     }
 }
 

@@ -88,7 +88,7 @@ impl Traces {
     pub(crate) fn is_ours(&self, file: &Path, word: &str) -> bool {
         let Ok(text) = fs::read_to_string(file) else { return false };
         let is_mine = match text.lines().find_map(|line| line.strip_prefix(HOME)) {
-            Some(mark) => mark == self.home.mark(),
+            Some(mark) => self.home.made(mark),
             None => !self.home.is_apart(),
         };
         text.contains(word) && is_mine
@@ -108,7 +108,7 @@ impl Traces {
     pub fn folders(&self) -> Vec<PathBuf> {
         let ours = |folder: &PathBuf| {
             let marked = fs::read_to_string(folder.join(home::MARKER_FILE));
-            let is_mine = marked.map(|mark| mark.trim_end() == self.home.mark());
+            let is_mine = marked.map(|mark| self.home.made(&mark));
             folder.is_dir() && is_mine.unwrap_or(!self.home.is_apart())
         };
         self.window_folders().filter(ours).collect()

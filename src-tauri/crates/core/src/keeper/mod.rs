@@ -328,6 +328,11 @@ impl Keeper {
             || self.holds_unsaved()
     }
 
+    /// Whether the journal holds new tokens that are still to be saved, or to be looked at once more.
+    pub fn leaves_records(&self) -> bool {
+        self.spares.all().any(|spare| spare.record.stage.tokens().is_some())
+    }
+
     /// Whether new tokens exist only in this process's memory.
     pub fn holds_unsaved(&self) -> bool {
         self.flights.values().any(Flight::holds_unsaved) || self.spares.any_only_here()

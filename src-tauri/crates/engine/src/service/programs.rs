@@ -37,13 +37,18 @@ pub(super) fn run(env: &Env, name: &'static str, args: &[&str]) -> Result<String
     Err(ServiceFault::Refused { command: shown(), said })
 }
 
-/// Whether the file at `program` is another than the one that this process was started from.
+/// Whether the file at `program` is another than the one that this process was started from. Where that
+/// can't be told it is: a keeper lets nobody but root look into it, and to start it anew costs nothing.
 #[cfg(target_os = "linux")]
 pub(super) fn was_replaced(pid: u32, program: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let file = |place: &Path| std::fs::metadata(place).map(|found| (found.dev(), found.ino())).ok();
-    let started_from = file(&Path::new("/proc").join(pid.to_string()).join("exe"));
-    started_from.is_some_and(|from| file(program).is_some_and(|now| from != now))
+    let file = |place: &Path| std::fs::metadata(place).map(|found| (found.dev(), found.ino()));
+    let process = Path::new("/proc").join(pid.to_string());
+    match (file(&process.join("exe")), file(program)) {
+        (Ok(started_from), Ok(now)) => started_from != now,
+        (Err(_), Ok(_)) => process.exists(),
+        (_, Err(_)) => false,
+    }
 }
 
 /// launchd starts an agent anew at each installation.

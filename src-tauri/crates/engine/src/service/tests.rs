@@ -216,6 +216,17 @@ fn a_service_that_runs_a_replaced_program_is_started_again() {
     assert_eq!(last.as_deref(), Some("systemctl --user restart lamplighter.service"));
     let own = std::env::current_exe().unwrap();
     assert!(!programs::was_replaced(pid, &own), "its own program is what it runs");
+    // The kernel shows nobody but root what a keeper runs: its process forbids core dumps.
+    let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+    child.kill().unwrap();
+    // It has ended and was not waited for: its program can't be told, as if it were forbidden.
+    let unknown = std::path::Path::new("/proc").join(child.id().to_string());
+    while fs::metadata(unknown.join("exe")).is_ok() {
+        std::thread::yield_now();
+    }
+    assert!(programs::was_replaced(child.id(), &own), "it may have been");
+    child.wait().unwrap();
+    assert!(!programs::was_replaced(child.id(), &own), "there is none");
 }
 
 #[test]
