@@ -42,6 +42,9 @@ impl Bus {
     /// services may be started by name, in this home. `None`: this machine has no D-Bus daemon.
     pub fn start(home: &Home, place: &Path, services: &[&str]) -> Option<Self> {
         let folder = place.with_extension("services");
+        // One that was started here before has left its files.
+        drop(fs::remove_dir_all(&folder));
+        drop(fs::remove_file(place));
         fs::create_dir(&folder).expect("a new folder");
         for service in services {
             symlink(Path::new(SERVICES).join(service), folder.join(service)).expect("a link");

@@ -83,6 +83,23 @@ fn a_sleep_waits_for_the_answer_on_its_way_starts_no_other_and_the_wake_renews()
 }
 
 #[test]
+fn a_system_bus_that_comes_late_tells_of_sleep_all_the_same() {
+    let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
+    let (stage, _) = Stage::with_rig(builder);
+    let keeper = Keeper::start(&stage.home);
+    keeper.until("it is renewed without one", |keeper| !keeper.events("renewed").is_empty());
+    let Some(logind) = Logind::start(&stage.home) else {
+        println!("skipped: this machine has no D-Bus daemon");
+        return;
+    };
+    logind.until_asked(1);
+    drop(logind);
+    let back = Logind::start(&stage.home).expect("it started before");
+    back.until_asked(1);
+    assert_eq!(keeper.terminate(), Some(0));
+}
+
+#[test]
 fn a_shutdown_waits_for_the_answer_on_its_way_and_no_longer() {
     let builder = Rehearsal::builder().life_seconds(3600).rotation(Rotation::Strict);
     let mut stage = Stage::new(builder);

@@ -49,7 +49,7 @@ use crate::{
     socket::{Answers, Asked, Door, Guest, INSIDE, Inside, Invited, Reply, Request, Said},
     state::State,
     stores::{Store, elsewhere},
-    wake::{Alarms, Drift, Leave, News, has_route},
+    wake::{Alarms, Drift, Leave, Moves, News, has_route},
     watch::Watch,
 };
 use perform::{Sights, World};
@@ -61,9 +61,6 @@ use visits::Visits;
 /// The longest the loop sleeps without looking at the clock: no timer of any system can be trusted
 /// across a suspend.
 const LONGEST_SLEEP: Duration = Duration::from_secs(37);
-
-/// Containers and tunnels change routes all the time; one move in this time is enough.
-const MOVES_APART: Duration = Duration::from_secs(10);
 
 /// What the driver acts with.
 pub struct Limbs {
@@ -116,8 +113,7 @@ pub struct Driver {
     keyring: Option<Later>,
     /// Whether there was a way out when it was last asked; `None` before that.
     network: Option<bool>,
-    /// When a move from network to network was last told to core.
-    moved_at: Option<Instant>,
+    moves: Moves,
     /// Tells time that passed unseen, before anything is made of it.
     drift: Drift,
     /// A sign-in was asked for in this run.
@@ -169,7 +165,7 @@ impl Driver {
             env: limbs.env,
             keyring: limbs.keyring,
             network: None,
-            moved_at: None,
+            moves: Moves::default(),
             drift,
             signs_in: false,
             asked: None,
@@ -296,6 +292,7 @@ impl Driver {
         let mut asked = self.door();
         while !stopping || self.keeper.is_in_the_air() {
             let (sleep, try_again) = (self.until_wake(), self.visits.due());
+            let moved = self.moves.due();
             tokio::select! {
                 Some((ticket, outcome)) = self.answers.recv() => {
                     self.handle(Input::Done(ticket, outcome));
@@ -312,6 +309,8 @@ impl Driver {
                     if !stopping && self.keeper.out_of_reach().next().is_some() => {
                     self.visit_again();
                 }
+                () = tokio::time::sleep_until(moved.unwrap_or_else(Instant::now)),
+                    if moved.is_some() => self.moved_lately(),
                 Some(asked) = asked.recv(), if !stopping => self.hear(asked),
                 Some(asked) = self.within.1.recv(), if !stopping => self.hear(asked),
                 Some(knock) = self.desk.knocks.recv() => self.knocked(knock),
@@ -438,10 +437,23 @@ impl Driver {
     fn routes_changed(&mut self) {
         let before = self.network;
         self.ask_for_a_route();
-        let moment = Instant::now();
-        let lately = self.moved_at.is_some_and(|at| moment.duration_since(at) < MOVES_APART);
-        if before == Some(true) && self.network == Some(true) && !lately {
-            self.moved_at = Some(moment);
+        if before == Some(true) && self.network == Some(true) {
+            self.moved();
+        }
+    }
+
+    /// The time of a move has come that was too soon after another.
+    fn moved_lately(&mut self) {
+        if self.network == Some(true) {
+            self.moved();
+        } else {
+            // The way out is gone again: its return is a move of its own.
+            self.moves = Moves::default();
+        }
+    }
+
+    fn moved(&mut self) {
+        if self.moves.moved(Instant::now()) {
             self.woke(WokeWhy::RouteChanged);
         }
     }
@@ -455,7 +467,7 @@ impl Driver {
         }
         self.handle(Input::Network(up));
         if before == Some(false) {
-            self.woke(WokeWhy::RouteChanged);
+            self.moved();
         }
     }
 

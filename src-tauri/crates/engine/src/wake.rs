@@ -10,7 +10,10 @@ mod kernel;
 #[cfg(target_os = "linux")]
 mod logind;
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    time::Duration,
+};
 
 use lamplighter_core::{keeper::WokeWhy, time::Now};
 use tokio::{
@@ -51,6 +54,34 @@ impl Drift {
         } else {
             None
         }
+    }
+}
+
+/// How often a move to another network counts at most.
+const MOVES_APART: Duration = Duration::from_secs(10);
+
+/// Moves from network to network, and ways out that come back: the first counts at once, and what follows
+/// it soon counts as one more, once its time has come. A route that comes and goes plans nothing anew each
+/// time.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Moves {
+    counted: Option<Instant>,
+    due: Option<Instant>,
+}
+
+impl Moves {
+    /// The machine has moved; whether that counts now.
+    pub fn moved(&mut self, now: Instant) -> bool {
+        match self.counted.map(|at| at + MOVES_APART).filter(|next| now < *next) {
+            Some(next) => self.due = Some(next),
+            None => *self = Self { counted: Some(now), due: None },
+        }
+        self.due.is_none()
+    }
+
+    /// When a move counts that came too soon; `None`: none did.
+    pub const fn due(&self) -> Option<Instant> {
+        self.due
     }
 }
 
@@ -128,8 +159,6 @@ pub(crate) fn system_bus(env: &Env) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use lamplighter_core::time::{Boot, Wall};
 
     use super::*;
@@ -147,5 +176,21 @@ mod tests {
         assert_eq!(drift.passed(at(3_611_000, 3_611_000)), Some(WokeWhy::Resumed));
         assert_eq!(drift.passed(at(3_611_000 - 60_000, 3_611_000)), Some(WokeWhy::ClockStepped));
         assert_eq!(drift.passed(at(3_551_500, 3_611_000)), None);
+    }
+
+    #[test]
+    fn a_route_that_comes_and_goes_counts_at_once_and_then_each_ten_seconds() {
+        let mut moves = Moves::default();
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert!(moves.moved(start));
+        assert_eq!(moves.due(), None);
+        for second in 1..10 {
+            assert!(!moves.moved(after(second)));
+            assert_eq!(moves.due(), Some(after(10)), "what came since is not forgotten");
+        }
+        assert!(moves.moved(after(10)));
+        assert_eq!(moves.due(), None);
+        assert!(moves.moved(after(100)));
     }
 }
