@@ -113,6 +113,25 @@ fn neither_ctrl_c_nor_the_end_of_the_terminal_reaches_the_browser() {
 }
 
 #[test]
+fn a_browser_that_does_not_reach_this_machine_leaves_the_person_the_pages_own_address() {
+    let stage = signed_in();
+    let desk = Desk::new(&stage.home);
+    // It opens on another machine, where the short address leads nowhere.
+    desk.program("xdg-open", r#"echo "$1" > "${0%/*}/opened""#);
+    let mut command = desk.at_its_terminal(&["reconnect", "rig"]);
+    command.env("DISPLAY", ":9");
+    let mut terminal = Terminal::start(command);
+    terminal.until("Waiting for your browser");
+    let short = until("it was asked to", || text(&desk.bin, "opened"));
+    assert!(short.starts_with("http://127.0.0.1:"), "{short}");
+    terminal.until("open this page yourself");
+    terminal.until("/authorize?");
+    terminal.types("\x03");
+    let (shown, code) = terminal.end();
+    assert_eq!(code, Some(10), "{shown}");
+}
+
+#[test]
 fn a_terminal_that_is_closed_while_the_browser_is_open_leaves_it_alone() {
     let stage = signed_in();
     let desk = Desk::new(&stage.home);

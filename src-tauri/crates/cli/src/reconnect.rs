@@ -7,7 +7,10 @@
 use std::{
     io::{BufRead, IsTerminal},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,7 +25,14 @@ use lamplighter_core::{
     snapshot::Snapshot,
     time::Millis,
 };
-use lamplighter_engine::{browser, open::Place, output, redirect::Knock, socket::Invited, stop};
+use lamplighter_engine::{
+    browser::{self, Opened},
+    open::Place,
+    output,
+    redirect::Knock,
+    socket::Invited,
+    stop,
+};
 use serde_json::json;
 
 use crate::{
@@ -35,6 +45,8 @@ use crate::{
 
 /// How long another Lamplighter is waited for.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
+/// After that long without a browser at the page, its address is shown.
+const BROWSER_PATIENCE: Duration = Duration::from_secs(10);
 /// On top of the browser's time: discovery before it, saving and a last question after it.
 const BESIDES: Duration = Duration::from_secs(180);
 
@@ -195,13 +207,16 @@ struct Teller {
     unknown: Option<String>,
     page: Page,
     worked: Option<bool>,
+    /// Whether the sign-in has ended, well or not.
+    over: Arc<AtomicBool>,
 }
 
 impl Teller {
     fn new(way: &args::Way, unknown: Option<String>) -> Self {
         let browser = !way.no_browser && !way.json && !is_remote();
         let (json, timeout) = (way.json, way.timeout);
-        Self { json, browser, timeout, unknown, page: Page::NotYet, worked: None }
+        let over = Arc::default();
+        Self { json, browser, timeout, unknown, page: Page::NotYet, worked: None, over }
     }
 
     fn is_on_a_terminal(&self) -> bool {
@@ -236,7 +251,7 @@ impl Teller {
             return;
         }
         outln!("The page at {} will show the name: {}", invited.host, invited.client_name);
-        self.browser = self.browser && open(&invited.url);
+        self.browser = self.browser && self.open(&invited.url);
         if !self.browser {
             outln!("Open this page in your browser:\n\n  {}\n", invited.url);
             if let Some(line) = tunnel(&invited.redirect_uri) {
@@ -250,6 +265,22 @@ impl Teller {
         if self.browser && invited.other_way && self.is_on_a_terminal() {
             self.page = Page::ShownWithAnotherWay;
             outln!("Page shows an error? Press Enter for another way.");
+        }
+    }
+
+    /// Has a browser open the page; whether one could be asked to.
+    fn open(&self, url: &str) -> bool {
+        let url = Secret::new(url);
+        match browser::open(&url) {
+            Ok(opened) => {
+                let over = Arc::clone(&self.over);
+                std::thread::spawn(move || show_where_nobody_came(&opened, &url, &over));
+                true
+            }
+            Err(fault) => {
+                errln!("lamplighter: {fault}");
+                false
+            }
         }
     }
 
@@ -292,6 +323,7 @@ impl Teller {
                 }
             }
             Event::SignInFailed { grant, code, why } => {
+                self.over.store(true, Ordering::Release);
                 self.worked = Some(false);
                 if self.json {
                     output::out().json(
@@ -319,13 +351,12 @@ impl Teller {
     }
 }
 
-fn open(url: &str) -> bool {
-    match browser::open(&Secret::new(url)) {
-        Ok(()) => true,
-        Err(fault) => {
-            errln!("lamplighter: {fault}");
-            false
-        }
+/// Shows the page's address where the browser does not come for it: it may not reach this machine.
+fn show_where_nobody_came(opened: &Opened, url: &Secret, over: &AtomicBool) {
+    std::thread::sleep(BROWSER_PATIENCE);
+    if !opened.was_fetched() && !over.load(Ordering::Acquire) {
+        outln!("No browser has come yet. If none opens, open this page yourself:\n");
+        outln!("  {}\n", url.expose());
     }
 }
 

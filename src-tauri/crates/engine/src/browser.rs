@@ -35,8 +35,22 @@ pub enum BrowserFault {
     NoOpener(io::Error),
 }
 
+/// A page that a browser was asked to open.
+#[derive(Debug)]
+pub struct Opened {
+    way: Option<once::Way>,
+}
+
+impl Opened {
+    /// Whether a browser has come for the page, as far as that can be told: `false` where it was given an
+    /// address of ours and has not asked there.
+    pub fn was_fetched(&self) -> bool {
+        self.way.as_ref().is_none_or(once::Way::was_used)
+    }
+}
+
 /// Opens this page, and does not wait for what becomes of it.
-pub fn open(url: &Secret) -> Result<(), BrowserFault> {
+pub fn open(url: &Secret) -> Result<Opened, BrowserFault> {
     if !may_open(url.expose()) {
         return Err(BrowserFault::NotAPage);
     }
@@ -44,13 +58,14 @@ pub fn open(url: &Secret) -> Result<(), BrowserFault> {
     if !has_desktop(set) {
         return Err(BrowserFault::NoDesktop);
     }
-    let short = is_browser_here(set).then(|| once::leading_to(url)).transpose();
-    let short = short.unwrap_or_else(|fault| {
+    let way = is_browser_here(set).then(|| once::leading_to(url)).transpose();
+    let way = way.unwrap_or_else(|fault| {
         tracing::info!(%fault, "a browser is given the page's own address");
         None
     });
-    let address = short.as_deref().unwrap_or(url.expose());
-    children::start_and_leave(opener(address)).map_err(BrowserFault::NoOpener)
+    let address = way.as_ref().map_or(url.expose(), once::Way::address);
+    children::start_and_leave(opener(address)).map_err(BrowserFault::NoOpener)?;
+    Ok(Opened { way })
 }
 
 /// Opens the program that unlocks the keychain the client keeps its sign-ins in.

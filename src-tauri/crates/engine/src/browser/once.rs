@@ -29,8 +29,27 @@ const LASTS: Duration = Duration::from_secs(300);
 /// How long a request may take to come in.
 const INCOMING: Duration = Duration::from_secs(10);
 
-/// Listens, and hands back the address that leads to `page`.
-pub(super) fn leading_to(page: &Secret) -> io::Result<String> {
+/// The way to a page.
+#[derive(Debug)]
+pub(super) struct Way {
+    address: String,
+    lead: Arc<Lead>,
+}
+
+impl Way {
+    /// The short address.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether somebody was led to the page.
+    pub(super) fn was_used(&self) -> bool {
+        self.lead.is_used()
+    }
+}
+
+/// Listens at a short address that leads to `page`.
+pub(super) fn leading_to(page: &Secret) -> io::Result<Way> {
     let location = HeaderValue::from_str(page.expose()).map_err(io::Error::other)?;
     let listener = StdListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     listener.set_nonblocking(true)?;
@@ -41,6 +60,7 @@ pub(super) fn leading_to(page: &Secret) -> io::Result<String> {
     let address = format!("http://127.0.0.1:{port}{path}");
     let lead = Arc::new(Lead { port, path, location: Mutex::new(Some(location)) });
     let (tell, told) = std::sync::mpsc::channel();
+    let serving = Arc::clone(&lead);
     std::thread::Builder::new().name("page".into()).spawn(move || {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
@@ -48,10 +68,10 @@ pub(super) fn leading_to(page: &Secret) -> io::Result<String> {
         };
         let _ = tell.send(Ok(()));
         // Whoever comes later than that comes in vain.
-        let _ = runtime.block_on(async { timeout(LASTS, serve(listener, lead)).await });
+        let _ = runtime.block_on(async { timeout(LASTS, serve(listener, serving)).await });
     })?;
     told.recv().map_err(io::Error::other)??;
-    Ok(address)
+    Ok(Way { address, lead })
 }
 
 struct Lead {
@@ -59,6 +79,12 @@ struct Lead {
     path: String,
     /// Taken by the one who is led there.
     location: Mutex<Option<HeaderValue>>,
+}
+
+impl std::fmt::Debug for Lead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lead").field("port", &self.port).finish_non_exhaustive()
+    }
 }
 
 impl Lead {
@@ -190,7 +216,8 @@ mod tests {
 
     #[test]
     fn the_first_who_knows_the_way_is_led_there_and_nobody_else() {
-        let address = leading_to(&Secret::new(PAGE)).unwrap();
+        let way = leading_to(&Secret::new(PAGE)).unwrap();
+        let address = way.address().to_owned();
         assert!(!address.contains("hush") && address.len() < 70, "{address}");
         for (path, host, more) in [
             (Some("0123456789abcdef0123456789abcdef"), None, ""),
@@ -212,7 +239,8 @@ mod tests {
 
     #[test]
     fn one_who_says_nothing_holds_nobody_up() {
-        let address = leading_to(&Secret::new(PAGE)).unwrap();
+        let way = leading_to(&Secret::new(PAGE)).unwrap();
+        let address = way.address().to_owned();
         let authority = address["http://".len()..].split_once('/').unwrap().0;
         let silent = TcpStream::connect(authority).unwrap();
         assert!(ask(&address, None, None, "").starts_with("HTTP/1.1 302"));
