@@ -8,6 +8,7 @@
 //! not answer, `lamplighter_core::keeper` for
 //! what they are for.
 
+mod own_files;
 mod perform;
 mod places;
 mod signing;
@@ -52,6 +53,7 @@ use crate::{
     wake::{Alarms, Drift, Leave, Moves, News, has_route},
     watch::Watch,
 };
+use own_files::OwnFiles;
 use perform::{Sights, World};
 pub use signing::Inviter;
 pub(crate) use signing::NOT_WAITING;
@@ -101,8 +103,7 @@ pub struct Driver {
     keeper: Keeper,
     clock: Arc<dyn Clock>,
     world: World,
-    state: State,
-    history: Option<History>,
+    own_files: OwnFiles,
     guests: BTreeMap<u64, Guest>,
     desk: Desk,
     /// Answers that the loop gives itself.
@@ -155,8 +156,7 @@ impl Driver {
             keeper,
             clock: limbs.clock,
             world,
-            state: limbs.state,
-            history: limbs.history,
+            own_files: OwnFiles::new(limbs.state, limbs.history),
             guests: BTreeMap::new(),
             desk: Desk::new(),
             answer,
@@ -641,14 +641,14 @@ impl Driver {
         while let Some(effect) = self.keeper.poll_effect() {
             match effect {
                 Effect::Tell { event } => {
-                    self.record(&event);
+                    self.own_files.record(&event, self.clock.now().wall);
                     (self.listener)(&event, &self.keeper);
                     for guest in self.guests.values().filter(|g| g.listens || g.owed) {
                         let _ = guest.answer.send(Reply::Event(Box::new(event.clone())));
                     }
                 }
                 Effect::Remember { change } => {
-                    if let Err(fault) = self.state.remember(change) {
+                    if let Err(fault) = self.own_files.remember(change) {
                         tracing::warn!(%fault, "facts could not be kept");
                         self.keeper.handle(Input::RememberFailed(fault), self.clock.now());
                     }
@@ -696,13 +696,6 @@ impl Driver {
             let _ = guest.answer.show(Reply::Snapshot(Box::new(snapshot.clone())));
         }
         self.shown = Some(snapshot);
-    }
-
-    fn record(&mut self, event: &Event) {
-        let Some(history) = &mut self.history else { return };
-        if let Err(fault) = history.record(event, self.clock.now().wall) {
-            tracing::warn!(%fault, "the history can't be kept");
-        }
     }
 }
 
