@@ -76,13 +76,8 @@ mod tests {
     }
 
     fn view(seq: u64) -> View {
-        let snapshot = Snapshot {
-            rows: Vec::new(),
-            stores: Vec::new(),
-            notices: Vec::new(),
-            exit: 0,
-            unfinished: Vec::new(),
-        };
+        let snapshot =
+            Snapshot { rows: Vec::new(), stores: Vec::new(), exit: 0, unfinished: Vec::new() };
         let settings = Settings {
             file: String::new(),
             start_at_login: None,

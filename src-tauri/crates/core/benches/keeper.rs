@@ -14,12 +14,11 @@ use std::{
 };
 
 use lamplighter_core::{
-    facts::{Facts, GrantFacts, Pin, Renewer, StoreFacts},
+    facts::{Facts, GrantFacts, Renewer, StoreFacts},
     http::Answer,
     ids::{EntryKey, MarkKey, StoreId, Target, Ticket, TokenMark},
     keeper::{Effect, Event, Input, Keeper, Mode, Opening, Outcome, ProbeFinding, SignInMeans},
-    oauth::discovery::ServerMetadata,
-    profile::Profiles,
+    oauth::{discovery::ServerMetadata, pin::Pin, profile::Profiles},
     secret::Secret,
     store::{
         Change, ClientCredentials, ClientFrom, Entry, SignInConfig, StoreInfo, StoreView,

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{StoreId, Target, TokenMark},
-    oauth::{discovery::ServerMetadata, preflight::Redirect, recorded::RecordedAnchor},
-    signin::Kept,
+    oauth::{
+        discovery::ServerMetadata, pin::Pin, preflight::Redirect, recorded::RecordedAnchor,
+        registration::OwnRegistration,
+    },
     time::{Millis, Wall},
 };
 
@@ -228,7 +230,7 @@ pub struct GrantFacts {
     /// The `resource` (RFC 8707) that a sign-in of ours was made for.
     pub resource: Option<String>,
     /// A registration of our own for this entry.
-    pub registration: Option<Kept>,
+    pub registration: Option<OwnRegistration>,
     /// Which way the browser came back at the last sign-in, and for which issuer.
     pub redirect: Option<(String, Redirect)>,
     /// Who is signed in, where the server said: for display.
@@ -279,15 +281,6 @@ pub struct ProvenClient {
     pub mark: TokenMark,
     /// `client_id`, which is public.
     pub id: String,
-}
-
-/// Where a grant's refresh token may go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pin {
-    /// The issuer, byte for byte.
-    pub issuer: String,
-    /// The origin of its token endpoint.
-    pub token_origin: String,
 }
 
 /// The server refused the refresh token for good.

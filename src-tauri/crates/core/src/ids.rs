@@ -2,14 +2,18 @@
 //!
 //! A newtype for every string that means something, so that one cannot stand where another belongs.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String};
 use core::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::{secret::Secret, text};
+use crate::{
+    hex::{hex, unhex},
+    secret::Secret,
+    text,
+};
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -143,26 +147,6 @@ impl fmt::Debug for MarkKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[mark key]")
     }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]])
-        .map(char::from)
-        .collect()
-}
-
-/// The bytes behind hexadecimal digits; `None` if there is anything else.
-pub fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text
-        .chars()
-        .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
-        .collect::<Option<Vec<u8>>>()?;
-    let pairs = digits.chunks_exact(2);
-    pairs.remainder().is_empty().then(|| pairs.map(|p| (p[0] << 4) | p[1]).collect())
 }
 
 #[cfg(test)]

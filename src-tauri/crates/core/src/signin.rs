@@ -20,13 +20,13 @@ use alloc::{borrow::ToOwned, boxed::Box, collections::BTreeMap, format, string::
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-pub use client::{Kept, Stored};
+pub use client::Stored;
 pub use failure::{PortFault, SignInFailure};
 
 use crate::{
-    facts::Pin,
     http::{Answer, Fault, Method, PlainHttp, Request},
     oauth::{
+        auth_method::AuthMethod,
         authorize::{
             Authorization, Callback, CallbackRefused, Entropy, Proof, SCHEME_REDIRECT,
             loopback_redirect,
@@ -34,12 +34,13 @@ use crate::{
         challenge::Challenge,
         discovery::{Discovered, SignInDiscovery, Start},
         metadata::{AuthorizationServer, host},
+        pin::Pin,
         preflight::{self, Glimpse, NEVER_REGISTERED, Redirect},
-        registration::Registration,
+        profile::Profile,
+        registration::{OwnRegistration, Registration},
         scopes,
-        token::{self, Account, AuthMethod, CodeExchange, Granted, Reading},
+        token::{self, Account, CodeExchange, Granted, Reading},
     },
-    profile::Profile,
     secret::Secret,
     store::{ClientCredentials, Enrolment},
     time::Wall,
@@ -80,7 +81,7 @@ pub struct Subject {
     /// The registration that the store's entry has.
     pub stored: Option<Stored>,
     /// The registration of our own for this very entry.
-    pub kept: Option<Kept>,
+    pub kept: Option<OwnRegistration>,
     /// Scopes that are asked for beyond those granted.
     pub more_scopes: Vec<String>,
     /// What was granted before.
@@ -181,7 +182,7 @@ pub struct Gained {
     /// Who signed in, where the answer says.
     pub account: Option<Account>,
     /// The registration, if it is our own.
-    pub kept: Option<Kept>,
+    pub kept: Option<OwnRegistration>,
     /// Which way the browser came back.
     pub redirect: Redirect,
 }
@@ -425,7 +426,7 @@ impl SignIn {
                         let wanted = Wanted { scheme: self.may_use_scheme(), scopes: true };
                         self.register(method, wanted)
                     }
-                    Client::Given { .. } | Client::Document { .. } | Client::Kept(_) => {
+                    Client::Given { .. } | Client::Document { .. } | Client::OwnRegistration(_) => {
                         self.choose_redirect()
                     }
                 }
@@ -512,7 +513,8 @@ impl SignIn {
                     return Next::Failed(SignInFailure::NoLoopback);
                 }
                 let issuer = found.server.issuer.clone();
-                self.client = Some(Client::Kept(Kept::of(registered, issuer)));
+                self.client =
+                    Some(Client::OwnRegistration(OwnRegistration::of(registered, issuer)));
                 self.choose_redirect()
             }
             // Some servers register their own scopes only, not those of the servers they protect.

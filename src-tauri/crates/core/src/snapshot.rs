@@ -11,7 +11,6 @@ use crate::{
     facts::Renewer,
     health::{Button, Health, Phrase, Shape},
     ids::{GrantId, StoreId},
-    keeper::Notice,
     time::Wall,
 };
 
@@ -22,8 +21,6 @@ pub struct Snapshot {
     pub rows: Vec<Row>,
     /// One row a store.
     pub stores: Vec<StoreRow>,
-    /// What a person should know now.
-    pub notices: Vec<Notice>,
     /// The exit code of the worst row.
     pub exit: u8,
     /// What the journal holds for stores that cannot be reached.

@@ -10,7 +10,8 @@ use core::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use crate::ids::{hex, unhex};
+use crate::hex::hex;
+use crate::hex::unhex;
 
 /// The longest name that is shown whole.
 pub const LONGEST_NAME: usize = 100;

@@ -12,7 +12,8 @@ use std::{
 use lamplighter_core::{
     health::Health,
     ids::GrantId,
-    keeper::{Event, Keeper, Notice, NoticeCode, Severity},
+    keeper::{Event, Keeper},
+    notice::{Notice, NoticeCode, Severity},
     snapshot::Snapshot,
 };
 use serde::Serialize;

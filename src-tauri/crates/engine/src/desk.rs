@@ -238,7 +238,6 @@ impl<S: Shell> Desk<S> {
             snapshot: Snapshot {
                 rows: Vec::new(),
                 stores: Vec::new(),
-                notices: Vec::new(),
                 unfinished: Vec::new(),
                 exit: 0,
             },

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lamplighter_core::ids::hex;
+use lamplighter_core::hex::hex;
 use sha2::{Digest, Sha256};
 
 use crate::state::State;

@@ -19,7 +19,7 @@ use std::{
 
 use lamplighter_core::{
     http::{Hosts, PlainHttp},
-    profile::Profiles,
+    oauth::profile::Profiles,
 };
 use serde::{Deserialize, Serialize};
 

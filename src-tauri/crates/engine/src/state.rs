@@ -11,7 +11,8 @@ use std::{
 
 use lamplighter_core::{
     facts::{Facts, FactsChange, SCHEMA},
-    ids::{MarkKey, hex, unhex},
+    hex::{hex, unhex},
+    ids::MarkKey,
     journal::JournalFault,
     time::Wall,
 };

@@ -24,14 +24,16 @@ use super::{
     spare::GivenBackAt,
 };
 use crate::{
-    facts::{INVALID_CLIENT, Pin},
+    facts::INVALID_CLIENT,
     http::{self, Request},
     ids::{FlightId, GrantId, RecordId, StoreId, Target, Ticket, TokenMark},
     journal::{Record, Stage},
     oauth::{
+        auth_method::AuthMethod,
         discovery::{Discovery, ServerMetadata, host},
+        pin::Pin,
         scopes,
-        token::{AuthMethod, Refresh},
+        token::Refresh,
     },
     store::{Entry, StoreFault, StoreView, TokenPair},
     time::{Boot, Millis},
@@ -461,7 +463,7 @@ impl Keeper {
     }
 
     pub(super) fn record_id(&self, mark: TokenMark) -> RecordId {
-        let mark = crate::ids::hex(&mark.0[..4]);
+        let mark = crate::hex::hex(&mark.0[..4]);
         RecordId(alloc::format!("{}-{mark}-{}", self.now.wall.0, self.last_ticket))
     }
 

@@ -5,7 +5,8 @@
 
 use alloc::{string::String, vec::Vec};
 
-use super::{Event, Notice};
+use super::Event;
+use crate::notice::Notice;
 use crate::{
     health::{Part, Phrase},
     ids::{GrantId, StoreId},
@@ -76,11 +77,9 @@ impl Snapshot {
             advice: sentence(&unfinished.advice),
             ..unfinished
         });
-        let notices = self.notices.into_iter().map(Harmless::harmless);
         Self {
             rows: rows.collect(),
             stores: stores.collect(),
-            notices: notices.collect(),
             unfinished: unfinished.collect(),
             exit: self.exit,
         }

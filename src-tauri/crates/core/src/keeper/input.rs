@@ -10,8 +10,7 @@ use crate::{
     ids::{Door, EntryKey, GrantId, MarkKey, StoreId, Ticket},
     journal::{JournalFault, Record},
     keeper::{AtServer, ProbeFinding},
-    oauth::authorize::Entropy,
-    profile::Profiles,
+    oauth::{authorize::Entropy, profile::Profiles},
     secret::Secret,
     signin::{PortFault, RedirectWish},
     snapshot::NewAddress,
@@ -410,7 +409,7 @@ pub enum Event {
         why: String,
     },
     /// A person should know, once.
-    Notice(crate::keeper::Notice),
+    Notice(crate::notice::Notice),
     /// What a notice said no longer holds.
     NoticeWithdrawn {
         /// The notice's cause.

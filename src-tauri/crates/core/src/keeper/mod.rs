@@ -70,14 +70,14 @@ pub use input::{
     Action, Event, Input, Mode, NamedServer, Opening, Outcome, Reconnect, SendFault, SignInMeans,
     SignOut, Trusted, WokeWhy,
 };
-pub use notice::{Notice, NoticeAction, NoticeCode, Severity};
 pub use signing_out::AtServer;
 
 use crate::{
     facts::{GrantFacts, StoreFacts},
     http::PlainHttp,
     ids::{FlightId, GrantId, MarkKey, RecordId, SignInId, StoreId, Target, Ticket},
-    profile::Profiles,
+    notice::Notice,
+    oauth::profile::Profiles,
     snapshot::Unfinished,
     store::{StoreFault, StoreInfo, StoreView},
     time::{Boot, Millis, Now},

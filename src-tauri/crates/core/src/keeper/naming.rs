@@ -15,7 +15,8 @@ use alloc::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    ids::{EntryKey, GrantId, StoreId, hex},
+    hex::hex,
+    ids::{EntryKey, GrantId, StoreId},
     store::ConfiguredServer,
 };
 

@@ -1,4 +1,4 @@
-//! A notice is a value: what a person should know, once per cause.
+//! When a notice is raised and when it is withdrawn: once per cause.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -6,12 +6,11 @@ use alloc::{
     string::String,
 };
 
-use serde::{Deserialize, Serialize};
-
 use super::grant::Grant;
 use crate::{
     health::{Health, Shape},
-    ids::{GrantId, Target},
+    ids::Target,
+    notice::{Notice, NoticeAction, NoticeCode, Severity},
     time::Millis,
 };
 
@@ -23,65 +22,6 @@ pub(super) const GIVE_UP_AFTER: Millis = Millis::hours(6);
 /// New tokens that no store takes are told this long after they came: what keeps them out is a lock
 /// most of the time, and over in a moment.
 pub(super) const UNSAVED_AFTER: Millis = Millis::minutes(5);
-
-/// What a person should know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notice {
-    /// Names the cause, so that it is raised once and can be withdrawn: code and grant.
-    pub cause: String,
-    /// A stable code.
-    pub code: NoticeCode,
-    /// A few words: `Slack needs you`.
-    pub title: String,
-    /// One sentence: what happened and what happens next.
-    pub sentence: String,
-    /// What the one button does.
-    pub action: NoticeAction,
-    /// How much it matters.
-    pub severity: Severity,
-    /// The grant it is about.
-    pub grant: GrantId,
-}
-
-/// The causes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NoticeCode {
-    /// Only a new sign-in helps.
-    SignInRequired,
-    /// The server signs in at another address now.
-    ApprovalRequired,
-    /// New tokens cannot be saved.
-    CannotSave,
-    /// The token has ended and renewals keep failing.
-    RenewalsFailing,
-    /// The store is locked and an end is near.
-    StoreLocked,
-    /// The store cannot be read.
-    StoreBroken,
-}
-
-/// What a notice's button does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NoticeAction {
-    /// Sign in again.
-    Reconnect,
-    /// Look at both addresses.
-    Review,
-    /// Show the row.
-    Show,
-}
-
-/// How much a notice matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// It can wait.
-    Info,
-    /// A server does not work, or soon won't.
-    Warning,
-}
 
 /// What a refusal of the access token is called where no renewal helps.
 fn refused_words(title: &str, client: &str, renewed: bool) -> String {

@@ -7,11 +7,12 @@ use alloc::string::{String, ToString};
 
 use super::{Event, Failure, Keeper, Mode, Outcome, Pending, grant::Grant};
 use crate::{
-    facts::{GrantFacts, Pin},
+    facts::GrantFacts,
     ids::{GrantId, Target},
     keeper::Effect,
     oauth::{
         discovery::{Anchor, Discovery, DiscoveryFault, Trust, host, is_pinned_elsewhere, trust},
+        pin::Pin,
         recorded::AnchorMoved,
     },
     snapshot::NewAddress,

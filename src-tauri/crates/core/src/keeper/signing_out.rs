@@ -24,7 +24,7 @@ use super::{
 use crate::{
     http::Request,
     ids::{GrantId, Target},
-    oauth::token::{AuthMethod, Revocation},
+    oauth::{auth_method::AuthMethod, token::Revocation},
     secret::Secret,
     store::TokenPair,
 };

@@ -13,15 +13,17 @@ use super::{
     schedule,
 };
 use crate::{
-    facts::{GrantFacts, Pin},
+    facts::GrantFacts,
     http::Answer,
     ids::{RecordId, StoreId, Target, TokenMark},
     journal::{Record, Stage},
     oauth::{
+        auth_method::AuthMethod,
         discovery::ServerMetadata,
-        token::{self, AuthMethod, Reading, Revocation, TokenKind},
+        pin::Pin,
+        profile::Profile,
+        token::{self, Reading, Revocation, TokenKind},
     },
-    profile::Profile,
     store::{Entry, NO_FILE, NewTokens, StoreFault, TokenPair},
     time::{Boot, Millis},
 };

@@ -43,6 +43,7 @@ use crate::{
     http::{Answer, Fault, PlainHttp},
     ids::EntryKey,
     journal::Record,
+    notice::NoticeCode,
     secret::Secret,
     store::{
         AuthVerdict, ClientCredentials, ClientFrom, ConfiguredServer, Entry, NO_FILE, SignInConfig,
@@ -1730,13 +1731,13 @@ proptest! {
             }
             let flights = keeper.flights.len();
             prop_assert!(flights <= 2, "{} flights for two entries", flights);
-            let notices = keeper.snapshot().notices;
+            let notices = &keeper.notices;
             prop_assert!(notices.len() <= 2);
             // No notice while a renewal would do.
             let (_, refresh) = world.pair_or_none();
             if world.server.live.contains(&refresh) && !world.server.dead && !refusals && crashes == 0 {
                 let slack = GrantId::from("claude-code/slack");
-                let in_vain = notices.iter().any(|n| {
+                let in_vain = notices.values().any(|n| {
                     n.code == NoticeCode::SignInRequired && n.grant == slack
                 });
                 prop_assert!(!in_vain, "asked in vain for a sign-in");

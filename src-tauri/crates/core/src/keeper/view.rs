@@ -1,7 +1,6 @@
 //! Makes the snapshot: every row from facts, whole, each time it is asked for.
 
 use alloc::{
-    collections::BTreeMap,
     format,
     string::{String, ToString},
     vec::Vec,
@@ -10,7 +9,7 @@ use alloc::{
 use url::Url;
 
 use super::{
-    Failure, Keeper, Mode, Notice,
+    Failure, Keeper, Mode,
     grant::{Asked, Grant, Standing},
     harmless::{self, Harmless},
     plan::{LOST, Next, OUT_OF_REACH},
@@ -50,7 +49,6 @@ impl Keeper {
             exit,
             stores: self.infos.keys().filter_map(|store| self.store_row(store)).collect(),
             unfinished: self.unfinished(),
-            notices: self.notices_by_cause(),
             rows,
         }
     }
@@ -59,12 +57,6 @@ impl Keeper {
     pub fn row_of(&self, id: &GrantId) -> Option<Row> {
         let target = self.grants.named(id)?;
         Some(self.row(target, self.grants.get(target)?))
-    }
-
-    fn notices_by_cause(&self) -> Vec<Notice> {
-        let by_cause: BTreeMap<&str, &Notice> =
-            self.notices.values().map(|notice| (notice.cause.as_str(), notice)).collect();
-        by_cause.into_values().cloned().map(Harmless::harmless).collect()
     }
 
     /// A store that cannot be read is told by its rows, or by itself where it never had any.

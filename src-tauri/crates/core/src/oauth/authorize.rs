@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 use super::{metadata::AuthorizationServer, scopes::OFFLINE_ACCESS, token::ErrorCode};
 use crate::{
     http::{Method, Request},
-    profile::Profile,
+    oauth::profile::Profile,
     secret::Secret,
 };
 
@@ -353,7 +353,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{oauth::discovery::sign_in_tests::discovered, profile::Profiles};
+    use crate::oauth::{discovery::sign_in_tests::discovered, profile::Profiles};
 
     fn server() -> AuthorizationServer {
         discovered("https://as.example").server

@@ -14,9 +14,8 @@ use super::metadata::{
 };
 pub use super::metadata::{host, origin};
 use crate::{
-    facts::Pin,
     http::{Answer, Fault, Request},
-    profile::Profile,
+    oauth::{pin::Pin, profile::Profile},
     store::Entry,
     time::Millis,
 };
@@ -550,7 +549,7 @@ mod tests {
         );
         assert!(!judged(&slack, None, None));
         assert!(judged(&slack, Some("https://slack.com"), None));
-        let profiles = crate::profile::Profiles::default();
+        let profiles = crate::oauth::profile::Profiles::default();
         let profile = profiles.of("https://mcp.slack.com/mcp").1;
         assert!(matches!(trust(&slack, None, None, profile, &[]), Trust::Fine(_)));
         let recorded_otherwise =
@@ -621,7 +620,7 @@ mod tests {
 
     #[test]
     fn an_issuer_of_the_profile_claimed_elsewhere_opens_no_other_host() {
-        let profiles = crate::profile::Profiles::default();
+        let profiles = crate::oauth::profile::Profiles::default();
         let profile = profiles.of("https://mcp.slack.com/mcp").1;
         let claimed = Found {
             foreign: true,

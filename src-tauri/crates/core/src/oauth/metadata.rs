@@ -16,8 +16,8 @@ use super::{
     wire::member,
 };
 use crate::{
-    facts::Pin,
     http::{Method, PlainHttp, Request},
+    oauth::pin::Pin,
 };
 
 /// The protocol version named on discovery requests, as the 2025-03-26 text asks.

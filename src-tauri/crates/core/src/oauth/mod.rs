@@ -8,11 +8,14 @@
 //! sign-in goes through [`challenge`], [`discovery::SignInDiscovery`], [`registration`], [`scopes`],
 //! [`preflight`], [`authorize`] and [`token`], in this order.
 
+pub mod auth_method;
 pub mod authorize;
 pub mod challenge;
 pub mod discovery;
 pub mod metadata;
+pub mod pin;
 pub mod preflight;
+pub mod profile;
 pub mod recorded;
 pub mod registration;
 pub mod scopes;

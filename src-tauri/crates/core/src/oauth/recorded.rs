@@ -14,7 +14,7 @@ use super::{
     discovery::{host, origin},
     metadata::same_but_slash,
 };
-use crate::{ids::TokenMark, profile::Profile, store::Entry};
+use crate::{ids::TokenMark, oauth::profile::Profile, store::Entry};
 
 /// Where the holder of a token signed in, as its entry recorded it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

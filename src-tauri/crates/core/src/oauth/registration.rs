@@ -11,13 +11,12 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    metadata::AuthorizationServer,
-    token::{AuthMethod, ErrorCode},
-    wire::member,
+    auth_method::AuthMethod, discovery::Discovered, metadata::AuthorizationServer,
+    token::ErrorCode, wire::member,
 };
 use crate::{
     http::{Answer, Method, Request},
-    profile::Profile,
+    oauth::profile::Profile,
     secret::Secret,
     store::ClientCredentials,
     time::{Millis, Wall},
@@ -30,20 +29,6 @@ pub const CLIENT_NAME: &str = "Lamplighter (for Claude Code)";
 const SECRET_MARGIN: Millis = Millis::minutes(10);
 
 impl AuthMethod {
-    /// The name it has in metadata and registrations.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Basic => "client_secret_basic",
-            Self::Post => "client_secret_post",
-        }
-    }
-
-    /// The method with this name.
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::None, Self::Basic, Self::Post].into_iter().find(|method| method.name() == name)
-    }
-
     /// The method to register with: none where the server allows it or does not say, because a
     /// secret on a desktop is none. `None`: it takes only methods that are not spoken here.
     pub fn to_register(supported: &[String], profile: &Profile) -> Option<Self> {
@@ -339,10 +324,52 @@ struct Wire {
     error: Option<String>,
 }
 
+/// What is remembered of a registration of our own; its secret is in the store's entry alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnRegistration {
+    /// The client id.
+    pub client_id: String,
+    /// The issuer that gave it: it is never used at another.
+    pub issuer: String,
+    /// Every redirect URI it has.
+    pub redirect_uris: Vec<String>,
+    /// How it proves itself, by the name it has in metadata.
+    pub method: String,
+    /// When its secret ends, if it does.
+    pub secret_ends: Option<Wall>,
+    /// Its secret, while this is in memory.
+    #[serde(skip)]
+    pub secret: Option<Secret>,
+}
+
+impl OwnRegistration {
+    /// Of what this issuer has answered.
+    pub(crate) fn of(registered: Registered, issuer: String) -> Self {
+        Self {
+            client_id: registered.client.id,
+            issuer,
+            redirect_uris: registered.redirect_uris,
+            method: registered.method.name().into(),
+            secret_ends: registered.secret_ends,
+            secret: registered.client.secret,
+        }
+    }
+
+    /// Whether it has no secret, so that nothing of it is lost with the store's entry.
+    pub fn is_public(&self) -> bool {
+        AuthMethod::named(&self.method) == Some(AuthMethod::None)
+    }
+
+    pub(crate) fn is_good_at(&self, found: &Discovered, now: Wall) -> bool {
+        self.issuer == found.server.issuer
+            && self.secret_ends.is_none_or(|end| now + SECRET_MARGIN < end)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{oauth::discovery::sign_in_tests::discovered, profile::Profiles};
+    use crate::oauth::{discovery::sign_in_tests::discovered, profile::Profiles};
 
     const SCHEME: &str = "dev.lamplighter:/oauth/callback";
     const LOOPBACK: &str = "http://localhost:3118/callback";

@@ -11,7 +11,7 @@ use super::{
     discovery::Discovered,
     wire,
 };
-use crate::profile::Profile;
+use crate::oauth::profile::Profile;
 
 /// The scope that asks for a refresh token (OIDC Core §11).
 pub const OFFLINE_ACCESS: &str = "offline_access";

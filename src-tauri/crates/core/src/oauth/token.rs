@@ -13,57 +13,19 @@ use oauth2::{
     HttpResponse, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenUrl,
     basic::{BasicClient, BasicErrorResponse},
 };
-use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::auth_method::AuthMethod;
 pub use super::wire::scopes;
 use super::wire::{Members, jwt_claims, jwt_expiry};
 use crate::{
     http::{Answer, Method, Request},
-    profile::Profile,
+    oauth::profile::Profile,
     secret::Secret,
     store::ClientCredentials,
     text::is_visible,
     time::{Millis, Wall},
 };
-
-/// How the client proves who it is at the token endpoint (RFC 6749 §2.3, RFC 7591 §2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum AuthMethod {
-    /// `none`: a public client names itself in the body.
-    #[serde(rename = "none")]
-    None,
-    /// `client_secret_basic`.
-    #[serde(rename = "client_secret_basic")]
-    Basic,
-    /// `client_secret_post`.
-    #[serde(rename = "client_secret_post")]
-    Post,
-}
-
-impl AuthMethod {
-    /// What the server's metadata and the client's credentials ask for: Basic where a secret exists
-    /// and nothing speaks against it, as RFC 8414 §2 has it by default.
-    pub fn choose(client: &ClientCredentials, supported: &[String]) -> Self {
-        let lists = |method: &str| supported.iter().any(|m| m == method);
-        if client.secret.is_none() {
-            Self::None
-        } else if supported.is_empty() || lists("client_secret_basic") {
-            Self::Basic
-        } else {
-            Self::Post
-        }
-    }
-
-    /// The other way to send the same secret; `None` where there is no secret.
-    pub const fn other(self) -> Option<Self> {
-        match self {
-            Self::None => None,
-            Self::Basic => Some(Self::Post),
-            Self::Post => Some(Self::Basic),
-        }
-    }
-}
 
 /// What a refresh request is made of.
 #[derive(Debug)]
@@ -705,7 +667,7 @@ mod tests {
 
     #[test]
     fn slack_says_errors_with_200_and_nests_tokens() {
-        let profiles = crate::profile::Profiles::default();
+        let profiles = crate::oauth::profile::Profiles::default();
         let slack = profiles.of("https://mcp.slack.com/mcp").1;
         let read = |body: &str| read(&answer(200, "application/json", body), slack);
         assert_eq!(
@@ -726,7 +688,7 @@ mod tests {
 
     #[test]
     fn github_says_errors_with_200_and_answers_with_forms() {
-        let profiles = crate::profile::Profiles::default();
+        let profiles = crate::oauth::profile::Profiles::default();
         let github = profiles.of("https://api.githubcopilot.com/mcp/").1;
         let form = |body: &str| {
             read(&answer(200, "application/x-www-form-urlencoded; charset=utf-8", body), github)

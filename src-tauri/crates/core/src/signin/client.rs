@@ -5,68 +5,21 @@
 //! and last the one that the entry has, on its exact redirect. No other program's client is ever
 //! shipped.
 
-use alloc::{string::String, vec::Vec};
-
-use serde::{Deserialize, Serialize};
+use alloc::string::String;
 
 use super::Subject;
 use crate::{
     oauth::{
+        auth_method::AuthMethod,
         authorize::loopback_port as port_of,
         discovery::Discovered,
         metadata::{AuthorizationServer, host, origin, same_but_slash},
-        registration::{Registered, RegistrationFault, metadata_document},
-        token::AuthMethod,
+        profile::Profile,
+        registration::{OwnRegistration, RegistrationFault, metadata_document},
     },
-    profile::Profile,
-    secret::Secret,
     store::ClientCredentials,
-    time::{Millis, Wall},
+    time::Wall,
 };
-
-/// How long before its end a client's secret is no longer begun with.
-const SECRET_MARGIN: Millis = Millis::minutes(10);
-
-/// What is remembered of a registration of our own; its secret is in the store's entry alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// The client id.
-    pub client_id: String,
-    /// The issuer that gave it: it is never used at another.
-    pub issuer: String,
-    /// Every redirect URI it has.
-    pub redirect_uris: Vec<String>,
-    /// How it proves itself, by the name it has in metadata.
-    pub method: String,
-    /// When its secret ends, if it does.
-    pub secret_ends: Option<Wall>,
-    /// Its secret, while this is in memory.
-    #[serde(skip)]
-    pub secret: Option<Secret>,
-}
-
-impl Kept {
-    pub(super) fn of(registered: Registered, issuer: String) -> Self {
-        Self {
-            client_id: registered.client.id,
-            issuer,
-            redirect_uris: registered.redirect_uris,
-            method: registered.method.name().into(),
-            secret_ends: registered.secret_ends,
-            secret: registered.client.secret,
-        }
-    }
-
-    /// Whether it has no secret, so that nothing of it is lost with the store's entry.
-    pub fn is_public(&self) -> bool {
-        AuthMethod::named(&self.method) == Some(AuthMethod::None)
-    }
-
-    fn is_good_at(&self, found: &Discovered, now: Wall) -> bool {
-        self.issuer == found.server.issuer
-            && self.secret_ends.is_none_or(|end| now + SECRET_MARGIN < end)
-    }
-}
 
 /// The registration that the store's entry has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +80,7 @@ pub(super) enum Client {
     Document {
         url: String,
     },
-    Kept(Kept),
+    OwnRegistration(OwnRegistration),
     /// To be registered.
     Register {
         method: AuthMethod,
@@ -148,12 +101,12 @@ pub(super) fn choose(subject: &Subject, found: &Discovered, now: Wall) -> Option
         return Some(Client::Document { url: url.into() });
     }
     let kept = subject.kept.clone().filter(|kept| kept.is_good_at(found, now));
-    let asked = |kept: &Kept| {
+    let asked = |kept: &OwnRegistration| {
         let own = kept.redirect_uris.iter().find_map(|uri| port_of(uri));
         subject.port.is_none_or(|port| own == Some(port))
     };
     if let Some(kept) = kept.filter(asked) {
-        return Some(Client::Kept(kept));
+        return Some(Client::OwnRegistration(kept));
     }
     to_register(subject, found).or_else(|| stored(subject, found))
 }
@@ -236,7 +189,7 @@ impl Client {
             Self::Given { redirect_uri, .. } => {
                 redirect_uri.as_deref().and_then(port_of).or(subject.port)
             }
-            Self::Kept(kept) => kept.redirect_uris.iter().find_map(|uri| port_of(uri)),
+            Self::OwnRegistration(kept) => kept.redirect_uris.iter().find_map(|uri| port_of(uri)),
             Self::Document { .. } => subject.port.or(subject.callback_port),
             Self::Register { .. } => {
                 let stored = subject.stored.as_ref().and_then(|s| s.redirect_uri.as_deref());
@@ -249,7 +202,7 @@ impl Client {
     pub(super) fn is_fixed(&self, subject: &Subject) -> bool {
         match self {
             Self::Given { redirect_uri, .. } => redirect_uri.is_some() || subject.port.is_some(),
-            Self::Kept(_) | Self::Document { .. } | Self::Register { .. } => {
+            Self::OwnRegistration(_) | Self::Document { .. } | Self::Register { .. } => {
                 subject.port.is_some() || subject.callback_port.is_some()
             }
         }
@@ -261,7 +214,7 @@ impl Client {
             Self::Given { client, .. } => {
                 profile.needs_secret == Some(true) && client.secret.is_none()
             }
-            Self::Document { .. } | Self::Kept(_) | Self::Register { .. } => false,
+            Self::Document { .. } | Self::OwnRegistration(_) | Self::Register { .. } => false,
         }
     }
 
@@ -270,7 +223,7 @@ impl Client {
         match self {
             Self::Given { client, .. } => Some(&client.id),
             Self::Document { url } => Some(url),
-            Self::Kept(kept) => Some(&kept.client_id),
+            Self::OwnRegistration(kept) => Some(&kept.client_id),
             Self::Register { .. } => None,
         }
     }
@@ -278,14 +231,14 @@ impl Client {
     pub(super) const fn whose(&self) -> Whose {
         match self {
             Self::Given { .. } => Whose::Clients,
-            Self::Document { .. } | Self::Kept(_) | Self::Register { .. } => Whose::Ours,
+            Self::Document { .. } | Self::OwnRegistration(_) | Self::Register { .. } => Whose::Ours,
         }
     }
 
     /// Whether it has this redirect URI, byte for byte.
     pub(super) fn takes(&self, redirect_uri: &str) -> bool {
         match self {
-            Self::Kept(kept) => kept.redirect_uris.iter().any(|uri| uri == redirect_uri),
+            Self::OwnRegistration(kept) => kept.redirect_uris.iter().any(|uri| uri == redirect_uri),
             Self::Given { redirect_uri: own, .. } => own.as_deref() == Some(redirect_uri),
             Self::Document { .. } | Self::Register { .. } => false,
         }
@@ -295,7 +248,7 @@ impl Client {
     pub(super) fn own_redirect(&self) -> Option<String> {
         match self {
             Self::Given { redirect_uri, .. } => redirect_uri.clone(),
-            Self::Document { .. } | Self::Kept(_) | Self::Register { .. } => None,
+            Self::Document { .. } | Self::OwnRegistration(_) | Self::Register { .. } => None,
         }
     }
 
@@ -313,7 +266,7 @@ impl Client {
             Self::Document { url } => {
                 Some((ClientCredentials { id: url.clone(), secret: None }, AuthMethod::None))
             }
-            Self::Kept(kept) => {
+            Self::OwnRegistration(kept) => {
                 let secret = kept.secret.clone();
                 let client = ClientCredentials { id: kept.client_id.clone(), secret };
                 let method = AuthMethod::named(&kept.method);
@@ -330,16 +283,17 @@ impl Client {
     pub(super) fn to_store(&self, client: ClientCredentials) -> ClientCredentials {
         match self {
             Self::Given { configured: true, .. } => ClientCredentials { secret: None, ..client },
-            Self::Given { .. } | Self::Document { .. } | Self::Kept(_) | Self::Register { .. } => {
-                client
-            }
+            Self::Given { .. }
+            | Self::Document { .. }
+            | Self::OwnRegistration(_)
+            | Self::Register { .. } => client,
         }
     }
 
     /// What is remembered of it, if it is our own.
-    pub(super) fn kept(&self) -> Option<Kept> {
+    pub(super) fn kept(&self) -> Option<OwnRegistration> {
         match self {
-            Self::Kept(kept) => Some(kept.clone()),
+            Self::OwnRegistration(kept) => Some(kept.clone()),
             Self::Given { .. } | Self::Document { .. } | Self::Register { .. } => None,
         }
     }

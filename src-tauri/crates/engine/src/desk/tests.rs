@@ -530,8 +530,8 @@ fn a_notice_of_the_persons_and_one_of_the_demos_know_nothing_of_each_other() {
     dead.health = lamplighter_core::health::Health::SignInRequired;
     dead.expires_at = None;
     let tell = || {
-        let (rows, stores, notices, unfinished) = (vec![dead.clone()], vec![], vec![], vec![]);
-        let dead = Snapshot { rows, stores, notices, unfinished, exit: 10 };
+        let (rows, stores, unfinished) = (vec![dead.clone()], vec![], vec![]);
+        let dead = Snapshot { rows, stores, unfinished, exit: 10 };
         rig.bell.ring(Tick::Told(Told::Snapshot(Box::new(dead))));
     };
     let told = |times: usize| {
@@ -903,8 +903,8 @@ fn what_the_journal_holds_for_a_store_that_is_away_is_told_with_what_to_do() {
         why: "~/team is not there".into(),
         advice: "bring it back".into(),
     };
-    let (rows, stores, notices, unfinished) = (vec![], vec![], vec![], vec![unfinished]);
-    let snapshot = Snapshot { rows, stores, notices, unfinished, exit: 12 };
+    let (rows, stores, unfinished) = (vec![], vec![], vec![unfinished]);
+    let snapshot = Snapshot { rows, stores, unfinished, exit: 12 };
     rig.bell.ring(Tick::Told(Told::Snapshot(Box::new(snapshot))));
     let words = "Claude Code in ~/team: the new tokens of one sign-in can't be saved (~/team is \
                  not there). To go on, bring it back.";

@@ -77,7 +77,9 @@ impl<T: Send + 'static> Owner<T> {
         let (jobs, inbox) = mpsc::channel::<Job<T>>();
         let (end, ended) = mpsc::channel();
         let works = move || {
-            inbox.into_iter().for_each(|job| job(&mut owned));
+            for job in inbox {
+                job(&mut owned);
+            }
             drop(end);
         };
         // Without a thread nothing is kept, and each call says so.

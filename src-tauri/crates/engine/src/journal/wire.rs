@@ -11,7 +11,8 @@ use std::{collections::BTreeMap, io};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use lamplighter_core::{
-    ids::{EntryKey, RecordId, StoreId, Target, TokenMark, hex, unhex},
+    hex::{hex, unhex},
+    ids::{EntryKey, RecordId, StoreId, Target, TokenMark},
     journal::{Record, Stage},
     secret::Secret,
     store::{ClientCredentials, Enrolment, NewTokens, TokenPair},

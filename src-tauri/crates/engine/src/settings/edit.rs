@@ -353,7 +353,9 @@ mod tests {
     fn no_change_is_lost_where_several_are_made_at_once() {
         let rig = Rig::new("notices = true\nprobe = true\n");
         let folders: Vec<String> = (0..8).map(|number| rig.below(&format!("f{number}"))).collect();
-        folders.iter().for_each(|folder| fs::create_dir(folder).unwrap());
+        for folder in &folders {
+            fs::create_dir(folder).unwrap();
+        }
         std::thread::scope(|scope| {
             for folder in &folders {
                 scope.spawn(|| rig.change(&Change::AddFolder(folder.clone())).unwrap());

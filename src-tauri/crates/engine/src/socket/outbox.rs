@@ -179,9 +179,9 @@ mod tests {
     use super::*;
 
     fn truth(exit: u8) -> Reply {
-        let nothing = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (rows, stores, notices, unfinished) = nothing;
-        Reply::Snapshot(Box::new(Snapshot { rows, stores, notices, exit, unfinished }))
+        let nothing = (Vec::new(), Vec::new(), Vec::new());
+        let (rows, stores, unfinished) = nothing;
+        Reply::Snapshot(Box::new(Snapshot { rows, stores, exit, unfinished }))
     }
 
     #[tokio::test]

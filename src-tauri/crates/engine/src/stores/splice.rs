@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, fmt, ops::Range};
 
-use lamplighter_core::ids::hex;
+use lamplighter_core::hex::hex;
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},

@@ -69,9 +69,10 @@ async fn try_listen(address: &str, tell: &UnboundedSender<News>) -> zbus::Result
         };
         let Some(signal) = signal else { return Ok(()) };
         let before: bool = signal?.body().deserialize()?;
-        let news = match before {
-            true => News::FallingAsleep(leave.take().unwrap_or_default()),
-            false => News::Awake,
+        let news = if before {
+            News::FallingAsleep(leave.take().unwrap_or_default())
+        } else {
+            News::Awake
         };
         if tell.send(news).is_err() {
             return Ok(());

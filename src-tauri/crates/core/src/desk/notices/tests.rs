@@ -9,7 +9,7 @@ const MINUTE: i64 = 60_000;
 pub(in crate::desk) fn snapshot(rows: impl IntoIterator<Item = Row>) -> Snapshot {
     let rows: Vec<Row> = rows.into_iter().collect();
     let exit = rows.iter().map(|row| row.exit).fold(0, crate::health::worse);
-    Snapshot { rows, stores: Vec::new(), notices: Vec::new(), exit, unfinished: Vec::new() }
+    Snapshot { rows, stores: Vec::new(), exit, unfinished: Vec::new() }
 }
 
 pub(in crate::desk) fn row(name: &str, health: Health, ends: Option<Wall>) -> Row {

@@ -15,8 +15,11 @@ use crate::{
         Effect, Failure, Keeper, SendFault,
         grant::{CONFIRM_AFTER, Grant},
     },
-    oauth::token::{self, AuthMethod, ErrorCode, Granted, Reading},
-    profile::Profile,
+    oauth::{
+        auth_method::AuthMethod,
+        profile::Profile,
+        token::{self, ErrorCode, Granted, Reading},
+    },
     store::NewTokens,
     time::Millis,
 };

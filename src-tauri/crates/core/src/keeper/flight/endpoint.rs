@@ -5,11 +5,11 @@
 
 use super::{Ending, Flight, Step, Work};
 use crate::{
-    facts::Pin,
     http::{Answer, Fault},
     keeper::{Effect, Failure, Keeper, spare::GivenBackAt},
     oauth::{
         discovery::{self, Anchor, Discovery, DiscoveryFault, Found, ServerMetadata, Trust},
+        pin::Pin,
         recorded::AnchorMoved,
     },
     time::Millis,

@@ -7,11 +7,11 @@ use alloc::{string::String, vec::Vec};
 
 use super::{Ending, Flight, Step, Views, Work};
 use crate::{
-    facts::Pin,
     ids::{Target, TokenMark},
     keeper::{AtServer, Effect, Failure, Keeper},
     oauth::{
         discovery::{DiscoveryFault, Elsewhere, ServerMetadata},
+        pin::Pin,
         token::TokenKind,
     },
     secret::Secret,

@@ -197,7 +197,7 @@ fn a_pin_of_another_server_than_the_recorded_one_holds_no_token_back_from_the_re
     for reviewed in [false, true] {
         let (mut world, _) = known();
         for facts in world.facts.grants.values_mut() {
-            facts.pin = Some(crate::facts::Pin {
+            facts.pin = Some(crate::oauth::pin::Pin {
                 issuer: "https://evil.example".into(),
                 token_origin: "https://evil.example".into(),
             });

@@ -1,7 +1,7 @@
 //! Looking where a server signs in, before a person trusts that.
 
 use super::*;
-use crate::{facts::Pin, snapshot::NewAddress};
+use crate::{oauth::pin::Pin, snapshot::NewAddress};
 
 fn reviewed(world: &mut World, keeper: &mut Keeper) -> Option<NewAddress> {
     world.events.clear();

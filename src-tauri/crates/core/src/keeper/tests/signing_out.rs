@@ -1,7 +1,7 @@
 //! Signing out: what leaves the store, what is revoked, in which order, and what is left behind.
 
 use super::*;
-use crate::facts::Pin;
+use crate::oauth::pin::Pin;
 
 fn sign_out(world: &mut World, keeper: &mut Keeper, revoke: bool) {
     let wish = SignOut { grant: "claude-code/slack".into(), revoke };

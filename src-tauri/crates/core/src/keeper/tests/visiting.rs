@@ -188,5 +188,5 @@ fn nothing_is_told_of_a_visited_store_once_its_records_are_finished() {
     let about = |event: &&Event| format!("{event:?}").contains(WORK);
     let told: Vec<&Event> = world.events[told..].iter().filter(about).collect();
     assert!(told.is_empty(), "{told:?}");
-    assert!(keeper.snapshot().notices.is_empty());
+    assert!(keeper.notices.is_empty());
 }

@@ -18,7 +18,7 @@ use super::super::{
 };
 use crate::{
     http::{Answer, Fault, PlainHttp, Request},
-    profile::Profile,
+    oauth::profile::Profile,
 };
 
 /// The most authorization servers of one resource that are asked.

@@ -7,7 +7,7 @@
 //! a string, and they stand nowhere else in JSON; white space between values goes. Numbers, escapes,
 //! key order and doubles stay as they stand.
 
-use lamplighter_core::ids::hex;
+use lamplighter_core::hex::hex;
 
 /// The same JSON in that form. `json` must be valid: what is not in a string is taken to be one of
 /// JSON's own characters.

@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_core::{
-    ids::{StoreId, hex},
-    text,
-};
+use lamplighter_core::{hex::hex, ids::StoreId, text};
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 

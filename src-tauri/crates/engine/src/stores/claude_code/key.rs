@@ -4,7 +4,8 @@
 //! `{"type":…,"url":…,"headers":{…}}`, compact, in that order, headers as configured (measured with
 //! 2.1.119 and 2.1.330).
 
-use lamplighter_core::ids::{EntryKey, hex};
+use lamplighter_core::hex::hex;
+use lamplighter_core::ids::EntryKey;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};

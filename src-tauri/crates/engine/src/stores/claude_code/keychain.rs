@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use lamplighter_core::{ids::hex, store::StoreFault};
+use lamplighter_core::{hex::hex, store::StoreFault};
 use zeroize::Zeroizing;
 
 use crate::paths::Env;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::profile::Profiles;
+use crate::oauth::profile::Profiles;
 
 const SERVER: &str = "https://mcp.example/mcp";
 const AS: &str = "https://as.example";

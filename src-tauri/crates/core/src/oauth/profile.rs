@@ -7,7 +7,7 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use serde::Deserialize;
 
-use crate::{oauth::token::AuthMethod, time::Millis};
+use crate::{oauth::auth_method::AuthMethod, time::Millis};
 
 const SHIPPED: &str = include_str!("providers.toml");
 
