@@ -32,6 +32,18 @@ const NOT_IN_CORE: &[&str] = &[
     "async fn",
 ];
 
+/// Parts of core, and which others of it each must not know. Who is named by several decides nothing about
+/// them, so that each can be read alone.
+const NOT_ABOVE: &[(&str, &[&str])] = &[
+    ("oauth", &["desk", "facts", "health", "journal", "keeper", "notice", "signin", "snapshot"]),
+    ("signin", &["desk", "facts", "health", "journal", "keeper", "notice", "snapshot"]),
+    ("facts", &["desk", "health", "journal", "keeper", "notice", "signin", "snapshot"]),
+    ("journal", &["desk", "facts", "health", "keeper", "notice", "signin", "snapshot"]),
+    ("notice", &["desk", "facts", "health", "journal", "keeper", "oauth", "signin", "snapshot"]),
+    ("snapshot", &["desk", "journal", "keeper", "notice", "oauth", "signin"]),
+    ("health", &["desk", "journal", "keeper", "notice", "oauth", "signin", "snapshot"]),
+];
+
 /// What panics when nobody reads, or would let it back in. `print!` and `eprint!` end alike.
 const NOT_IN_PROGRAMS: &[&str] =
     &["println!", "print!(", "dbg!", "print_stdout", "print_stderr", "with_writer(std::io"];
@@ -137,6 +149,70 @@ fn core_names_nothing_that_does_io() {
     assert!(read > 15, "only {read} files were read");
     let top = fs::read_to_string(core.join("lib.rs")).expect("lib.rs");
     assert!(top.contains("#![cfg_attr(not(test), no_std)]"), "core must stay no_std");
+}
+
+#[test]
+fn no_part_of_core_knows_one_above_it() {
+    let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src-tauri/crates/core/src");
+    let mut seen = 0;
+    for (part, others) in NOT_ABOVE {
+        let mut check = |path: &Path, text: &str| {
+            // Its tests may set a stage with anything.
+            let own = path.strip_prefix(&core).unwrap_or(path);
+            if own.with_extension("").iter().any(|name| name == "tests") {
+                return;
+            }
+            let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            seen += 1;
+            for known in named(text) {
+                assert!(
+                    !others.contains(&known.as_str()),
+                    "{}: {part} must not know {known}",
+                    path.display()
+                );
+            }
+        };
+        let file = core.join(part).with_extension("rs");
+        if let Ok(text) = fs::read_to_string(&file) {
+            check(&file, &text);
+        }
+        if core.join(part).is_dir() {
+            visit(&core.join(part), &mut check);
+        }
+    }
+    assert!(seen > 20, "only {seen} files were read");
+    assert_eq!(named("use crate::{a::{b, c}, d};\nlet x = crate::e::f;"), ["a", "d", "e"]);
+}
+
+/// The parts of this crate that a source file names outside its comments.
+fn named(text: &str) -> Vec<String> {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code = lines.collect::<Vec<_>>().join(" ");
+    let first = |path: &str| {
+        let path = path.trim_start();
+        let end = path.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(path.len());
+        path[..end].to_owned()
+    };
+    let mut named = Vec::new();
+    for (at, root) in code.match_indices("crate::") {
+        let path = &code[at + root.len()..];
+        let Some(group) = path.strip_prefix('{') else {
+            named.push(first(path));
+            continue;
+        };
+        let mut deep = 1;
+        let end = group.find(|c| {
+            deep += i32::from(c == '{') - i32::from(c == '}');
+            deep == 0
+        });
+        let mut deep = 0;
+        let each = group[..end.unwrap_or(group.len())].split(|c| {
+            deep += i32::from(c == '{') - i32::from(c == '}');
+            c == ',' && deep == 0
+        });
+        named.extend(each.map(first).filter(|name| !name.is_empty()));
+    }
+    named
 }
 
 fn visit(folder: &Path, each: &mut impl FnMut(&Path, &str)) {
