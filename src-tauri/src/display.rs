@@ -13,7 +13,7 @@ use lamplighter_engine::{
 };
 use tauri::{AppHandle, Manager, Runtime};
 
-use crate::start::AtHome;
+use crate::end::AtHome;
 
 /// How often it is seen whether the keeper is done.
 const LOOK: Duration = Duration::from_millis(20);

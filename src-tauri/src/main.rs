@@ -13,6 +13,7 @@ mod demo;
 mod desktop;
 #[cfg(target_os = "linux")]
 mod display;
+mod end;
 mod notices;
 mod page;
 mod shell;
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
     let code = match start::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            start::complain(&format!("lamplighter-tray: {why:#}"));
+            output::err().line(format!("lamplighter-tray: {why:#}"));
             ExitCode::FAILURE
         }
     };

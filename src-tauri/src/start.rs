@@ -3,17 +3,14 @@
 //! A display must be there before GTK is asked for one, since it ends the process without a word that
 //! helps. Read next: `shell`.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, bail};
 use lamplighter_core::secret::Secret;
 #[cfg(target_os = "linux")]
 use lamplighter_engine::children;
 use lamplighter_engine::{
-    desk::{self, Bell, Desk, Tick},
+    desk::{self, Bell, Desk, Tick, Ticks},
     limits, output,
     paths::{Env, Paths},
     stop, traces,
@@ -21,12 +18,17 @@ use lamplighter_engine::{
 use tauri::{AppHandle, Manager, RunEvent, Runtime};
 use tauri_plugin_deep_link::DeepLinkExt;
 
-use crate::{commands, desktop::HIDDEN, notices, page, shell::Window, tray};
+use crate::{
+    commands,
+    desktop::HIDDEN,
+    end::{AtHome, Last},
+    notices, page,
+    shell::Window,
+    tray,
+};
 
 /// Started on servers of its own.
 const DEMO: &str = "--demo";
-/// How long the desktop may take to let the program go once all of its own is done.
-const FAREWELL: Duration = Duration::from_secs(5);
 /// The client library complains of every server that wants a sign-in, which is our daily bread.
 const QUIET: &str = "warn,rmcp=off";
 const HELP: &str = "\
@@ -44,20 +46,16 @@ Keeps MCP servers signed in, with an icon in the panel. Started again it opens i
 pub(crate) fn run() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.iter().any(|word| word == "--help" || word == "-h") {
-        complain(HELP);
+        output::err().line(HELP);
         return Ok(());
     }
     if words.iter().any(|word| word == "--version" || word == "-V") {
-        complain(concat!("lamplighter-tray ", env!("CARGO_PKG_VERSION")));
+        output::err().line(concat!("lamplighter-tray ", env!("CARGO_PKG_VERSION")));
         return Ok(());
     }
-    let filter = tracing_subscriber::EnvFilter::try_from_env("LAMPLIGHTER_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(QUIET));
     // A terminal that stands still or is gone holds up nothing here.
     let _haste = output::err().never_wait();
-    // Its own complaint about a log that can't be written would panic.
-    let log = tracing_subscriber::fmt().log_internal_errors(false).with_writer(|| output::Log);
-    log.with_env_filter(filter).init();
+    start_log();
     if !has_display() {
         bail!("there is no display here; `lamplighter keep` does the same without one");
     }
@@ -94,45 +92,61 @@ pub(crate) fn run() -> anyhow::Result<()> {
         .manage(tray::Icon::default())
         .manage(AtHome::default())
         .invoke_handler(tauri::generate_handler![commands::subscribe, commands::act])
-        .setup(move |app| {
-            let handle = app.handle().clone();
-            #[cfg(target_os = "macos")]
-            handle.set_activation_policy(tauri::ActivationPolicy::Accessory)?;
-            notices::start(&handle, &for_setup);
-            let shell = Window::new(handle.clone(), demo);
-            // The demo's links are nobody's: they would come to the person's own.
-            let desk = if demo {
-                Desk::in_demo(shell, for_setup.clone())
-            } else {
-                links(&handle, &for_setup);
-                Desk::new(Env::Process, shell, for_setup.clone())
-            };
-            let desk = desk.context("the engine can't be started")?;
-            let last = Last(handle.clone());
-            std::thread::Builder::new().name("desk".into()).spawn(move || {
-                let _last = last;
-                if let Err(fault) = desk.run(ticks) {
-                    tracing::error!(%fault, "the desktop's loop ended");
-                }
-            })?;
-            #[cfg(target_os = "linux")]
-            crate::display::outlive(&handle);
-            outlive_the_session_bus();
-            let for_stop = for_setup.clone();
-            tauri::async_runtime::spawn(async move {
-                stop::asked().await;
-                for_stop.ring(Tick::End);
-            });
-            tray::appear(&handle, &for_setup, !hidden);
-            if !hidden {
-                for_setup.ring(Tick::Act(lamplighter_core::desk::Act::Open, None));
-            }
-            Ok(())
-        })
+        .setup(move |app| Ok(set_up(app.handle(), &for_setup, ticks, demo, hidden)?))
         .build(context)
         .context("the desktop can't be joined")?;
     app.run(move |app, event| happened(app, &event));
     Ok(())
+}
+
+/// Joins the parts once the window system runs.
+fn set_up<R: Runtime>(
+    app: &AppHandle<R>,
+    bell: &Bell,
+    ticks: Ticks,
+    demo: bool,
+    hidden: bool,
+) -> anyhow::Result<()> {
+    #[cfg(target_os = "macos")]
+    app.set_activation_policy(tauri::ActivationPolicy::Accessory)?;
+    notices::start(app, bell);
+    let shell = Window::new(app.clone(), demo);
+    // The demo's links are nobody's: they would come to the person's own.
+    let desk = if demo {
+        Desk::in_demo(shell, bell.clone())
+    } else {
+        links(app, bell);
+        Desk::new(Env::Process, shell, bell.clone())
+    };
+    let desk = desk.context("the engine can't be started")?;
+    let last = Last::of(app);
+    std::thread::Builder::new().name("desk".into()).spawn(move || {
+        let _last = last;
+        if let Err(fault) = desk.run(ticks) {
+            tracing::error!(%fault, "the desktop's loop ended");
+        }
+    })?;
+    #[cfg(target_os = "linux")]
+    crate::display::outlive(app);
+    outlive_the_session_bus();
+    let for_stop = bell.clone();
+    tauri::async_runtime::spawn(async move {
+        stop::asked().await;
+        for_stop.ring(Tick::End);
+    });
+    tray::appear(app, bell, !hidden);
+    if !hidden {
+        bell.ring(Tick::Act(lamplighter_core::desk::Act::Open, None));
+    }
+    Ok(())
+}
+
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LAMPLIGHTER_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(QUIET));
+    // Its own complaint about a log that can't be written would panic.
+    let log = tracing_subscriber::fmt().log_internal_errors(false).with_writer(|| output::Log);
+    log.with_env_filter(filter).init();
 }
 
 /// What the desktop tells this program's instances apart by: the demo is another program than the
@@ -143,26 +157,6 @@ fn identifier(demo: bool) -> String {
     }
     let own = Paths::find(&Env::Process).map(|paths| traces::identifier(&paths.home));
     own.unwrap_or_else(|_| traces::IDENTIFIER.to_owned())
-}
-
-/// Whether all that was on its way has come home, so that the process may end.
-#[derive(Default)]
-pub(crate) struct AtHome(pub(crate) AtomicBool);
-
-/// Ends the process, however the loop ended.
-struct Last<R: Runtime>(AppHandle<R>);
-
-impl<R: Runtime> Drop for Last<R> {
-    fn drop(&mut self) {
-        self.0.state::<AtHome>().0.store(true, Ordering::Release);
-        self.0.exit(0);
-        // A desktop that hangs may keep its own thread for ever; nothing of ours is left to be done.
-        std::thread::spawn(|| {
-            std::thread::sleep(FAREWELL);
-            tracing::warn!("the desktop does not let go; ending without it");
-            std::process::exit(0);
-        });
-    }
 }
 
 fn happened<R: Runtime>(app: &AppHandle<R>, event: &RunEvent) {
@@ -245,9 +239,4 @@ const fn start_lean(_words: &[String]) -> anyhow::Result<()> {
 fn has_display() -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !cfg!(target_os = "linux") || set("DISPLAY") || set("WAYLAND_DISPLAY")
-}
-
-/// A line for whoever started it at a terminal.
-pub(crate) fn complain(line: &str) {
-    output::err().line(line);
 }

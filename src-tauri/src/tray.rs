@@ -13,7 +13,10 @@ use lamplighter_core::{
     health::Shape,
     text,
 };
-use lamplighter_engine::desk::{Bell, Tick};
+use lamplighter_engine::{
+    desk::{Bell, Tick},
+    output,
+};
 use tauri::{
     AppHandle, Manager, Runtime,
     image::Image,
@@ -21,7 +24,7 @@ use tauri::{
     tray::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, TrayIconEvent},
 };
 
-use crate::{page::Place, start};
+use crate::page::Place;
 
 const ID: &str = "lamplighter";
 /// How soon a panel that was not there is looked for again.
@@ -99,7 +102,7 @@ fn miss<R: Runtime>(app: &AppHandle<R>, why: &str, seen: bool) {
     }
     tracing::info!(why, "no panel takes the icon yet");
     if !seen {
-        start::complain(
+        output::err().line(
             "lamplighter-tray: no panel shows icons yet; waiting for one. Start it again to open its \
              window.",
         );

@@ -154,8 +154,11 @@ impl Bell {
     }
 }
 
+/// Where it is heard.
+pub type Ticks = UnboundedReceiver<Tick>;
+
 /// A bell that nobody hears yet, and what hears it.
-pub fn bell() -> (Bell, UnboundedReceiver<Tick>) {
+pub fn bell() -> (Bell, Ticks) {
     let (ring, hear) = unbounded_channel();
     (Bell(ring), hear)
 }
