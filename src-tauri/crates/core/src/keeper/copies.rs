@@ -15,10 +15,10 @@ use super::{
 };
 use crate::{
     facts::{GrantFacts, Spent},
-    ids::{FlightId, Target, TokenMark},
+    ids::{FlightId, StoreId, Target, TokenMark},
     journal::{Record, Stage},
     secret::Secret,
-    store::{NewTokens, TokenPair},
+    store::{NewTokens, SignIns, TokenPair},
 };
 
 /// How often a copy is given newer tokens for the same spent one: a client that goes on writing its
@@ -109,8 +109,17 @@ impl Keeper {
             held && !refused
                 && proven.is_none_or(|proven| proven.id == client)
                 && self.infos.contains_key(&target.store)
-                && !self.is_readable(&target.store)
+                && self.may_still_hold(&target.store)
         })
+    }
+
+    /// Whether what this store held when it was last seen may be there still, although it can't be read:
+    /// not where somebody signed out of everything.
+    fn may_still_hold(&self, store: &StoreId) -> bool {
+        match self.stores.get(store) {
+            Some(Ok(view)) => view.sign_ins == SignIns::Away,
+            Some(Err(_)) | None => true,
+        }
     }
 
     /// Whether nothing is known against this sign-in.

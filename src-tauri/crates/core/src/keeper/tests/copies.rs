@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::facts::{GrantFacts, Spent};
-use crate::ids::TokenMark;
+use crate::{ids::TokenMark, store::SignIns};
 
 pub(super) const COPY: &str = OTHER;
 
@@ -133,6 +133,21 @@ fn an_ended_copy_whose_newer_tokens_lie_in_a_store_that_cannot_be_read_asks_for_
             world.look(&mut keeper);
             assert_eq!(world.copied_pair(), world.pair());
         }
+    }
+}
+
+#[test]
+fn an_ended_copy_whose_newer_tokens_were_signed_out_of_asks_for_a_sign_in() {
+    for (sign_ins, asks) in [(SignIns::Away, false), (SignIns::None, true)] {
+        let mut world = added_after_a_renewal();
+        world.journal.clear();
+        world.events.clear();
+        world.sign_ins = sign_ins;
+        let mut keeper = world.start();
+        world.pass(&mut keeper, 30 * MINUTE);
+        assert_eq!(world.notices().contains(&NoticeCode::SignInRequired), asks, "{sign_ins:?}");
+        assert_eq!(world.copied_health(&keeper) == Health::SignInRequired, asks);
+        assert_eq!(world.presented(), ["rt-0"]);
     }
 }
 
