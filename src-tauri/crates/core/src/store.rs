@@ -169,9 +169,6 @@ pub enum LeftAlone {
     UnknownShape,
     /// It speaks HTTP without TLS to another machine, and the user has not let that in.
     PlainHttp,
-    /// Its sign-in server has a private address, the MCP server has none, and the user has not let that
-    /// in.
-    PrivateAddress,
 }
 
 /// A server that configuration names and no entry stands for.

@@ -10,7 +10,7 @@ use crate::{
         discovery::{DiscoveryFault, private_address_words},
         token::{BadEndpoint, ErrorCode},
     },
-    store::{LeftAlone, StoreFault},
+    store::StoreFault,
     time::Millis,
 };
 
@@ -124,18 +124,15 @@ impl Failure {
         }
     }
 
-    /// What its grant is left to its client for, until it has been looked at again.
-    pub(super) const fn leaves_alone(&self) -> Option<LeftAlone> {
-        if matches!(self, Self::PlainHttp(_)) {
-            Some(LeftAlone::PlainHttp)
-        } else if matches!(
+    /// Whether its grant is shown as left to its client: its tokens may not travel where they would have
+    /// to, unless the user says so. That is tried again each hour, for it may have been mended.
+    pub(super) const fn leaves_alone(&self) -> bool {
+        matches!(
             self,
-            Self::PrivateAddress(_) | Self::Discovery(DiscoveryFault::PrivateAddress { .. })
-        ) {
-            Some(LeftAlone::PrivateAddress)
-        } else {
-            None
-        }
+            Self::PlainHttp(_)
+                | Self::PrivateAddress(_)
+                | Self::Discovery(DiscoveryFault::PrivateAddress { .. })
+        )
     }
 
     /// The same where an earlier presentation may have spent the token.

@@ -6,7 +6,11 @@
 //!
 //! Read next: `touch` for what touches a grant.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 
 use super::{
     Event, Failure, Keeper, Mode, Wake,
@@ -18,6 +22,7 @@ use super::{
 };
 use crate::{
     ids::{StoreId, Target},
+    store::LeftAlone,
     time::{Boot, Millis, Wall},
 };
 
@@ -158,12 +163,6 @@ impl Keeper {
             Standing::Renewable => {}
             Standing::Yielding(_) => return Next::StandBy(self.stands_until(target, grant)),
             Standing::Superseded => return self.next_gift(target, grant),
-            // Met on the way, it may have been mended since.
-            Standing::LeftAlone(_)
-                if grant.failure.as_ref().is_some_and(|met| met.leaves_alone().is_some()) =>
-            {
-                return self.reviewed_next(target, grant);
-            }
             Standing::LeftAlone(_)
             | Standing::NotSignedIn
             | Standing::Paused
@@ -289,8 +288,11 @@ impl Keeper {
         if self.is_weighing(target) {
             return;
         }
+        let left_alone = grant.failure.as_ref().filter(|failure| failure.leaves_alone());
         let event = if why == Why::Due {
             Event::Unchanged { grant: id, why: "it is not due yet".into(), next: until }
+        } else if let Some(failure) = left_alone {
+            Event::Unchanged { grant: id, why: failure.to_string(), next: until }
         } else {
             let why = String::from(why.told());
             let code = grant.failure.as_ref().map_or("answer_lost", Failure::code).into();
@@ -337,10 +339,10 @@ impl Keeper {
                 Standing::CannotRenew(why) => unchanged(&why),
                 Standing::Paused => unchanged("it is paused and left to the client"),
                 Standing::NotSignedIn => unchanged("nobody is signed in"),
-                Standing::LeftAlone(_) => match self.may_not_travel(grant) {
-                    Some((_, why)) if grant.entry.left_alone.is_none() => unchanged(&why),
-                    Some(_) | None => unchanged("it is left to the client"),
-                },
+                Standing::LeftAlone(why @ LeftAlone::PlainHttp) => {
+                    unchanged(&self.left_alone_words(grant, why))
+                }
+                Standing::LeftAlone(_) => unchanged("it is left to the client"),
                 Standing::Superseded => failed("newer_out_of_reach", String::from(OUT_OF_REACH)),
                 Standing::Yielding(wiper) if asked == Asked::Now => {
                     failed("standing_by", self.standing_words(target, &wiper))

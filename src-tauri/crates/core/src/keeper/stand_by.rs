@@ -4,10 +4,7 @@
 //! alive is renewed as ever. Nothing starts while such a client runs and the token is good; verdicts
 //! are still withdrawn. After the token's end there is nothing left to lose.
 
-use alloc::{
-    format,
-    string::{String, ToString},
-};
+use alloc::{format, string::String};
 
 use super::{
     Keeper, Mode,
@@ -31,21 +28,19 @@ impl Keeper {
         if self.is_visited(&target.store) {
             return Standing::Paused;
         }
-        if grant.entry.left_alone.is_none()
-            && let Some((left, _)) = self.may_not_travel(grant)
-        {
-            return Standing::LeftAlone(left);
-        }
         let is_spent = self.holds_spent(grant);
         let standing = grant.standing(self.facts_of(target), is_spent, self.now);
         let is_stuck = matches!(standing, Standing::CannotRenew(_) | Standing::SignInRequired(_));
         if is_stuck && is_spent && self.newer(target, grant).is_some() {
             return Standing::Superseded;
         }
-        if matches!(standing, Standing::Renewable | Standing::Approval { .. })
-            && let Some(AnchorMoved { known, now }) = self.moved_record(target, grant)
-        {
-            return Standing::Approval { known, now };
+        if matches!(standing, Standing::Renewable | Standing::Approval { .. }) {
+            if self.plain_host(grant).is_some() {
+                return Standing::LeftAlone(LeftAlone::PlainHttp);
+            }
+            if let Some(AnchorMoved { known, now }) = self.moved_record(target, grant) {
+                return Standing::Approval { known, now };
+            }
         }
         if standing != Standing::Renewable || grant.has_ended(self.now) {
             return standing;
@@ -53,18 +48,24 @@ impl Keeper {
         self.wiper(target, grant).map_or(Standing::Renewable, Standing::Yielding)
     }
 
-    /// Why its tokens may not travel where they would have to, unless the user says so; with the reason
-    /// in words. A host without TLS is its own, that of its sign-in server, or that of a token endpoint
-    /// that was met; a private address is only met.
-    pub(super) fn may_not_travel(&self, grant: &Grant) -> Option<(LeftAlone, String)> {
+    /// The host, its own or that of its sign-in server, to which its tokens would travel without TLS
+    /// although the user does not let it in.
+    fn plain_host(&self, grant: &Grant) -> Option<String> {
         let entry = &grant.entry;
         let recorded = [entry.authorization_server.as_deref(), entry.issuer.as_deref()];
         let places = [Some(entry.server_url.as_str())].into_iter().chain(recorded);
-        if let Some(host) = places.flatten().find_map(|url| self.plain_http.refused(url)) {
-            return Some((LeftAlone::PlainHttp, plain_http_words(&host)));
+        places.flatten().find_map(|url| self.plain_http.refused(url))
+    }
+
+    /// Why it is left to its client, whatever a renewal would meet.
+    pub(super) fn left_alone_words(&self, grant: &Grant, why: LeftAlone) -> String {
+        match why {
+            LeftAlone::EnterpriseManaged => {
+                "enterprise-managed sign-in belongs to the client".into()
+            }
+            LeftAlone::UnknownShape => "its entry has a shape this version does not know".into(),
+            LeftAlone::PlainHttp => plain_http_words(&self.plain_host(grant).unwrap_or_default()),
         }
-        let failure = grant.failure.as_ref()?;
-        Some((failure.leaves_alone()?, failure.to_string()))
     }
 
     pub(super) fn is_standing_by(&self, target: &Target) -> bool {

@@ -260,6 +260,7 @@ impl Keeper {
                 Situation::Refused { renewed: facts.renewed_by == Some(Renewer::Lamplighter) }
             }
             Standing::Yielding(wiper) => Situation::StandingBy { version: wiper.version },
+            Standing::Renewable if is_left_alone(grant) => Situation::LeftAlone,
             Standing::Renewable => match (&grant.failure, ended, facts.failing_since) {
                 (Some(failure), ended, _)
                     if self.network == Some(false)
@@ -312,7 +313,7 @@ impl Keeper {
 
     /// When it is renewed, or should be; `None` where it cannot be.
     fn next_renewal(&self, target: &Target, grant: &Grant) -> Option<Wall> {
-        if self.standing(target, grant) != Standing::Renewable {
+        if self.standing(target, grant) != Standing::Renewable || is_left_alone(grant) {
             return None;
         }
         Some(match self.next(target, grant) {
@@ -338,15 +339,7 @@ impl Keeper {
         }
         match self.standing(target, grant) {
             Standing::SignInRequired(why) | Standing::CannotRenew(why) => Some(why),
-            Standing::LeftAlone(crate::store::LeftAlone::EnterpriseManaged) => {
-                Some("enterprise-managed sign-in belongs to the client".into())
-            }
-            Standing::LeftAlone(
-                crate::store::LeftAlone::PlainHttp | crate::store::LeftAlone::PrivateAddress,
-            ) => self.may_not_travel(grant).map(|(_, why)| why),
-            Standing::LeftAlone(crate::store::LeftAlone::UnknownShape) => {
-                Some("its entry has a shape this version does not know".into())
-            }
+            Standing::LeftAlone(why) => Some(self.left_alone_words(grant, why)),
             Standing::Yielding(wiper) => Some(self.standing_words(target, &wiper)),
             Standing::Renewable if grant.failure.is_none() => {
                 self.waits_after_lost(target, grant).map(|_| LOST.into())
@@ -361,6 +354,11 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Whether the last renewal met that its tokens may not travel where they would have to.
+fn is_left_alone(grant: &Grant) -> bool {
+    grant.failure.as_ref().is_some_and(Failure::leaves_alone)
 }
 
 /// Whether a server is on this very machine, and therefore needs no network.

@@ -34,6 +34,21 @@ fn a_server_without_tls_in_the_network_is_left_to_its_client_and_nobody_is_told(
 }
 
 #[test]
+fn a_row_without_tls_says_that_it_is_paused_and_that_nobody_is_signed_in() {
+    let mut world = at("http://192.168.77.5:8080/mcp");
+    let mut keeper = world.start();
+    world.act(&mut keeper, Action::Pause("claude-code/slack".into()));
+    assert_eq!(world.health(&keeper), Health::Paused);
+    world.act(&mut keeper, Action::Resume("claude-code/slack".into()));
+    assert_eq!(world.health(&keeper), Health::StandingBy);
+    let mut empty = world.entries[&EntryKey::from("slack|0")].clone();
+    empty.pair = TokenPair::default();
+    world.put(empty);
+    world.look(&mut keeper);
+    assert_eq!(world.health(&keeper), Health::NotSignedIn);
+}
+
+#[test]
 fn a_server_that_is_let_in_is_renewed() {
     let mut world = at("http://192.168.77.5:8080/mcp");
     world.plain_http = PlainHttp::new(&["192.168.77.5".into()]).unwrap();
@@ -82,9 +97,14 @@ fn a_token_endpoint_that_has_tls_again_is_found_within_an_hour() {
     world.server.moved_to = Some("http://as.example");
     let mut keeper = world.start();
     assert_eq!(world.health(&keeper), Health::StandingBy);
+    let mut asked = (world.clone(), keeper.clone());
     world.server.moved_to = None;
     world.pass(&mut keeper, 61 * MINUTE);
     assert_eq!(world.health(&keeper), Health::Healthy);
+    // Who asks need not wait for it.
+    asked.0.server.moved_to = None;
+    asked.0.act(&mut asked.1, Action::Renew("claude-code/slack".into()));
+    assert_eq!(asked.0.health(&asked.1), Health::Healthy);
 }
 
 #[test]
