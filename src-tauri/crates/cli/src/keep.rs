@@ -6,6 +6,7 @@
 
 use std::{pin::Pin, time::Duration};
 
+use anyhow::Context as _;
 use lamplighter_core::keeper::{Event, Keeper, Mode};
 use lamplighter_engine::{
     changes::News,
@@ -115,11 +116,14 @@ async fn keep(
     };
     driver.keep(end).await;
     // Where it ends, others may act while the user's command hears the last news.
-    let lock = Some(driver.into_lock()).filter(|_| next.is_some());
+    let lock = driver.into_lock().filter(|_| next.is_some());
     if let Some(news) = news {
         news.finish().await;
     }
-    Ok(next.zip(lock))
+    let Some(next) = next else { return Ok(None) };
+    // Another keeper would read facts that are older than what this one knew.
+    let lock = lock.context("the state folder's disk does not answer")?;
+    Ok(Some((next, lock)))
 }
 
 /// Waits until other settings are to take effect, which is not while a sign-in waits for the browser.

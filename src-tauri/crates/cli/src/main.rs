@@ -103,7 +103,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Uninstall(args) => uninstall::run(place()?, &args),
         Command::Completions(args) => Ok(shell::completions(args.shell)),
         Command::Man(args) => shell::man(args.out.as_deref()),
-        Command::FinishJournal => last_look::run(place()?),
+        Command::FinishJournal => last_look::run(&Env::Process),
     }
 }
 

@@ -156,7 +156,7 @@ impl Driver {
             keeper,
             clock: limbs.clock,
             world,
-            own_files: OwnFiles::new(limbs.state, limbs.history),
+            own_files: OwnFiles::new(limbs.state, limbs.history, limbs.lock.share().ok()),
             guests: BTreeMap::new(),
             desk: Desk::new(),
             answer,
@@ -182,9 +182,10 @@ impl Driver {
         }
     }
 
-    /// Ends it and hands the engine's lock on, so that nobody else acts before the next one does.
-    pub fn into_lock(self) -> EngineLock {
-        self.lock
+    /// Ends it and hands the engine's lock on, so that nobody else acts before the next one does. `None`:
+    /// the disk of our own files does not answer, and what they are to hold is not written yet.
+    pub fn into_lock(self) -> Option<EngineLock> {
+        self.own_files.end().then_some(self.lock)
     }
 
     /// From now on `watcher` sees the truth after everything that happens.

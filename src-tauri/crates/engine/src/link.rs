@@ -19,9 +19,12 @@ use lamplighter_core::{
     secret::Secret,
     snapshot::Snapshot,
 };
-use tokio::sync::{
-    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    watch,
+use tokio::{
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        watch,
+    },
+    time::Instant,
 };
 
 use crate::{
@@ -40,6 +43,10 @@ const WHAT: &str = "lamplighter-tray";
 const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 /// How soon what could not be opened is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// After that long what was saved has its last look: core plans it 65 s after a store was written.
+const LAST_LOOK: Duration = Duration::from_secs(66);
+/// How long that takes at most.
+const LAST_LOOK_TIME: Duration = Duration::from_secs(5);
 /// While it only looks: how often it sees whether a keeper has come.
 const ANYBODY: Duration = Duration::from_secs(37);
 
@@ -121,7 +128,7 @@ impl Link {
         let (wish, wishes) = watch::channel(Wish { env, settings, keep: false, end: false });
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
             let (later, obstacle) = (VecDeque::new(), None);
-            let way = Way { asked, later, wishes, tell, obstacle };
+            let way = Way { asked, later, wishes, tell, obstacle, last_look: None };
             if let Err(fault) = crate::runtime::run(way.go()) {
                 tracing::error!(%fault, "nothing can run here");
             }
@@ -206,6 +213,8 @@ struct Way {
     asked: UnboundedReceiver<Ask>,
     /// What was asked for while one stance gave way to the next.
     later: VecDeque<Ask>,
+    /// When what was saved here without a keeper is looked at once more.
+    last_look: Option<Instant>,
     wishes: watch::Receiver<Wish>,
     tell: Tell,
     /// What is in the way, as it was told last: it is tried again every few seconds, and told once.
@@ -359,11 +368,14 @@ impl Way {
                 Ok(snapshot) => self.report(Told::Snapshot(Box::new(snapshot))),
                 Err(fault) => self.report(Told::Fault(fault.to_string())),
             }
+            let last_look = self.last_look;
             tokio::select! {
                 Some(_) = watch.changed.recv() => {}
                 Some(ask) = next(&mut self.later, &mut self.asked) => match ask {
                     Ask::Do(action) => {
-                        self.once(action).await;
+                        if self.once(action).await {
+                            self.last_look = Some(Instant::now() + LAST_LOOK);
+                        }
                         self.report(Told::Stance(Stance::Looking));
                     }
                     // Nobody signs in here now: no page of the web's makes it open anything.
@@ -373,6 +385,10 @@ impl Way {
                         waited: false,
                     }),
                 },
+                () = tokio::time::sleep_until(last_look.unwrap_or_else(Instant::now)),
+                    if last_look.is_some() => {
+                    self.last_look = self.look_for_the_last_time().await.then(|| Instant::now() + LAST_LOOK);
+                }
                 () = tokio::time::sleep(ANYBODY) => {
                     if is_anybody(&place.paths.socket_file()) {
                         return Over::Changed;
@@ -383,22 +399,39 @@ impl Way {
         }
     }
 
-    /// Does one thing, as a command would.
-    async fn once(&mut self, action: Action) {
-        let listener = Box::new(|_: &Event, _: &Keeper| {});
-        let wish = self.wishes.borrow().clone();
-        let opened = find(&wish).and_then(|found| match found.unknown {
-            Some(fault) => Err(OpenFault::Settings(fault)),
-            None => found.place.open(Mode::OnRequest, WHAT, ENGINE_PATIENCE, listener),
-        });
-        let mut driver = match opened {
+    /// Does one thing, as a command would; whether what it saved is to be looked at once more.
+    async fn once(&mut self, action: Action) -> bool {
+        let mut driver = match self.open_once() {
             Ok(driver) => driver,
-            Err(fault) => return self.report(Told::NotDone(fault.to_string())),
+            Err(fault) => {
+                self.report(Told::NotDone(fault.to_string()));
+                return false;
+            }
         };
         driver.look().await;
         let inside = driver.inside();
         inside.ask(Request::Act(action));
         self.work(&mut driver, inside, true, unbounded_channel().1).await;
+        driver.leaves_records()
+    }
+
+    /// Gives what was saved its last look; whether another one is due.
+    async fn look_for_the_last_time(&self) -> bool {
+        // A keeper that has come looks by itself.
+        let Ok(mut driver) = self.open_once() else { return false };
+        driver.look().await;
+        driver.settle(std::future::pending(), LAST_LOOK_TIME).await;
+        driver.leaves_records()
+    }
+
+    fn open_once(&self) -> Result<Driver, OpenFault> {
+        let listener = Box::new(|_: &Event, _: &Keeper| {});
+        let wish = self.wishes.borrow().clone();
+        let found = find(&wish)?;
+        match found.unknown {
+            Some(fault) => Err(OpenFault::Settings(fault)),
+            None => found.place.open(Mode::OnRequest, WHAT, ENGINE_PATIENCE, listener),
+        }
     }
 
     /// Lets the driver work and carries requests and answers, and what is wrong with the user's command;
@@ -523,7 +556,7 @@ mod tests {
         let wish = Wish { env, settings: None, keep: false, end: false };
         let (asked, wishes) = (unbounded_channel().1, watch::channel(wish).1);
         let later = VecDeque::new();
-        let mut way = Way { asked, later, wishes, tell, obstacle: None };
+        let mut way = Way { asked, later, wishes, tell, obstacle: None, last_look: None };
         for words in ["it is locked", "it is locked", "it is locked", "the disk is full"] {
             way.report(Told::Fault(words.into()));
         }

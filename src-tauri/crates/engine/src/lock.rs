@@ -37,7 +37,8 @@ pub enum LockFault {
     },
 }
 
-/// The right to act; let go when dropped.
+/// The right to act; let go when dropped. What stands in the file stays: its disk may not answer any
+/// more.
 #[derive(Debug)]
 pub struct EngineLock {
     file: File,
@@ -69,6 +70,11 @@ impl EngineLock {
         Ok(Self { file })
     }
 
+    /// The same right, held until this one is dropped too: for work that may outlast whoever began it.
+    pub(crate) fn share(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()? })
+    }
+
     /// Who holds the lock; `None` where nobody does. Takes nothing and makes nothing.
     pub fn holder(paths: &Paths) -> Option<LockFault> {
         let mut file = File::open(paths.lock_file()).ok()?;
@@ -76,13 +82,6 @@ impl EngineLock {
             Ok(()) | Err(TryLockError::Error(_)) => None,
             Err(TryLockError::WouldBlock) => Some(holder(&mut file)),
         }
-    }
-}
-
-impl Drop for EngineLock {
-    fn drop(&mut self) {
-        // Only a courtesy to readers: closing the file is what lets go.
-        let _ = self.file.set_len(0);
     }
 }
 
@@ -148,6 +147,18 @@ mod tests {
         drop(first);
         assert_eq!(EngineLock::holder(&paths), None);
         EngineLock::acquire(&paths, "lamplighter renew", Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_share_holds_it_until_it_is_dropped_too() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = paths(&home);
+        let first = EngineLock::acquire(&paths, "the tray", Duration::ZERO).unwrap();
+        let share = first.share().unwrap();
+        drop(first);
+        EngineLock::acquire(&paths, "a command", Duration::ZERO).unwrap_err();
+        drop(share);
+        EngineLock::acquire(&paths, "a command", Duration::ZERO).unwrap();
     }
 
     #[test]

@@ -4,28 +4,32 @@
 //! takes the engine's lock and may act. It must not read a store before the lock is held, and must
 //! not let a keyring that hangs hold anything up.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use lamplighter_core::{
     ids::MarkKey,
+    journal::Record,
     keeper::{Input, Keeper, Mode, Opening, SignInMeans},
     snapshot::{Snapshot, Unfinished},
     store::StoreInfo,
+    time::Wall,
 };
 
 use crate::{
     browser,
     clock::{Clock, SystemClock},
+    deadline,
     driver::{Driver, Limbs, Listener},
     history::History,
     http::{Client, Limits, NetworkFault, SystemNames},
-    journal::Journal,
+    journal::{Journal, JournalState},
     keyring::{self, Later},
     lock::{EngineLock, LockFault},
     paths::{Env, Paths, PathsFault},
     probe::{McpProbe, NoProbe, Probe},
+    seal::Key,
     settings::{KeyringUse, Settings, SettingsFault},
-    state::{State, StateFault},
+    state::{OpenedState, State, StateFault},
     stores::{
         self, Store,
         claude_code::{ClaudeCode, Folder},
@@ -62,9 +66,44 @@ pub enum OpenFault {
     /// Another Lamplighter is at work.
     #[error(transparent)]
     Lock(#[from] LockFault),
+    /// The disk that our own files lie on hangs.
+    #[error("{} does not answer", .0.display())]
+    Silent(PathBuf),
     /// The network could not be set up.
     #[error(transparent)]
     Network(#[from] NetworkFault),
+}
+
+/// How long the disk that our own files lie on may take to open them.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// Our own files, opened.
+struct OpenedFiles {
+    state: OpenedState,
+    journal: (Journal, Vec<Record>, JournalState),
+    history: Option<History>,
+}
+
+impl OpenedFiles {
+    /// Opens them all. `None` where their disk does not answer: the lock is held until it does.
+    fn open(
+        paths: &Paths,
+        key: Option<Key>,
+        lock: &EngineLock,
+        now: Wall,
+    ) -> Option<Result<Self, StateFault>> {
+        let (paths, share) = (paths.clone(), lock.share().ok());
+        deadline::within(ANSWER_TIME, move || {
+            let state = State::open(&paths.state_file(), now)?;
+            let journal = Journal::open(&paths.journal_file(), key, now);
+            // Without a history nothing is lost but the history.
+            let history = History::open(&paths.history_file(), now)
+                .inspect_err(|fault| tracing::warn!(%fault, "the history can't be kept"))
+                .ok();
+            drop(share);
+            Ok(Self { state, journal, history })
+        })
+    }
 }
 
 impl Place {
@@ -151,8 +190,12 @@ impl Place {
         patience: Duration,
         listener: Listener,
     ) -> Result<Driver, OpenFault> {
-        self.paths.make()?;
-        let lock = EngineLock::acquire(&self.paths, what, patience)?;
+        let (paths, what) = (self.paths.clone(), what.to_owned());
+        let took = deadline::within(patience + ANSWER_TIME, move || {
+            paths.make()?;
+            Ok::<_, OpenFault>(EngineLock::acquire(&paths, &what, patience)?)
+        });
+        let lock = took.ok_or_else(|| self.silent())??;
         self.open_with(mode, lock, listener)
     }
 
@@ -164,13 +207,13 @@ impl Place {
         listener: Listener,
     ) -> Result<Driver, OpenFault> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let opened = State::open(&self.paths.state_file(), clock.now().wall)?;
+        let answer = keyring::journal_key(&self.settings, &self.env, &self.paths);
+        let own = OpenedFiles::open(&self.paths, answer.key().cloned(), &lock, clock.now().wall);
+        let OpenedFiles { state: opened, journal: (mut journal, records, found), history } =
+            own.ok_or_else(|| self.silent())??;
         if let Some(aside) = &opened.set_aside {
             tracing::warn!(to = %aside.display(), "facts could not be read and were set aside");
         }
-        let answer = keyring::journal_key(&self.settings, &self.env, &self.paths);
-        let (mut journal, records, found) =
-            Journal::open(&self.paths.journal_file(), answer.key().cloned(), clock.now().wall);
         let waiting = journal.waiting();
         let lies = |store: &Arc<dyn Store>| Some((store.info().id, store.location()?));
         journal.learn(self.stores.iter().filter_map(lies));
@@ -184,10 +227,6 @@ impl Place {
             tracing::info!(?answer, "the keyring gives no key; a keeper asks again now and then");
         }
         tracing::info!(journal = ?found, records = records.len(), "opened");
-        // Without a history nothing is lost but the history.
-        let history = History::open(&self.paths.history_file(), clock.now().wall)
-            .inspect_err(|fault| tracing::warn!(%fault, "the history can't be kept"))
-            .ok();
         let opening = Opening {
             stores: self.infos(),
             facts: opened.facts,
@@ -247,6 +286,10 @@ impl Place {
         let journal = self.paths.journal_file();
         let known = self.stores.iter().map(|store| store.info().id).collect();
         elsewhere::unfinished_among(Journal::waiting_at(&journal), &known, &self.env, &journal)
+    }
+
+    fn silent(&self) -> OpenFault {
+        OpenFault::Silent(self.paths.home.folder().into())
     }
 
     fn infos(&self) -> Vec<StoreInfo> {

@@ -10,7 +10,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
-        mpsc::{self, Receiver, Sender},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread,
     time::Duration,
@@ -18,7 +18,7 @@ use std::{
 
 use lamplighter_core::{facts::FactsChange, journal::JournalFault, keeper::Event, time::Wall};
 
-use crate::{history::History, state::State};
+use crate::{history::History, lock::EngineLock, state::State};
 
 /// How long a write is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,11 +29,19 @@ pub(super) struct OwnFiles(Owner<Files>);
 struct Files {
     state: State,
     history: Option<History>,
+    /// Whoever reads the facts next reads them once all that was handed over is written.
+    _lock: Option<EngineLock>,
 }
 
 impl OwnFiles {
-    pub(super) fn new(state: State, history: Option<History>) -> Self {
-        Self(Owner::new(Files { state, history }, PATIENCE))
+    /// `lock`: a share of the engine's, held until all that was handed over is written.
+    pub(super) fn new(state: State, history: Option<History>, lock: Option<EngineLock>) -> Self {
+        Self(Owner::new(Files { state, history, _lock: lock }, PATIENCE))
+    }
+
+    /// Ends it; whether all that was handed over is written now.
+    pub(super) fn end(mut self) -> bool {
+        self.0.end()
     }
 
     /// Keeps what has changed in the facts. Durable where this is well; after a fault the next change
@@ -80,6 +88,7 @@ impl<T: Send + 'static> Owner<T> {
             for job in inbox {
                 job(&mut owned);
             }
+            drop(owned);
             drop(end);
         };
         // Without a thread nothing is kept, and each call says so.
@@ -109,11 +118,18 @@ impl<T: Send + 'static> Owner<T> {
     }
 }
 
+impl<T> Owner<T> {
+    /// Takes nothing more, and waits for what was handed over; whether it was done in time.
+    fn end(&mut self) -> bool {
+        drop(self.jobs.take());
+        // The thread says nothing: it lets go of its end.
+        self.ended.recv_timeout(self.patience) == Err(RecvTimeoutError::Disconnected)
+    }
+}
+
 impl<T> Drop for Owner<T> {
     fn drop(&mut self) {
-        drop(self.jobs.take());
-        // What was handed over is written before the process ends, unless it hangs.
-        let _ = self.ended.recv_timeout(self.patience);
+        self.end();
     }
 }
 
@@ -157,12 +173,12 @@ mod tests {
         let mut owner = Owner::new(Vec::<u32>::new(), Duration::from_millis(50));
         let kept = Arc::clone(&count);
         owner.within(move |_| drop(kept));
-        drop(owner);
+        assert!(owner.end());
         assert_eq!(Arc::strong_count(&count), 1);
         let mut owner = Owner::new(Vec::new(), Duration::from_millis(50));
         let (hangs, let_go) = held();
         owner.within(hangs);
-        drop(owner);
+        assert!(!owner.end(), "it hangs");
         drop(let_go);
     }
 }

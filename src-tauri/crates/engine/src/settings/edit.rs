@@ -56,7 +56,7 @@ pub(super) fn rewrite(
     let fault = |what: String| SettingsFault { place: place.into(), at: None, what };
     let mut read = Settings::text(place)?;
     // Two of ours take turns, so that neither writes what it read before the other wrote.
-    let _turn = turn(place);
+    let _turn = turn(place).map_err(|error| fault(format!("can't be written: {error}")))?;
     for _ in 0..TRIES {
         let text = read.unwrap_or_else(|| Settings::example().into());
         let before = Settings::parse(&text, place, env)?;
@@ -68,7 +68,8 @@ pub(super) fn rewrite(
             return Ok(());
         }
         let after = Settings::parse(&changed, place, env)?;
-        if after.network != before.network {
+        // What was in the way before keeps nothing else from being set, nor from being mended.
+        if after.network != before.network && before.check_network(place, env).is_ok() {
             after.check_network(place, env)?;
         }
         // An editor takes no turns: what it saved meanwhile is changed, not replaced.
@@ -83,9 +84,12 @@ pub(super) fn rewrite(
 
 /// The turn to write the file, until dropped: a lock on its folder, which makes no file. Where there is
 /// none to be had, nobody is kept from writing.
-fn turn(place: &Path) -> Option<fs::File> {
-    let folder = fs::File::open(followed(place).ok()?.parent()?).ok()?;
-    deadline::within(PATIENCE, move || folder.lock().map(|()| folder).ok())?
+fn turn(place: &Path) -> io::Result<Option<fs::File>> {
+    let real = followed(place)?;
+    let Some(folder) = real.parent() else { return Ok(None) };
+    fs::create_dir_all(folder)?;
+    let Ok(open) = fs::File::open(folder) else { return Ok(None) };
+    Ok(deadline::within(PATIENCE, move || open.lock().map(|()| open).ok()).flatten())
 }
 
 /// The documented file, put there if there is none, for a person to edit.
@@ -351,7 +355,9 @@ mod tests {
 
     #[test]
     fn no_change_is_lost_where_several_are_made_at_once() {
-        let rig = Rig::new("notices = true\nprobe = true\n");
+        let mut rig = Rig::new("");
+        // There is no folder for the file yet.
+        rig.place = rig.folder.path().join("lamplighter/settings.toml");
         let folders: Vec<String> = (0..8).map(|number| rig.below(&format!("f{number}"))).collect();
         for folder in &folders {
             fs::create_dir(folder).unwrap();

@@ -233,6 +233,7 @@ mod tests {
         // What was in the way before keeps no other setting from being changed.
         let broken = File::new("[network]\nextra_ca = [\"/no/such/corp.pem\"]\n");
         broken.set("probe", &["false"]).unwrap();
+        broken.set("network.proxy", &["none"]).unwrap();
         broken.set("network.extra_ca", &["[]"]).unwrap();
     }
 
