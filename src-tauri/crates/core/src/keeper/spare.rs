@@ -8,7 +8,7 @@ use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use super::{
     Effect, Failure, Keeper, Mode, Outcome, Pending, ProbeFinding,
-    flight::{Ending, Work},
+    flight::{Ending, Flight, Work},
     plan::is_passing,
     schedule,
 };
@@ -218,26 +218,31 @@ impl Keeper {
         }
     }
 
-    /// Keeps a record; older ones about the same entries are moot, their tokens spent. Which one is
-    /// older is said by the tokens themselves where they can, for a clock may have been set back.
+    /// Keeps a record; older ones of the same sign-in are moot, their tokens spent. Older ones of another
+    /// give way where both are about an entry, and stay for their other entries. Which one is older is said by the tokens
+    /// themselves where they can, for a clock may have been set back.
     pub(super) fn keep_spare(&mut self, record: Record, owed: bool) {
         let about = record.replaced.iter().flat_map(|(target, _)| self.spares.about(target));
         let mut older = BTreeSet::new();
+        let mut shared = BTreeSet::new();
         let mut is_moot = false;
         for spare in about.filter(|spare| spare.record.id != record.id) {
             if follows(&spare.record, &record) {
                 is_moot |= spare.record.stage.tokens().is_some();
-            } else if follows(&record, &spare.record)
-                // What is not in a store yet is not given up at a clock's word.
-                || (spare.record.at <= record.at && (owed || !spare.is_owed()))
-            {
+            } else if follows(&record, &spare.record) {
                 older.insert(spare.record.id.clone());
+            } else if self.takes_the_place_of(&record, owed, spare) {
+                let all = are_of_one_token(&record, &spare.record);
+                let gives_way = if all { &mut older } else { &mut shared };
+                gives_way.insert(spare.record.id.clone());
             }
         }
         if is_moot {
             return self.forget(Vec::from([record.id]));
         }
         if record.stage.tokens().is_some() {
+            let targets: Vec<Target> = record.replaced.iter().map(|(t, _)| t.clone()).collect();
+            older.extend(shared.into_iter().filter(|id| self.take_out(id, &targets)));
             self.forget(older.into_iter().collect());
         }
         let known = self.spares.get(&record.id);
@@ -269,6 +274,43 @@ impl Keeper {
         self.spares.insert(spare);
     }
 
+    /// Whether a record counts in place of one that it does not follow, for the entries that both are about.
+    fn takes_the_place_of(&self, record: &Record, owed: bool, spare: &Spare) -> bool {
+        let older = &spare.record;
+        if record.enrolment.is_some() && older.enrolment.is_none() && !owed {
+            let mut replaced = record.replaced.iter().filter_map(|(_, pair)| pair.refresh.as_ref());
+            let mark = |token| TokenMark::of(&self.mark_key, token);
+            if replaced.any(|token| self.facts.are_of_one_sign_in(mark(token), older.mark)) {
+                return true;
+            }
+        }
+        // What is not in a store yet is not given up at a clock's word, and a person's new sign-in not for
+        // a renewal of the old one that comes home.
+        let is_awaited = older.enrolment.is_some() && record.enrolment.is_none();
+        older.at <= record.at && (!spare.is_owed() || (owed && !is_awaited))
+    }
+
+    /// Takes entries out of a record; says whether none is left in it.
+    fn take_out(&mut self, id: &RecordId, out: &[Target]) -> bool {
+        let is_empty = self.spares.edit(id, |spare| {
+            spare.record.replaced.retain(|(target, _)| !out.contains(target));
+            spare.record.replaced.is_empty()
+        });
+        self.spares.was_narrowed(id);
+        is_empty == Some(true)
+    }
+
+    /// Writes records down anew that are about fewer entries now: another run must not fill the others.
+    fn write_narrowed(&mut self) {
+        for id in self.spares.take_narrowed() {
+            let Some(record) = self.spares.get(&id).map(|spare| spare.record.clone()) else {
+                continue;
+            };
+            let ticket = self.ticket(Pending::Rewrite(id));
+            self.effects.push_back(Effect::Journal { ticket, record });
+        }
+    }
+
     pub(super) fn forget(&mut self, mut records: Vec<RecordId>) {
         if records.is_empty() {
             return;
@@ -288,6 +330,7 @@ impl Keeper {
     /// Starts what is due for the records that still matter.
     pub(super) fn plan_spares(&mut self) {
         self.forget_moot();
+        self.write_narrowed();
         let mut looks = BTreeSet::new();
         let mut stores = BTreeSet::new();
         for id in self.spares.due(self.now.boot) {
@@ -428,7 +471,12 @@ impl Keeper {
                 spare.only_here = false;
                 core::mem::take(&mut spare.instead_of)
             });
-            self.forget(instead_of.unwrap_or_default());
+            let mut flying = self.flights.values().filter_map(Flight::record).map(|r| &r.id);
+            let is_known = instead_of.is_some() || flying.any(|id| id == record);
+            drop(flying);
+            // It may have been forgotten before the journal took it.
+            let itself = (!is_known).then(|| record.clone()).into_iter();
+            self.forget(instead_of.into_iter().flatten().chain(itself).collect());
         }
     }
 
@@ -598,13 +646,11 @@ impl Keeper {
         let about: Vec<RecordId> =
             self.spares.about(target).map(|spare| spare.record.id.clone()).collect();
         for id in about {
-            self.spares.edit(&id, |spare| {
-                spare.record.replaced.retain(|(t, _)| t != target);
-                if spare.record.replaced.is_empty() {
-                    moot.push(id.clone());
-                    give_back.extend(spare.owed.then(|| spare.record.clone()));
-                }
-            });
+            if self.take_out(&id, core::slice::from_ref(target)) {
+                let spare = self.spares.get(&id).filter(|spare| spare.owed);
+                give_back.extend(spare.map(|spare| spare.record.clone()));
+                moot.push(id);
+            }
         }
         let mut heirs = Vec::new();
         give_back.retain(|record: &Record| {
@@ -691,4 +737,9 @@ fn follows(later: &Record, earlier: &Record) -> bool {
         |record: &Record| record.replaced.iter().any(|(_, pair)| pair.refresh.as_ref() == brought);
     // A server that does not rotate gives the same token again: it tells nothing.
     brought.is_some() && replaces(later) && !replaces(earlier)
+}
+
+/// Whether both came of presenting the same refresh token.
+fn are_of_one_token(record: &Record, other: &Record) -> bool {
+    record.mark == other.mark && record.enrolment.is_none() && other.enrolment.is_none()
 }

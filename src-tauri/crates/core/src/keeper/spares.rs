@@ -30,6 +30,8 @@ pub(super) struct Spares {
     held: BTreeSet<RecordId>,
     /// Entries whose records changed.
     changed: BTreeSet<Target>,
+    /// Records that are about fewer entries than the journal may have it.
+    narrowed: BTreeSet<RecordId>,
     /// Records of which it was not asked since their last change whether they are moot.
     unweighed: BTreeSet<RecordId>,
 }
@@ -149,6 +151,16 @@ impl Spares {
     /// Entries whose records changed since this was last asked.
     pub(super) fn take_changed(&mut self) -> BTreeSet<Target> {
         core::mem::take(&mut self.changed)
+    }
+
+    /// A record is about fewer entries now.
+    pub(super) fn was_narrowed(&mut self, id: &RecordId) {
+        self.narrowed.insert(id.clone());
+    }
+
+    /// Records that are about fewer entries since this was last asked.
+    pub(super) fn take_narrowed(&mut self) -> BTreeSet<RecordId> {
+        core::mem::take(&mut self.narrowed)
     }
 
     /// The entry stands otherwise: its records may be moot.

@@ -19,6 +19,7 @@ mod copies;
 mod journal;
 mod lost;
 mod meanwhile;
+mod overlapping;
 mod plain_http;
 mod private_address;
 mod recorded;

@@ -54,7 +54,7 @@ impl World {
     }
 
     /// A person asks for a sign-in to the one server, as far as it goes without the browser.
-    fn sign_in(&mut self, keeper: &mut Keeper) {
+    pub(super) fn sign_in(&mut self, keeper: &mut Keeper) {
         keeper.handle(Input::Act(Action::Reconnect(wish("claude-code/slack"))), self.now);
         self.settle(keeper);
     }
@@ -73,7 +73,7 @@ impl World {
         keeper.handle(Input::CalledBack(Door(1), query), self.now);
     }
 
-    fn ended(&self) -> Vec<String> {
+    pub(super) fn ended(&self) -> Vec<String> {
         let ends = self.events.iter().filter_map(|event| match event {
             Event::SignedIn { tools, .. } => Some(format!("signed in, {tools:?}")),
             Event::SignInFailed { code, .. } => Some(code.clone()),
