@@ -334,14 +334,15 @@ fn an_access_token_that_the_server_takes_no_more_is_renewed_and_nobody_is_asked(
 ///
 /// `variable`: how that run was told of the folder.
 fn received_for_another_folder(stage: &Stage, minted: &Minted, variable: &str) -> PathBuf {
-    let work = stage.home.path().join("work");
-    fs::create_dir(&work).expect("a folder");
+    let told = stage.home.path().join("work");
+    let work = if variable == "HOME" { told.join(".claude") } else { told.clone() };
+    fs::create_dir_all(&work).expect("a folder");
     fs::rename(stage.home.claude(CREDENTIALS), work.join(CREDENTIALS)).expect("moved");
     // Its write lock is held, so the answer gets as far as the journal and no further.
     let lock = work.join(".storage-write.lock");
     fs::create_dir(&lock).expect("a lock");
     let mut renewing = command(&stage.home, &["renew"]);
-    renewing.env(variable, &work).stdout(Stdio::null()).stderr(Stdio::null());
+    renewing.env(variable, &told).stdout(Stdio::null()).stderr(Stdio::null());
     let mut renewing = renewing.spawn().expect("started");
     let newest = || stage.control.newest_pair_of(&minted.refresh_token);
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -379,6 +380,11 @@ fn what_the_journal_holds_for_secure_storage_elsewhere_is_finished_there_and_not
  {
     let usual = r#"{"mcpOAuth":{}}"#;
     finishes_what_another_folder_waits_for("CLAUDE_SECURESTORAGE_CONFIG_DIR", Some(usual));
+}
+
+#[test]
+fn what_the_journal_holds_for_the_usual_folder_of_another_home_is_finished_there() {
+    finishes_what_another_folder_waits_for("HOME", Some(r#"{"mcpOAuth":{}}"#));
 }
 
 fn finishes_what_another_folder_waits_for(variable: &str, usual: Option<&str>) {

@@ -150,8 +150,8 @@ impl Journal {
     /// could not be written this time.
     pub fn unlock(&mut self, key: Key, now: Wall) -> (Vec<Record>, JournalState) {
         if self.closed.is_some() {
-            let (mut opened, records, state) = Self::open(&self.place, Some(key), now);
-            opened.learn(std::mem::take(&mut self.locations));
+            let (mut opened, _, state) = Self::open(&self.place, Some(key), now);
+            let records = opened.learn(std::mem::take(&mut self.locations));
             *self = opened;
             return (records, state);
         }
@@ -173,9 +173,25 @@ impl Journal {
     }
 
     /// Takes in where stores lie that this process looks after: it is written down with every record that
-    /// speaks of one, so that any process can finish it.
-    pub fn learn(&mut self, locations: impl IntoIterator<Item = (StoreId, Location)>) {
-        self.locations.extend(locations);
+    /// speaks of one, so that any process can finish it. A record goes by where its own store lies: what
+    /// another process calls otherwise, or what only shares a name, is called anew.
+    ///
+    /// The records, so called.
+    pub fn learn(&mut self, known: BTreeMap<StoreId, Location>) -> Vec<Record> {
+        let renamed = elsewhere::renamed(&self.locations, &known);
+        for record in &mut self.records {
+            for (target, _) in &mut record.replaced {
+                if let Some(name) = renamed.get(&target.store) {
+                    target.store = name.clone();
+                }
+            }
+        }
+        let locations = std::mem::take(&mut self.locations).into_iter();
+        self.locations = locations
+            .map(|(id, location)| (renamed.get(&id).cloned().unwrap_or(id), location))
+            .chain(known)
+            .collect();
+        self.records.clone()
     }
 
     /// The stores that its records speak of.

@@ -209,14 +209,13 @@ impl Place {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let answer = keyring::journal_key(&self.settings, &self.env, &self.paths);
         let own = OpenedFiles::open(&self.paths, answer.key().cloned(), &lock, clock.now().wall);
-        let OpenedFiles { state: opened, journal: (mut journal, records, found), history } =
+        let OpenedFiles { state: opened, journal: (mut journal, _, found), history } =
             own.ok_or_else(|| self.silent())??;
         if let Some(aside) = &opened.set_aside {
             tracing::warn!(to = %aside.display(), "facts could not be read and were set aside");
         }
+        let records = journal.learn(elsewhere::locations(&self.stores));
         let waiting = journal.waiting();
-        let lies = |store: &Arc<dyn Store>| Some((store.info().id, store.location()?));
-        journal.learn(self.stores.iter().filter_map(lies));
         let keyring =
             (answer.key().is_none() && self.settings.keyring == KeyringUse::Auto).then(|| {
                 let (settings, env) = (self.settings.clone(), self.env.clone());
@@ -284,8 +283,8 @@ impl Place {
     /// What the journal holds for stores that can't be opened from here.
     pub fn unfinished(&self) -> Vec<Unfinished> {
         let journal = self.paths.journal_file();
-        let known = self.stores.iter().map(|store| store.info().id).collect();
-        elsewhere::unfinished_among(Journal::waiting_at(&journal), &known, &self.env, &journal)
+        let waiting = Journal::waiting_at(&journal);
+        elsewhere::unfinished_among(waiting, &self.stores, &self.env, &journal)
     }
 
     fn silent(&self) -> OpenFault {

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Store,
-    claude_code::{ClaudeCode, Folder},
+    claude_code::{ClaudeCode, Folder, folder},
 };
 use crate::{deadline, paths::Env};
 
@@ -49,6 +49,43 @@ pub enum Location {
     /// A client that this version does not know.
     #[serde(other)]
     Unknown,
+}
+
+impl Location {
+    /// Whether both are where one store lies, whatever its folders are called.
+    fn is_same_store(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::ClaudeCode { secure: one, service: item, .. },
+                Self::ClaudeCode { secure: other, service: other_item, .. },
+            ) => folder::is_same_store((one.as_ref(), item), (other.as_ref(), other_item)),
+            (Self::Unknown, _) | (_, Self::Unknown) => false,
+        }
+    }
+}
+
+/// What stores are called here that the journal calls otherwise. A record belongs to the store that lies
+/// where the journal says: to the one of that name only if that one lies there.
+pub(crate) fn renamed<'a>(
+    journalled: impl IntoIterator<Item = (&'a StoreId, &'a Location)>,
+    known: &BTreeMap<StoreId, Location>,
+) -> BTreeMap<StoreId, StoreId> {
+    let mut renamed = BTreeMap::new();
+    for (id, location) in journalled {
+        let is_there = |lies: &Location| lies.is_same_store(location);
+        if known.get(id).is_some_and(is_there) {
+            continue;
+        }
+        let here = known.iter().find(|(_, lies)| is_there(lies)).map(|(id, _)| id.clone());
+        let name = match location {
+            Location::ClaudeCode { secure, service, .. } if known.contains_key(id) => {
+                here.or_else(|| Some(folder::name_of_another(secure.as_ref(), service)))
+            }
+            Location::ClaudeCode { .. } | Location::Unknown => here,
+        };
+        renamed.extend(name.map(|name| (id.clone(), name)));
+    }
+    renamed
 }
 
 /// A store that the journal speaks of, with the new tokens of how many sign-ins wait for it.
@@ -106,13 +143,27 @@ pub(crate) fn open(
     opened
 }
 
+/// Where these stores lie, as far as that can be written down.
+pub(crate) fn locations(stores: &[Arc<dyn Store>]) -> BTreeMap<StoreId, Location> {
+    stores.iter().filter_map(|store| Some((store.info().id, store.location()?))).collect()
+}
+
 /// What of these can't be opened from here, for who only reads.
 pub(crate) fn unfinished_among(
-    waiting: Vec<Waiting>,
-    known: &BTreeSet<StoreId>,
+    mut waiting: Vec<Waiting>,
+    stores: &[Arc<dyn Store>],
     env: &Env,
     journal: &Path,
 ) -> Vec<Unfinished> {
+    let known: BTreeSet<StoreId> = stores.iter().map(|store| store.info().id).collect();
+    let lie = |waiting: &'_ Waiting| Some((waiting.store.clone(), waiting.location.clone()?));
+    let journalled: BTreeMap<StoreId, Location> = waiting.iter().filter_map(lie).collect();
+    let renamed = renamed(&journalled, &locations(stores));
+    for waiting in &mut waiting {
+        if let Some(name) = renamed.get(&waiting.store) {
+            waiting.store = name.clone();
+        }
+    }
     let strangers = waiting.into_iter().filter(|waiting| !known.contains(&waiting.store));
     let shut = strangers.filter_map(|waiting| {
         let why = store(&waiting, env).err()?;
@@ -231,6 +282,39 @@ mod tests {
         let usual = Waiting { store: "claude-code".into(), unsaved: 0, location: None };
         fs::create_dir(home.path().join(".claude")).unwrap();
         assert_eq!(store(&usual, &told).unwrap().info().id.as_str(), "claude-code");
+    }
+
+    #[test]
+    fn a_record_is_of_the_store_that_lies_where_it_says_whatever_that_is_called() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let usual = |home: &Path| -> Arc<dyn Store> {
+            fs::create_dir_all(home.join(".claude")).unwrap();
+            Arc::new(ClaudeCode::new(Folder::usual(&env(home)).unwrap(), env(home)))
+        };
+        let (here, there) = (usual(one.path()), usual(other.path()));
+        let waiting = at(&*there);
+        assert_eq!(waiting.store, here.info().id, "two stores under one name");
+        let known = locations(std::slice::from_ref(&here));
+        let names = |id: &StoreId, location| renamed([(id, location)], &known);
+        let location = waiting.location.as_ref().unwrap();
+        let name = names(&waiting.store, location).remove(&waiting.store).unwrap();
+        let shown = other.path().join(".claude");
+        assert_eq!(name.as_str(), format!("claude-code@{}", shown.display()));
+        // Once it is known there, that is its name again.
+        let known = locations(&[there]);
+        assert_eq!(renamed([(&name, location)], &known), [(name, "claude-code".into())].into());
+        // By another name of the folder it is the same store.
+        #[cfg(unix)]
+        {
+            let link = one.path().join("link");
+            std::os::unix::fs::symlink(one.path().join(".claude"), &link).unwrap();
+            let link = Folder::other(&link, one.path()).location().unwrap();
+            assert_eq!(names(&here.info().id, &link), BTreeMap::new());
+        }
+        // Who only reads sees it too.
+        fs::remove_dir_all(other.path().join(".claude")).unwrap();
+        let told = unfinished_among(vec![waiting], &[here], &env(one.path()), Path::new("journal"));
+        assert_eq!(told.first().map(|unfinished| Path::new(&unfinished.place)), Some(&*shown));
     }
 
     #[test]

@@ -25,6 +25,8 @@ use crate::{
 const SERVERS: &str = ".claude.json";
 /// How long a folder may take to say what it is.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Whether tokens lie in a keychain on this system.
+const IN_KEYCHAIN: bool = cfg!(target_os = "macos");
 
 /// The folders of one Claude Code installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,9 +74,13 @@ impl Folder {
         let custom = env.get("CLAUDE_CODE_CUSTOM_OAUTH_URL").is_some();
         let service = service(named.as_deref(), custom);
         // The store is where the tokens lie, whatever else the variables move: what is known and what the
-        // journal holds under one name is never of two stores. In a keychain each name has an item.
-        let is_usual = is_usual && (named.is_none() || !cfg!(target_os = "macos"));
-        let id = if is_usual { StoreId::from("claude-code") } else { self::named(&secure, &home) };
+        // journal holds under one name is never of two stores.
+        let is_usual = is_usual && (!IN_KEYCHAIN || service == self::service(None, false));
+        let id = if is_usual {
+            StoreId::from("claude-code")
+        } else {
+            self::named(&secure, Some(&home), &service, IN_KEYCHAIN)
+        };
         Some(Self { id, config, secure, servers, home, service })
     }
 
@@ -84,12 +90,13 @@ impl Folder {
         let asked = config.clone();
         let found = deadline::within(PATIENCE, move || servers_file(&asked, &asked));
         let servers = found.unwrap_or_else(|| config.join(SERVERS));
+        let service = service(Some(&config), false);
         Self {
-            id: named(&config, home),
+            id: named(&config, Some(home), &service, IN_KEYCHAIN),
             secure: config.clone(),
             servers,
             home: home.to_owned(),
-            service: service(Some(&config), false),
+            service,
             config,
         }
     }
@@ -118,16 +125,12 @@ impl Folder {
 
     /// What `SEC` is, whatever it is called.
     fn identity(&self) -> Identity {
-        let secure = self.secure.clone();
-        let found = deadline::within(PATIENCE, move || Identity::of(&secure));
-        found.unwrap_or_else(|| Identity::of_text(&self.secure))
+        identity(&self.secure)
     }
 
-    /// Whether both are one store: one folder under two names. In a keychain each name has an item of
-    /// its own.
+    /// Whether both are one store.
     pub fn is_same_store(&self, other: &Self) -> bool {
-        self.identity() == other.identity()
-            && (!cfg!(target_os = "macos") || self.service == other.service)
+        is_same_store((&self.secure, &self.service), (&other.secure, &other.service))
     }
 
     /// Other folders beside this one that hold a store, each once, whatever it is called: offered,
@@ -204,10 +207,37 @@ fn service(named: Option<&Path>, custom_oauth: bool) -> String {
     format!("Claude Code{custom}-credentials{of_folder}")
 }
 
-fn named(config: &Path, home: &Path) -> StoreId {
+/// The name of the store whose tokens lie in `secure`, told from this home. In a keychain one folder may
+/// have several items: one that is not the folder's own has its service before the path.
+fn named(secure: &Path, home: Option<&Path>, item: &str, in_keychain: bool) -> StoreId {
     let path = |path: &Path| text::encoded_path(path.as_os_str().as_encoded_bytes());
-    let inside = config.strip_prefix(home).map(|rest| format!("~/{}", path(rest)));
-    StoreId(format!("claude-code@{}", inside.unwrap_or_else(|_| path(config))))
+    let inside = home.and_then(|home| secure.strip_prefix(home).ok());
+    let place = inside.map_or_else(|| path(secure), |rest| format!("~/{}", path(rest)));
+    // Without the separator at its end: a folder's name hides it.
+    let plain: PathBuf = secure.components().collect();
+    if in_keychain && item != service(Some(&plain), false) {
+        return StoreId(format!("claude-code@{item}:{place}"));
+    }
+    StoreId(format!("claude-code@{place}"))
+}
+
+/// The name of a store that lies there and that no process here looks after: told from no home, so that
+/// it is never the name of one that is looked after.
+pub(crate) fn name_of_another(secure: &Path, item: &str) -> StoreId {
+    named(secure, None, item, IN_KEYCHAIN)
+}
+
+/// Whether both are one store, each given as `SEC` and the keychain item's service: one folder, whatever
+/// it is called. In a keychain each name has an item of its own.
+pub(crate) fn is_same_store(one: (&Path, &str), other: (&Path, &str)) -> bool {
+    (!IN_KEYCHAIN || one.1 == other.1) && (one.0 == other.0 || identity(one.0) == identity(other.0))
+}
+
+/// What a folder is, whatever it is called. One that does not answer is what its path says.
+fn identity(secure: &Path) -> Identity {
+    let asked = secure.to_owned();
+    let found = deadline::within(PATIENCE, move || Identity::of(&asked));
+    found.unwrap_or_else(|| Identity::of_text(secure))
 }
 
 /// A path for people: below the home folder as they write it.
@@ -289,6 +319,25 @@ mod tests {
                 assert_eq!(one.id == other.id, one.is_same_store(other), "{one:?} {other:?}");
             }
             assert!(one.secure.is_absolute(), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn an_item_that_is_not_its_folders_own_is_in_the_stores_name() {
+        let home = Path::new("/home/ana");
+        let secure = home.join("work");
+        let name = |item: &str, in_keychain| named(&secure, Some(home), item, in_keychain).0;
+        let own = service(Some(&secure), false);
+        assert_eq!(name(&own, true), "claude-code@~/work");
+        let with_separator = named(&home.join("work/"), Some(home), &own, true);
+        assert_eq!(with_separator.0, "claude-code@~/work");
+        let mut others = vec![service(Some(&secure), true), service(None, false)];
+        others.extend(
+            ["work", "~/work", "/home/ana/work/"].map(|said| service(Some(said.as_ref()), false)),
+        );
+        for other in &others {
+            assert_eq!(name(other, true), format!("claude-code@{other}:~/work"));
+            assert_eq!(name(other, false), "claude-code@~/work", "a file is one store");
         }
     }
 

@@ -12,7 +12,7 @@
 
 mod ascii;
 mod entry;
-mod folder;
+pub(super) mod folder;
 mod key;
 mod keychain;
 mod running;
