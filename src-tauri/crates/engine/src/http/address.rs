@@ -101,17 +101,17 @@ impl Reach {
         }
     }
 
-    /// The reach of the server at `url`: the widest of its addresses, and public where nothing is
-    /// known.
-    pub(super) async fn of_server(url: &str, names: &dyn Names) -> Self {
+    /// The reach of the server at `url`: the widest of its addresses, and public where there is no
+    /// such address. A name that can't be looked up now says nothing of where it leads.
+    pub(super) async fn of_server(url: &str, names: &dyn Names) -> io::Result<Self> {
         let Ok(url) = Url::parse(url) else {
-            return Self::Public;
+            return Ok(Self::Public);
         };
         let Some(Host::Domain(name)) = url.host() else {
-            return Self::of_written(&url);
+            return Ok(Self::of_written(&url));
         };
-        let addresses = look_up(names, name).await.unwrap_or_default();
-        addresses.into_iter().map(Self::of).min().unwrap_or(Self::Public)
+        let addresses = look_up(names, name).await?;
+        addresses.into_iter().map(Self::of).min().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
@@ -305,11 +305,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_counts_as_private_only_if_all_its_addresses_are() {
-        let reach =
-            async |addresses| Reach::of_server("https://mcp.example/mcp", &Fixed(addresses)).await;
-        assert_eq!(reach(&["10.0.0.1", "10.0.0.2"]).await, Reach::Private);
-        assert_eq!(reach(&["10.0.0.1", "1.1.1.1"]).await, Reach::Public);
-        assert_eq!(reach(&[]).await, Reach::Public);
-        assert_eq!(Reach::of_server("no url", &Fixed(&["10.0.0.1"])).await, Reach::Public);
+        let reach = async |addresses| {
+            Reach::of_server("https://mcp.example/mcp", &Fixed(addresses)).await.ok()
+        };
+        assert_eq!(reach(&["10.0.0.1", "10.0.0.2"]).await, Some(Reach::Private));
+        assert_eq!(reach(&["10.0.0.1", "1.1.1.1"]).await, Some(Reach::Public));
+        assert_eq!(reach(&[]).await, None);
+        let none = Reach::of_server("no url", &Fixed(&["10.0.0.1"])).await;
+        assert_eq!(none.unwrap(), Reach::Public);
     }
 }

@@ -123,8 +123,17 @@ impl Client {
         if let Some(proxied) = self.proxy_for(&parsed, written) {
             return Some(proxied.clone());
         }
-        let reach = Reach::of_server(url, self.names.as_ref()).await.max(written);
+        // Where its name can't be looked up now, a client that goes no further in than that is safe.
+        let reach = self.reach_of_server(url).await.unwrap_or(Reach::Public).max(written);
         Some(self.direct(reach).clone())
+    }
+
+    /// How near to this machine the MCP server at `url` is. Nothing is sent on its behalf to a private
+    /// address while its name can't be looked up.
+    async fn reach_of_server(&self, url: &str) -> Result<Reach, Fault> {
+        let looking_up = Reach::of_server(url, self.names.as_ref());
+        let found = tokio::time::timeout(self.limits.connect, looking_up).await;
+        found.ok().and_then(Result::ok).ok_or(Fault::Dns)
     }
 
     async fn carry(&self, request: &Request) -> Result<Answer, Fault> {
@@ -176,11 +185,11 @@ impl Client {
             }
             carried.send().await
         };
-        let reach_of_server = || Reach::of_server(&request.on_behalf_of, self.names.as_ref());
+        let reach_of_server = || self.reach_of_server(&request.on_behalf_of);
         match written {
             Reach::Public => {}
             Reach::Private => {
-                if !self.allow_private.have(url) && reach_of_server().await < written {
+                if !self.allow_private.have(url) && reach_of_server().await? < written {
                     return Err(Fault::PrivateAddress);
                 }
             }
@@ -201,7 +210,7 @@ impl Client {
             Ok(response) => Ok(response),
             Err(error) => match too_near(&error) {
                 // Only now is it known where the name leads; nothing was connected to yet.
-                Some(reach) if reach_of_server().await >= reach => {
+                Some(reach) if reach_of_server().await? >= reach => {
                     send(self.direct(reach)).await.map_err(|error| classify(&error))
                 }
                 Some(_) | None => Err(classify(&error)),

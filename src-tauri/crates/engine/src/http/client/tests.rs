@@ -372,6 +372,33 @@ async fn a_name_that_leads_here_does_not_make_a_server_this_machine() {
 }
 
 #[tokio::test]
+async fn a_server_whose_name_can_not_be_looked_up_now_is_not_taken_for_a_public_one() {
+    struct Silent;
+    impl Names for Silent {
+        fn look_up<'a>(&'a self, name: &'a str) -> LookingUp<'a> {
+            Box::pin(async move {
+                if name == "mcp.corp" {
+                    return std::future::pending().await;
+                }
+                Ok(vec!["10.0.0.1".parse().unwrap()])
+            })
+        }
+    }
+    let soon = std::time::Duration::from_millis(50);
+    let limits = Limits { connect: soon, ..Limits::default() };
+    let (network, env) = (Network::default(), Env::fixed::<&str, &str>([]));
+    let clock = Arc::new(FakeClock::at(NOW));
+    let silent = Client::new(&network, &env, Arc::new(Silent), clock, limits).unwrap();
+    let failing = client(Book(BTreeMap::from([("sso.corp", "10.0.0.1")])));
+    for client in [failing, silent] {
+        for url in ["https://sso.corp/token", "https://10.0.0.1/token"] {
+            let request = Request { on_behalf_of: "https://mcp.corp/mcp".into(), ..post(url) };
+            assert_eq!(client.fetch(&request).await, Err(Fault::Dns), "{url}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_private_server_may_use_its_own_network() {
     // The name leads to loopback, where something listens that does not speak TLS: that it was
     // reached at all is the point.
