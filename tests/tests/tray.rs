@@ -14,6 +14,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use lamplighter_rehearsal::{Fault, Rehearsal, Rotation};
@@ -524,6 +525,14 @@ fn neither_a_stray_callback_nor_a_changed_setting_ends_a_sign_in_that_waits() {
         until("the store holds new tokens", || (stage.pair(NAME) != held).then_some(()));
         until_lamp(&desktop, "lit");
         assert!(stage.holds_live_pair(NAME), "{consent}");
+        // Where nobody keeps, the tray has the last look itself.
+        let journal = stage.home.path().with_file_name("state").join("lamplighter/journal");
+        assert!(journal.exists(), "{consent}");
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while consent == "watch" && journal.exists() {
+            assert!(Instant::now() < deadline, "the journal still holds the tokens");
+            std::thread::sleep(Duration::from_millis(500));
+        }
     }
 }
 
