@@ -424,17 +424,25 @@ fn written_at(keychain: &Keychain, seconds: u64) {
 }
 
 #[test]
-fn a_write_of_the_item_makes_another_version_and_neither_a_look_nor_a_proof_does() {
+fn a_write_of_the_item_makes_another_version_for_every_process_and_a_look_makes_none() {
     let (_home, keychain, store) = with_item(&one_sign_in(LONGEST_LINE));
-    let version = || store.look().expect("readable").version;
+    let versions = |store: &ClaudeCode| {
+        let view = store.look().expect("readable");
+        (view.version, view.version_before)
+    };
     written_at(&keychain, 1);
-    let first = version();
-    assert!(first.is_some() && version() == first);
-    // The value stays when it is proven that it can be put in place.
+    let first = versions(&store);
+    assert!(first.0.is_some() && versions(&store) == first);
+    // The value stays when it is proven that it can be put in place: who proved it knows both versions.
     let key = entry(&store).key;
     drop(store.lock(&key, Duration::from_secs(1), false).expect("free"));
-    assert_eq!((keychain.updates(), version()), (1, first));
+    assert_eq!(keychain.updates(), 1);
+    let proven = versions(&store);
+    assert_eq!(proven.1, first.0);
+    // What this process announces, another one finds.
+    assert_eq!(versions(&keychain.store()), (proven.0, None));
     // The same value, by anybody.
     written_at(&keychain, 2);
-    assert_ne!(version(), first);
+    let other = versions(&store);
+    assert!(other.0 != proven.0 && other.1.is_none());
 }

@@ -48,6 +48,9 @@ pub struct StoreView {
     /// Another number each time anybody writes the store, where that can be told; [`NO_FILE`] where
     /// there is none yet.
     pub version: Option<u64>,
+    /// Its version before a write of this process that changed nothing in it, while that write is the
+    /// last one.
+    pub version_before: Option<u64>,
 }
 
 impl StoreView {

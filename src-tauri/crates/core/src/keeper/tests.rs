@@ -132,6 +132,8 @@ struct World {
     journal_broken: bool,
     /// How often the store was written.
     written: u64,
+    /// Which version that was before a write that changed nothing.
+    written_before: Option<u64>,
     accepts_probe: bool,
     /// Access tokens that the server no longer takes.
     refused: BTreeSet<String>,
@@ -240,6 +242,7 @@ impl World {
             write_faults: VecDeque::new(),
             journal_broken: false,
             written: 1,
+            written_before: None,
             accepts_probe: true,
             refused: BTreeSet::new(),
             bodies: VecDeque::new(),
@@ -314,6 +317,7 @@ impl World {
             verdicts: self.verdicts.clone(),
             wiper: self.wiper.clone(),
             version: Some(if is_there { self.written } else { NO_FILE }),
+            version_before: self.written_before,
             ..StoreView::default()
         }
     }

@@ -81,8 +81,12 @@ impl Keeper {
     /// Whether a first sign-in made this entry already, as far as can be told: the store was written since
     /// it was about to be. An entry that is not there was signed out of then.
     fn was_made(&self, target: &Target, record: &Record) -> bool {
-        let now = self.store_version(target);
-        record.written_over.zip(now).is_some_and(|(before, now)| before != now)
+        let view = self.stores.get(&target.store).and_then(|seen| seen.as_ref().ok());
+        let Some((over, now)) = record.written_over.zip(view.and_then(|view| view.version)) else {
+            return false;
+        };
+        // A write that changed nothing in it made no entry.
+        over != now && view.and_then(|view| view.version_before) != Some(over)
     }
 
     fn store_version(&self, target: &Target) -> Option<u64> {

@@ -690,6 +690,21 @@ fn a_first_sign_in_that_no_store_took_is_saved_though_its_client_writes_there_me
 }
 
 #[test]
+fn a_first_sign_in_over_a_store_that_was_only_written_as_it_was_is_finished() {
+    for keeps_proof in [true, false] {
+        let (mut world, mut keeper) = first_sign_in();
+        until_effect(&mut world, &mut keeper, |effect| matches!(effect, Effect::Write { .. }));
+        drop(keeper);
+        // The next process proves that it can write the store, and this one knows nothing of that.
+        world.written += 1;
+        world.written_before = keeps_proof.then_some(world.written - 1);
+        let mut keeper = world.start();
+        world.pass(&mut keeper, MINUTE);
+        assert_eq!(held(&world).is_some(), keeps_proof);
+    }
+}
+
+#[test]
 fn a_first_sign_in_whose_saving_could_not_be_read_back_is_not_brought_back_either() {
     let (mut world, mut keeper) = first_sign_in();
     let back = until_effect(&mut world, &mut keeper, |e| matches!(e, Effect::ReadBack { .. }));

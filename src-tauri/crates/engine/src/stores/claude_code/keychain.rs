@@ -137,9 +137,10 @@ impl Keychain {
         }
     }
 
-    /// When the item was written last, to the second and as the tool prints it; `None`: that can't be
-    /// told, or there is no item. The value is not asked for.
-    pub(super) fn written_at(&self) -> Option<String> {
+    /// When the item was written last, to the second and as the tool prints it, and where that was a proof
+    /// of this process, when it was written before; `None`: that can't be told, or there is no item. The
+    /// value is not asked for.
+    pub(super) fn written_at(&self) -> Option<(String, Option<String>)> {
         if self.is_locked() {
             return None;
         }
@@ -150,7 +151,8 @@ impl Keychain {
         let now = line.trim().to_owned();
         let proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
         let before = proof.as_ref().filter(|(_, after)| *after == now);
-        Some(before.map_or(now, |(before, _)| before.clone()))
+        let before = before.map(|(before, _)| before.clone());
+        Some((now, before))
     }
 
     /// Replaces the value of the item, which must be there. `json` is in the form of
@@ -178,7 +180,9 @@ impl Keychain {
         let updated = self.tools.native.update(&self.service, &self.account, json.as_bytes());
         updated.map_err(|status| self.refused(status))?;
         let after = self.written_at();
-        *self.proof.lock().unwrap_or_else(PoisonError::into_inner) = before.zip(after);
+        *self.proof.lock().unwrap_or_else(PoisonError::into_inner) = before
+            .zip(after)
+            .map(|((before, earlier), (after, _))| (earlier.unwrap_or(before), after));
         if self.read()?.is_some_and(|back| *back == *json) {
             self.proven.store(true, Ordering::Relaxed);
             return Ok(());

@@ -273,10 +273,12 @@ impl ClaudeCode {
         version_of(digest)
     }
 
-    /// The same for the keychain's item: every write sets its time.
-    fn item_version(&self) -> Option<u64> {
-        let written = self.keychain.as_ref()?.written_at()?;
-        version_of(Sha256::new_with_prefix(written))
+    /// The same for the keychain's item, of which every write sets the time; and what it was before a
+    /// proof that was the last one. Another process knows of no proof, so the first is the time as it is.
+    fn item_versions(&self) -> Option<(Option<u64>, Option<u64>)> {
+        let (now, before) = self.keychain.as_ref()?.written_at()?;
+        let version = |written: String| version_of(Sha256::new_with_prefix(written));
+        Some((version(now), before.and_then(version)))
     }
 
     fn whole(&self, blob: &Blob) -> Result<Object, StoreFault> {
@@ -348,7 +350,7 @@ impl ClaudeCode {
         let configured = &around.configured;
         // Before it is read: what is written in between is another version.
         let file_version = self.file_version();
-        let item_version = self.item_version();
+        let item_versions = self.item_versions();
         let (blob, sign_ins) = match self.blob() {
             Ok(blob) => (Some(blob), SignIns::Read),
             // Servers may be configured before anybody has signed in.
@@ -362,7 +364,8 @@ impl ClaudeCode {
         let entries = entries.unwrap_or_default();
         let servers = self.without_entry(blob.as_ref(), configured, &entries)?;
         let in_keychain = blob.is_some_and(|blob| blob.in_keychain);
-        let version = if in_keychain { item_version } else { file_version };
+        let of_item = item_versions.filter(|_| in_keychain).unwrap_or_default();
+        let (version, version_before) = if in_keychain { of_item } else { (file_version, None) };
         let client_version = around.client_version.clone();
         let mut advice = configured.advice.clone();
         // Only who is signed in can lose a sign-in.
@@ -385,6 +388,7 @@ impl ClaudeCode {
             wiper,
             sign_ins,
             version,
+            version_before,
         })
     }
 
