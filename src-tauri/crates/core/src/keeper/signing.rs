@@ -5,6 +5,8 @@
 //! locks, read back, looked at again. The old grant stays until then, and is not revoked. The sign-in
 //! page's address goes only to who began; a callback is routed by its `state`.
 
+mod stranded;
+
 use alloc::{
     boxed::Box,
     format,
@@ -26,7 +28,7 @@ use crate::{
     facts::GrantFacts,
     health::Situation,
     http::{Answer, Fault},
-    ids::{Door, GrantId, SignInId, StoreId, Target, TokenMark},
+    ids::{Door, GrantId, RecordId, SignInId, StoreId, Target, TokenMark},
     journal::{JournalFault, Record, Stage},
     oauth::{
         authorize::{Callback, Entropy, SCHEME_REDIRECT},
@@ -74,7 +76,8 @@ enum Phase {
     Asking(Box<SignIn>),
     /// The tokens are being written down.
     Journaling(Box<Record>),
-    Saving,
+    /// They wait for the store, by this record.
+    Saving(RecordId),
     /// The server is asked whether it accepts the new token.
     Proving,
 }
@@ -333,7 +336,7 @@ impl Keeper {
     fn flow(&mut self, id: SignInId, step: impl FnOnce(&mut SignIn) -> Next) -> Next {
         match self.sign_ins.get_mut(&id).map(|running| &mut running.phase) {
             Some(Phase::Asking(flow)) => step(flow),
-            Some(Phase::Drawing(_) | Phase::Journaling(_) | Phase::Saving | Phase::Proving)
+            Some(Phase::Drawing(_) | Phase::Journaling(_) | Phase::Saving(_) | Phase::Proving)
             | None => Next::Wait,
         }
     }
@@ -374,7 +377,7 @@ impl Keeper {
                 Phase::Asking(_)
                 | Phase::Drawing(_)
                 | Phase::Journaling(_)
-                | Phase::Saving
+                | Phase::Saving(_)
                 | Phase::Proving => None,
             })
         });
@@ -473,8 +476,8 @@ impl Keeper {
         let Some(running) = self.sign_ins.get_mut(&id) else { return };
         let Phase::Journaling(record) = &running.phase else { return };
         let record = (**record).clone();
-        running.phase = Phase::Saving;
         let name = record.id.clone();
+        running.phase = Phase::Saving(name.clone());
         self.keep_spare(record, true);
         if kept.is_err() {
             self.spares.edit(&name, |spare| spare.only_here = true);
@@ -598,8 +601,9 @@ impl Keeper {
         });
     }
 
-    /// Nobody came back in time, or the process is about to end.
+    /// Nobody came back in time, the process is about to end, or nothing is left to be saved.
     pub(super) fn end_sign_ins(&mut self) {
+        self.end_stranded_sign_ins();
         let now = self.now.boot;
         let over: Vec<(SignInId, SignInFailure)> = self
             .sign_ins
@@ -670,7 +674,7 @@ impl Running {
         match &self.phase {
             Phase::Drawing(_) => true,
             Phase::Asking(flow) => flow.can_end(),
-            Phase::Journaling(_) | Phase::Saving | Phase::Proving => false,
+            Phase::Journaling(_) | Phase::Saving(_) | Phase::Proving => false,
         }
     }
 
@@ -679,7 +683,7 @@ impl Running {
     }
 
     const fn is_saving(&self) -> bool {
-        matches!(self.phase, Phase::Saving)
+        matches!(self.phase, Phase::Saving(_))
     }
 
     fn is_proving(&self) -> bool {
@@ -693,7 +697,7 @@ impl Running {
             Phase::Asking(flow) if flow.is_waiting() => WAITING,
             Phase::Asking(_) if self.page.is_some() => FETCHING,
             Phase::Asking(_) => LOOKING,
-            Phase::Journaling(_) | Phase::Saving => SAVING,
+            Phase::Journaling(_) | Phase::Saving(_) => SAVING,
             Phase::Proving => PROVING,
         }
     }

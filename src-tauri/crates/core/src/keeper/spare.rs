@@ -8,7 +8,7 @@ use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use super::{
     Effect, Failure, Keeper, Mode, Outcome, Pending, ProbeFinding,
-    flight::{Ending, Flight, Work},
+    flight::{Ending, Work},
     plan::is_passing,
     schedule,
 };
@@ -471,10 +471,8 @@ impl Keeper {
                 spare.only_here = false;
                 core::mem::take(&mut spare.instead_of)
             });
-            let mut flying = self.flights.values().filter_map(Flight::record).map(|r| &r.id);
-            let is_known = instead_of.is_some() || flying.any(|id| id == record);
-            drop(flying);
             // It may have been forgotten before the journal took it.
+            let is_known = self.is_kept_or_in_flight(record);
             let itself = (!is_known).then(|| record.clone()).into_iter();
             self.forget(instead_of.into_iter().flatten().chain(itself).collect());
         }

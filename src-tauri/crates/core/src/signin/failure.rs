@@ -106,8 +106,8 @@ pub enum SignInFailure {
     /// The person, or a newer attempt, ended it.
     #[error("it was ended; everything is as it was")]
     Cancelled,
-    /// The store holds something newer.
-    #[error("another sign-in was saved meanwhile; that one stays")]
+    /// The store holds something newer, or the entry no more.
+    #[error("its entry was removed or changed meanwhile, and stays as it is")]
     Overtaken,
     /// The engine answered another question than was asked.
     #[error("an answer came out of turn")]

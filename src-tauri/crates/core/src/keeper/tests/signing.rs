@@ -793,3 +793,69 @@ fn two_first_sign_ins_make_a_store_that_never_was_there() {
         assert_eq!(world.entries.len(), 2);
     }
 }
+
+/// A sign-in to the one server whose tokens wait for a lock that another program holds.
+fn waiting_for_the_lock() -> (World, Keeper) {
+    let mut world = dead();
+    let mut keeper = world.start();
+    world.sign_in(&mut keeper);
+    world.lock_faults = VecDeque::from(vec![StoreFault::Busy { lock: "mcp-refresh".into() }; 2]);
+    world.come_back(&mut keeper, "code=good");
+    assert_eq!((world.ended().len(), world.lock_faults.len()), (0, 1));
+    (world, keeper)
+}
+
+#[test]
+fn a_sign_in_ends_where_its_entry_is_signed_out_before_or_while_the_lock_is_waited_for() {
+    for while_waiting in [true, false] {
+        let (mut world, mut keeper) = waiting_for_the_lock();
+        let mut lock = None;
+        if while_waiting {
+            world.now =
+                Now { wall: world.now.wall + Millis(4_000), boot: world.now.boot + Millis(4_000) };
+            keeper.handle(Input::Tick, world.now);
+            let locks = |effect: &Effect| matches!(effect, Effect::Lock { .. });
+            lock = Some(until_effect(&mut world, &mut keeper, locks));
+        }
+        let entries = std::mem::take(&mut world.entries);
+        world.look(&mut keeper);
+        if let Some(lock) = lock {
+            let (ticket, busy) = world.perform(lock).unwrap();
+            keeper.handle(Input::Done(ticket, busy), world.now);
+            world.settle(&mut keeper);
+        }
+        assert_eq!(world.ended(), ["overtaken"], "while waiting: {while_waiting}");
+        assert!(!keeper.is_busy() && keeper.is_settled(&"claude-code/slack".into()));
+        assert_eq!(world.server.revoked, ["rt-signed"]);
+        world.lock_faults.clear();
+        world.entries = entries;
+        world.look(&mut keeper);
+        world.sign_in(&mut keeper);
+        world.come_back(&mut keeper, "code=good");
+        assert_eq!(world.ended(), ["overtaken", "signed in, Some(3)"]);
+    }
+}
+
+#[test]
+fn a_sign_in_ends_where_its_entry_goes_or_is_emptied_while_the_server_is_asked() {
+    for (emptied, accepts) in [(false, true), (true, true), (true, false)] {
+        let mut world = World::new();
+        world.mode = Mode::OnRequest;
+        let mut keeper = world.start();
+        world.sign_in(&mut keeper);
+        world.bring(&mut keeper, "code=good");
+        let probes = |effect: &Effect| matches!(effect, Effect::Probe { .. });
+        let probe = until_effect(&mut world, &mut keeper, probes);
+        world.entries = if emptied { dead().entries } else { BTreeMap::new() };
+        world.look(&mut keeper);
+        let (ticket, accepted) = world.perform(probe).unwrap();
+        world.accepts_probe = accepts;
+        keeper.handle(Input::Done(ticket, accepted), world.now);
+        world.settle(&mut keeper);
+        world.pass(&mut keeper, 2 * MINUTE);
+        // What an emptying client is given back counts like what it was given.
+        let expected = if emptied && accepts { "signed in, Some(3)" } else { "overtaken" };
+        assert_eq!(world.ended(), [expected], "emptied: {emptied}");
+        assert!(!keeper.is_busy());
+    }
+}

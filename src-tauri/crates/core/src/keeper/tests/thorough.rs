@@ -35,6 +35,7 @@ impl Thorough {
         keeper.spares.check();
         assert_eq!(all, touched, "other moments");
         assert_eq!(self.0.poll_wake(), keeper.poll_wake(), "another wake");
+        assert!(keeper.no_sign_in_is_stranded());
         self.wakes_in_the_future();
     }
 
