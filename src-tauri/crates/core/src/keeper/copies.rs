@@ -12,6 +12,7 @@ use super::{
     Effect, Event, Keeper,
     flight::{Flight, Step, Work},
     grant::{Grant, Standing},
+    spare::Spare,
 };
 use crate::{
     facts::{GrantFacts, Spent},
@@ -33,6 +34,15 @@ pub(super) enum Newer {
     /// They are known to be somewhere that cannot be read now, also since the start, or are being
     /// replaced.
     OutOfReach,
+}
+
+/// Whether this record has these tokens for all these entries already.
+fn is_for(spare: &Spare, record: &Record, heirs: &[(Target, TokenPair)]) -> bool {
+    let tokens = record.stage.tokens();
+    spare.record.id != record.id
+        && tokens.is_some()
+        && spare.record.stage.tokens() == tokens
+        && heirs.iter().all(|(target, _)| spare.is_about(target))
 }
 
 impl Keeper {
@@ -262,6 +272,10 @@ impl Keeper {
 
     /// A record goes on to other entries than those it was made for.
     pub(super) fn readdress(&mut self, mut record: Record, heirs: Vec<(Target, TokenPair)>) {
+        // The look that saw its entry gone may have done that already.
+        if self.spares.all().any(|spare| is_for(spare, &record, &heirs)) {
+            return;
+        }
         let old = record.id;
         (record.id, record.replaced) = (self.record_id(record.mark), heirs);
         let owed = record.stage.tokens().is_some();

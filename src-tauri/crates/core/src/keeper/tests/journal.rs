@@ -4,7 +4,7 @@ use super::{
     copies::{COPY, locked},
     *,
 };
-use crate::{ids::TokenMark, journal::Stage};
+use crate::{facts::GrantFacts, ids::TokenMark, journal::Stage};
 
 const CUT: &[u8] = br#"{"access_token":"at-1","refresh_token":"rt-1","expires_in":3600"#;
 const WHOLE: &[u8] = br#"{"access_token":"at-1","refresh_token":"rt-1","expires_in":3600}"#;
@@ -394,4 +394,37 @@ fn new_tokens_that_are_not_saved_yet_say_what_keeps_them_out() {
     let row = keeper.snapshot().rows.remove(0);
     let phrase = row.phrase.render(Wall(0), |_| String::new(), |_| String::new());
     assert!(phrase.contains("mcp-refresh is held"), "{phrase}");
+}
+
+#[test]
+fn tokens_whose_entry_goes_while_they_are_saved_from_the_journal_are_in_it_at_every_step() {
+    let mut steps = 0;
+    loop {
+        let mut world = World::new();
+        world.copy_folder();
+        let target = Target { store: COPY.into(), key: "slack|0".into() };
+        world.facts.grants.insert(target, GrantFacts { paused: true, ..GrantFacts::default() });
+        let full = StoreFault::Io { place: "store".into(), what: "full".into() };
+        world.write_faults = VecDeque::from([full]);
+        let mut keeper = world.start();
+        assert!(world.journal.values().any(|record| record.stage.tokens().is_some()));
+        while !keeper.is_in_the_air() {
+            world.now.boot.0 += 1_000;
+            world.now.wall.0 += 1_000;
+            keeper.handle(Input::Tick, world.now);
+        }
+        let is_read = |effect: &Effect| matches!(effect, Effect::Read { .. });
+        let read = waking::until_effect(&mut world, &mut keeper, is_read);
+        world.entries.clear();
+        let (ticket, outcome) = world.perform(read).unwrap();
+        keeper.handle(Input::Done(ticket, outcome), world.now);
+        world.steps_left = Some(steps);
+        let is_over = world.settle(&mut keeper);
+        assert!(world.keeps("rt-1"), "after {steps} steps: {:?}", world.journal);
+        if is_over {
+            break;
+        }
+        steps += 1;
+    }
+    assert!(steps > 3, "{steps}");
 }
