@@ -207,7 +207,7 @@ struct Teller {
     unknown: Option<String>,
     page: Page,
     worked: Option<bool>,
-    /// Whether the sign-in has ended, well or not.
+    /// Whether the page that was opened last matters no more: the sign-in has ended, well or not.
     over: Arc<AtomicBool>,
 }
 
@@ -269,8 +269,11 @@ impl Teller {
     }
 
     /// Has a browser open the page; whether one could be asked to.
-    fn open(&self, url: &str) -> bool {
+    fn open(&mut self, url: &str) -> bool {
         let url = Secret::new(url);
+        // The page that was opened before, another way, is waited for no longer.
+        self.over.store(true, Ordering::Release);
+        self.over = Arc::default();
         match browser::open(&url) {
             Ok(opened) => {
                 let over = Arc::clone(&self.over);
