@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use super::{Keeper, grant::Grant, schedule, touch::CLOCK_STEP};
 use crate::{
     ids::{Target, TokenMark},
+    journal::{Record, Stage},
     time::{Boot, Millis, Wall},
 };
 
@@ -53,6 +54,46 @@ impl Keeper {
         grant.entry.pair.expires_at.map_or(lost_at + schedule::GUESSED_LIFE, |end| end - rest)
     }
 
+    /// A server may answer each presentation of a token in a way that can't be read: of its records in the
+    /// journal those stay that may be of use. One that holds no answer tells no more than the next one.
+    /// Answers that are the same are one; of others the first stays, which may hold what a server gives
+    /// once, and the last two. Those with tokens in them are not crowded out by pages without.
+    pub(super) fn thin_out_lost(&mut self, mark: TokenMark) {
+        let lost = self.spares.all().filter(|spare| spare.record.mark == mark && spare.is_lost());
+        let mut lost: Vec<&Record> =
+            lost.filter(|spare| !spare.only_here && !spare.flying).map(|s| &s.record).collect();
+        lost.sort_by_key(|record| (record.at, &record.id));
+        let mut kinds: [Vec<&Record>; 2] = Default::default();
+        let mut without = Vec::new();
+        let mut too_many = Vec::new();
+        for record in lost {
+            let Stage::Raw(body) = &record.stage else {
+                without.push(record);
+                continue;
+            };
+            let kind = &mut kinds[usize::from(may_hold_tokens(body))];
+            if kind.iter().any(|known| known.stage == record.stage) {
+                too_many.push(record);
+            } else {
+                kind.push(record);
+            }
+        }
+        without.pop();
+        too_many.append(&mut without);
+        for kind in kinds {
+            let surplus = kind.len().saturating_sub(3);
+            too_many.extend(kind.into_iter().skip(1).take(surplus));
+        }
+        let too_many = too_many.into_iter().map(|record| record.id.clone()).collect();
+        self.forget(too_many);
+    }
+
+    /// Whether the journal holds this answer to a presentation of this token already.
+    pub(super) fn is_kept(&self, mark: TokenMark, answer: &Stage) -> bool {
+        let mut spares = self.spares.all();
+        spares.any(|s| s.record.mark == mark && s.record.stage == *answer && !s.only_here)
+    }
+
     /// An entry or a record that held this token is gone, or holds another one.
     pub(super) fn forget_lost_unless_held(&mut self, mark: TokenMark) {
         if !self.facts.lost().contains_key(&mark) {
@@ -75,4 +116,10 @@ impl Keeper {
             self.set_lost(mark, Some(now));
         }
     }
+}
+
+/// Whether an answer that can't be read names an access token, or is packed in a way that hides it.
+fn may_hold_tokens(body: &[u8]) -> bool {
+    const NAME: &[u8] = b"access_token";
+    core::str::from_utf8(body).is_err() || body.windows(NAME.len()).any(|part| part == NAME)
 }

@@ -480,9 +480,10 @@ impl Keeper {
 
     /// A lost answer stays. It may exist only here.
     pub(super) fn keep_lost(&mut self, record: Record, only_here: bool) {
-        let id = record.id.clone();
+        let (id, mark) = (record.id.clone(), record.mark);
         self.keep_spare(record, false);
         self.spares.edit(&id, |spare| spare.only_here = only_here);
+        self.thin_out_lost(mark);
     }
 
     /// Writes a record down before anything else is done about it.

@@ -250,7 +250,11 @@ impl Keeper {
             (Some(record), true) => {
                 let another = self.record_id(record.mark);
                 let before = record.clone();
-                record.stage = Stage::Raw(answer.body.clone());
+                let answered = Stage::Raw(answer.body.clone());
+                if before.stage == answered || self.is_kept(record.mark, &answered) {
+                    return self.again_or_lost(flight, failure);
+                }
+                record.stage = answered;
                 if matches!(before.stage, Stage::Raw(_)) {
                     // Either of the two may be the one that holds the tokens.
                     record.id = another;
