@@ -173,8 +173,8 @@ pub enum Effect {
         sign_in: SignInId,
     },
     /// Keep these facts. Not answered: a failure is told as
-    /// [`Input::RememberFailed`](super::Input::RememberFailed), and the next change brings all of
-    /// them again.
+    /// [`Input::RememberFailed`](super::Input::RememberFailed), and all of them come again with
+    /// the next change, a minute later and at the end.
     Remember {
         /// What has changed in them.
         change: FactsChange,

@@ -8,8 +8,12 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use crate::{
     facts::{Facts, FactsChange, GrantFacts, Spent, StoreFacts},
     ids::{StoreId, Target, TokenMark},
-    time::Wall,
+    time::{Boot, Millis, Wall},
 };
+
+/// How soon facts that could not be kept are handed over again: a disk has space again when somebody
+/// makes room, and nothing tells of it.
+const OFFERED_AGAIN: Millis = Millis::minutes(1);
 
 /// What is remembered, and what of it is news.
 #[derive(Debug, Default)]
@@ -24,8 +28,9 @@ pub(super) struct Memory {
     told: BTreeMap<alloc::string::String, bool>,
     spent: BTreeMap<TokenMark, Option<Spent>>,
     lost: BTreeMap<TokenMark, Option<Wall>>,
-    /// What was handed over could not be kept: the next change brings everything.
-    unkept: bool,
+    /// What was handed over could not be kept: everything is handed over again then, or with the next
+    /// change before.
+    unkept: Option<Boot>,
 }
 
 impl Memory {
@@ -195,12 +200,22 @@ impl Memory {
     }
 
     /// What was handed over last could not be kept.
-    pub(super) const fn not_kept(&mut self) {
-        self.unkept = true;
+    pub(super) fn not_kept(&mut self, now: Boot) {
+        self.unkept = Some(now + OFFERED_AGAIN);
     }
 
-    /// What has changed since this was last asked.
-    pub(super) fn take_change(&mut self) -> Option<FactsChange> {
+    /// What could not be kept is handed over now, for there may be no later.
+    pub(super) fn offer_at_once(&mut self, now: Boot) {
+        self.unkept = self.unkept.map(|_| now);
+    }
+
+    /// When what could not be kept is handed over again; `None`: nothing waits for that.
+    pub(super) const fn offered_at(&self) -> Option<Boot> {
+        self.unkept
+    }
+
+    /// What has changed since this was last asked, or everything where that is due.
+    pub(super) fn take_change(&mut self, now: Boot) -> Option<FactsChange> {
         let grants = core::mem::take(&mut self.grants);
         let changed = grants.into_iter().filter_map(|(target, before)| {
             let now = self.facts.grants.get(&target);
@@ -218,10 +233,11 @@ impl Memory {
             spent: core::mem::take(&mut self.spent),
             lost: core::mem::take(&mut self.lost),
         };
-        if change == FactsChange::default() {
+        let is_due = self.unkept.is_some_and(|at| at <= now);
+        if change == FactsChange::default() && !is_due {
             return None;
         }
-        if core::mem::take(&mut self.unkept) {
+        if self.unkept.take().is_some() {
             return Some(FactsChange::afresh(self.facts.clone()));
         }
         Some(change)

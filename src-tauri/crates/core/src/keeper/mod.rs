@@ -270,12 +270,15 @@ impl Keeper {
                     self.grants.touch_all();
                 }
             }
-            Input::Stopping => self.stopping = true,
+            Input::Stopping => {
+                self.stopping = true;
+                self.facts.offer_at_once(now.boot);
+            }
             Input::JournalOpened(records) => self.journal_opened(records),
             Input::CalledBack(door, query) => self.called_back(door, &query),
             Input::Done(ticket, outcome) => self.done(ticket, outcome),
-            // The next change of facts asks again; nothing that matters hangs on them alone.
-            Input::RememberFailed(_) => self.facts.not_kept(),
+            // Offered again later; until then the journal keeps what says the same.
+            Input::RememberFailed(_) => self.facts.not_kept(now.boot),
         }
         self.end_sign_ins();
         self.plan_sign_outs();
@@ -498,7 +501,7 @@ impl Keeper {
     }
 
     fn remember(&mut self) {
-        let change = self.facts.take_change();
+        let change = self.facts.take_change(self.now.boot);
         if let Some(change) = change.filter(|_| self.mode != Mode::WatchOnly) {
             self.effects.push_back(Effect::Remember { change });
         }

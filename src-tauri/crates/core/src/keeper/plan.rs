@@ -398,7 +398,8 @@ impl Keeper {
         let sign_ins = sign_ins.map(|at| of_all(at, "a sign-in has waited long enough"));
         let spares = self.spares.first_at().map(|at| of_all(at, "what was saved is looked at"));
         let relooks = self.relooks.first_at().map(|at| of_all(at, "a store is looked at again"));
-        let of_all = sign_ins.into_iter().chain(spares).chain(relooks);
+        let facts = self.facts.offered_at().map(|at| of_all(at, "facts are kept after all"));
+        let of_all = sign_ins.into_iter().chain(spares).chain(relooks).chain(facts);
         of_grant.into_iter().chain(of_all).min_by_key(|wake| wake.at)
     }
 }

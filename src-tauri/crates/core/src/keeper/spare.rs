@@ -622,13 +622,20 @@ impl Keeper {
     }
 
     fn look_passed(&mut self, id: &RecordId, passed: u8) {
+        let is_last = usize::from(passed) >= LOOKS.len();
+        if let Some(offered_at) = self.facts.offered_at().filter(|_| is_last) {
+            // Nothing else outlives this process that says which token is spent.
+            let again = offered_at + Millis::seconds(1);
+            self.spares.edit(id, |spare| spare.wait_until = Some(again));
+            return;
+        }
         let stores = self.spares.edit(id, |spare| {
             if let Stage::Saved { looks, .. } = &mut spare.record.stage {
                 *looks = passed;
             }
             spare.record.replaced.iter().map(|(t, _)| t.store.clone()).collect::<Vec<_>>()
         });
-        let Some(stores) = stores.filter(|_| usize::from(passed) >= LOOKS.len()) else {
+        let Some(stores) = stores.filter(|_| is_last) else {
             return;
         };
         for store in stores {

@@ -130,6 +130,8 @@ struct World {
     lock_faults: VecDeque<StoreFault>,
     write_faults: VecDeque<StoreFault>,
     journal_broken: bool,
+    /// Facts can't be kept.
+    state_broken: bool,
     /// How often the store was written.
     written: u64,
     /// Which version that was before a write that changed nothing.
@@ -241,6 +243,7 @@ impl World {
             lock_faults: VecDeque::new(),
             write_faults: VecDeque::new(),
             journal_broken: false,
+            state_broken: false,
             written: 1,
             written_before: None,
             accepts_probe: true,
@@ -363,6 +366,10 @@ impl World {
                 return false;
             }
             self.steps_left = self.steps_left.map(|left| left - 1);
+            if self.state_broken && matches!(effect, Effect::Remember { .. }) {
+                keeper.handle(Input::RememberFailed(not_kept()), self.now);
+                continue;
+            }
             if let Some((ticket, outcome)) = self.perform(effect) {
                 self.now.boot.0 += 5;
                 self.now.wall.0 += 5;
@@ -768,6 +775,10 @@ fn is_sent_with(request: &crate::http::Request, secret: &str) -> bool {
     let mut form = url::form_urlencoded::parse(&request.body);
     request.headers.iter().any(|(_, value)| value.as_str() == basic)
         || form.any(|(name, value)| name == "client_secret" && value == secret)
+}
+
+fn not_kept() -> crate::journal::JournalFault {
+    crate::journal::JournalFault { place: "state".into(), what: "full".into() }
 }
 
 fn answer(status: u16, body: String) -> Answer {

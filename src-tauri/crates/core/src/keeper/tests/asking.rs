@@ -101,11 +101,35 @@ fn nobody_is_asked_where_that_is_turned_off_or_where_no_keeper_stays() {
 }
 
 #[test]
-fn facts_that_could_not_be_kept_come_again_with_the_next_change_and_not_before() {
+fn facts_that_could_not_be_kept_are_offered_each_minute_and_at_the_end_and_the_journal_waits_for_them()
+ {
+    for ends in [false, true] {
+        let mut world = World::new();
+        world.state_broken = true;
+        let mut keeper = world.start();
+        let wakes = world.wakes_in(&mut keeper, 20 * MINUTE);
+        assert!((20..60).contains(&wakes), "{wakes}");
+        assert_eq!(world.journal.len(), 1, "what says that the old token is spent");
+        assert_eq!(world.facts, Facts::default());
+        world.state_broken = false;
+        if ends {
+            keeper.handle(Input::Stopping, world.now);
+            world.settle(&mut keeper);
+        } else {
+            world.pass(&mut keeper, MINUTE);
+        }
+        assert_eq!(world.facts.spent, keeper.facts.facts().spent);
+        assert_eq!(world.facts.spent.len(), 1);
+        world.pass(&mut keeper, 2 * MINUTE);
+        assert_eq!(world.journal.is_empty(), !ends);
+    }
+}
+
+#[test]
+fn facts_that_could_not_be_kept_come_again_with_the_next_change_and_not_at_once() {
     let mut world = World::new();
     let mut keeper = world.start();
-    let fault = || crate::journal::JournalFault { place: "state".into(), what: "full".into() };
-    keeper.handle(Input::RememberFailed(fault()), world.now);
+    keeper.handle(Input::RememberFailed(not_kept()), world.now);
     let mut changes = core::iter::from_fn(|| keeper.poll_effect());
     assert!(changes.next().is_none(), "a disk that is full is not asked again at once");
     world.facts = Facts::default();
