@@ -170,9 +170,13 @@ impl super::Keeper {
                 let refused = facts.refusal.as_ref().is_some_and(|r| Some(r.mark) == mark);
                 let refused = refused || grant.is_refused_after_renewal(facts);
                 let retrying = matches!(shown.health, Health::Retrying | Health::RetryingEnded);
+                // Nor does a new token of which the server has said nothing, after it refused the others.
+                let refused_all =
+                    facts.refused_access.as_ref().is_some_and(|r| r.after_renewal && r.confirmed);
+                let is_asked = self.pending.probe(target) || refused_all;
                 let in_the_air = shown.health == Health::Refreshing
                     || (retrying && refused)
-                    || (self.pending.probe(target) && self.is_unproven(target));
+                    || (is_asked && self.is_unproven(target));
                 let open = self.notices.get(target).filter(|notice| notice.grant == grant.id);
                 return open.filter(|_| in_the_air).cloned();
             }

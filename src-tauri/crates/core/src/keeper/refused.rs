@@ -20,7 +20,7 @@ use crate::{
 
 /// For this long after a renewal that followed a refusal, another refusal speaks against the sign-in.
 /// Later it is again a reason to renew.
-const JUST_RENEWED: Millis = Millis::hours(1);
+pub(super) const JUST_RENEWED: Millis = Millis::hours(1);
 /// While a confirmed refusal stands, the server is asked again after this long.
 const STILL_REFUSED: Millis = Millis::hours(1);
 

@@ -137,6 +137,8 @@ struct World {
     /// Which version that was before a write that changed nothing.
     written_before: Option<u64>,
     accepts_probe: bool,
+    /// Servers answer no probe.
+    no_probe: bool,
     /// Access tokens that the server no longer takes.
     refused: BTreeSet<String>,
     /// Answers of the token endpoint that come in place of a success, as they are.
@@ -247,6 +249,7 @@ impl World {
             written: 1,
             written_before: None,
             accepts_probe: true,
+            no_probe: false,
             refused: BTreeSet::new(),
             bodies: VecDeque::new(),
             mode: Mode::Keep,
@@ -481,7 +484,9 @@ impl World {
                 (ticket, Outcome::Withdrawn(Ok(self.verdicts.len() < before)))
             }
             Effect::Probe { ticket, access, .. } => {
-                let finding = if self.accepts_probe && !self.refused.contains(access.expose()) {
+                let finding = if self.no_probe {
+                    ProbeFinding::Unknown
+                } else if self.accepts_probe && !self.refused.contains(access.expose()) {
                     ProbeFinding::Accepted(Some(3))
                 } else {
                     ProbeFinding::Refused

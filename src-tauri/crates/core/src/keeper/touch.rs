@@ -15,6 +15,7 @@ use super::{
     notice::{DEFINITE_AFTER, GIVE_UP_AFTER},
     plan::Next,
     probing::APART,
+    refused::JUST_RENEWED,
     spare::LAST_LOOK,
     view::NEAR_END,
 };
@@ -280,6 +281,7 @@ impl Keeper {
             failing.map(|since| since + DEFINITE_AFTER),
             failing.map(|since| since + GIVE_UP_AFTER),
             facts.refusal.as_ref().map(|refusal| refusal.at + CONFIRM_AFTER),
+            facts.issued_at.filter(|_| facts.unproven_access.is_some()).map(|at| at + JUST_RENEWED),
             facts.probed_at,
             facts.probed_at.filter(|_| verdict).map(|last| last + APART),
         ];

@@ -71,6 +71,29 @@ fn a_refusal_that_stands_is_asked_about_again_each_hour() {
 }
 
 #[test]
+fn what_was_told_is_told_once_though_the_server_says_nothing_of_the_next_token_for_a_while() {
+    for mended in [false, true] {
+        let mut world = World::new();
+        let mut keeper = world.start();
+        world.accepts_probe = false;
+        world.act(&mut keeper, Action::Check(SLACK.into()));
+        world.pass(&mut keeper, 2 * MINUTE);
+        assert_eq!(world.notices(), [NoticeCode::SignInRequired]);
+        world.no_probe = true;
+        let before = world.pair();
+        world.act(&mut keeper, Action::Renew(SLACK.into()));
+        assert_ne!(world.pair(), before);
+        world.pass(&mut keeper, 5 * MINUTE);
+        (world.no_probe, world.accepts_probe) = (false, mended);
+        world.pass(&mut keeper, 20 * MINUTE);
+        assert_eq!(world.health(&keeper) == Health::Healthy, mended);
+        assert_eq!(world.notices(), [NoticeCode::SignInRequired]);
+        let is_over = |event: &Event| matches!(event, Event::NoticeWithdrawn { .. });
+        assert_eq!(world.events.iter().any(is_over), mended, "{:?}", world.events);
+    }
+}
+
+#[test]
 fn a_fresh_needs_auth_mark_whose_probe_is_refused_makes_it_renew_and_is_withdrawn() {
     let (mut world, mut keeper) = renewed();
     world.pass(&mut keeper, 11 * MINUTE);
