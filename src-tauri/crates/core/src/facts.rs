@@ -5,6 +5,7 @@
 //! next write, so a change of meaning needs a new `schema`.
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet},
     string::String,
     vec::Vec,
@@ -302,6 +303,10 @@ pub struct Refusal {
     /// `None`: it had none, or the refusal was noted before this was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<TokenMark>,
+    /// The one before it of the same token by the same client, where it was of another kind: neither
+    /// confirms the other, and each is confirmed by the next of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<Refusal>>,
 }
 
 /// The server did not take an access token although its end had not come.

@@ -1116,6 +1116,20 @@ fn a_refusal_of_the_client_and_one_of_the_grant_do_not_confirm_each_other() {
 }
 
 #[test]
+fn refusals_of_both_kinds_in_turn_end_it_when_one_of_them_comes_again() {
+    use Weather::{InvalidClient, InvalidGrant};
+    for (first, second) in [(InvalidClient, InvalidGrant), (InvalidGrant, InvalidClient)] {
+        let mut world = World::new();
+        world.server.weather = [first, second].into_iter().cycle().take(100).collect();
+        let mut keeper = world.start();
+        world.pass(&mut keeper, 10 * MINUTE);
+        assert_eq!(world.health(&keeper), Health::SignInRequired, "{first:?} {second:?}");
+        assert_eq!(world.server.presented.len(), 3);
+        assert_eq!(world.notices(), [NoticeCode::SignInRequired]);
+    }
+}
+
+#[test]
 fn a_client_with_a_secret_tries_the_other_method_once() {
     let mut world = World::new();
     let mut with_secret = entry("slack", "at-0", "rt-0", world.now.wall.0 + 60_000);

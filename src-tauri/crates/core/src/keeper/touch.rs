@@ -164,6 +164,10 @@ impl Keeper {
         }
         let now = self.now.wall;
         let facts = self.facts_mut(target);
+        let before = facts.refusal.as_mut().and_then(|refusal| refusal.before.as_mut());
+        if let Some(before) = before {
+            before.at = before.at.min(now);
+        }
         let waits = [
             facts.refusal.as_mut().map(|refusal| &mut refusal.at),
             facts.refused_access.as_mut().map(|refused| &mut refused.at),

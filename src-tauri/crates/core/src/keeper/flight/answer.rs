@@ -3,7 +3,7 @@
 //! Only a definite refusal, repeated a minute later, ends one. What may have been acted on is
 //! presented once more at once; then it waits until little is left to lose.
 
-use alloc::string::String;
+use alloc::{boxed::Box, string::String};
 
 use super::{AGAIN_WITHIN, Ending, Flight, Presenting, Step, Work, send_failure};
 use crate::{
@@ -178,16 +178,24 @@ impl Keeper {
             // A refusal of the client says nothing of the grant's end, nor the other way round; and one
             // of the client says nothing of it with another secret.
             let kind = |code: &str, secret| (code == INVALID_CLIENT).then_some(secret);
-            let same = |r: &&Refusal| {
-                r.mark == mark
-                    && r.client_id.as_ref() == Some(&client_id)
-                    && kind(&r.code, r.secret) == kind(&code, secret)
+            let same = |r: &Refusal| kind(&r.code, r.secret) == kind(&code, secret);
+            let held = facts
+                .refusal
+                .take()
+                .filter(|r| r.mark == mark && r.client_id.as_ref() == Some(&client_id));
+            let (earlier, other) = match held {
+                Some(held) if same(&held) => (Some(held.at), held.before),
+                Some(mut held) => {
+                    let earlier = held.before.take().filter(|before| same(before));
+                    (earlier.map(|before| before.at), Some(Box::new(held)))
+                }
+                None => (None, None),
             };
-            let earlier = facts.refusal.as_ref().filter(same).map(|r| r.at);
             confirmed = earlier.is_some_and(|at| now >= at + CONFIRM_AFTER);
-            let at = earlier.unwrap_or(now);
+            let (at, before) = (earlier.unwrap_or(now), other.filter(|_| !confirmed));
             let (code, client_id) = (code.clone(), Some(client_id.clone()));
-            facts.refusal = Some(Refusal { mark, code, at, confirmed, client_id, secret });
+            let refusal = Refusal { mark, code, at, confirmed, client_id, secret, before };
+            facts.refusal = Some(refusal);
         }
         self.unlock(flight, Ending::Failed(failure(confirmed)));
     }

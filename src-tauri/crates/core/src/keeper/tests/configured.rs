@@ -122,6 +122,7 @@ fn a_client_refusal_noted_without_its_client_does_not_end_a_grant() {
         confirmed: true,
         client_id: None,
         secret: None,
+        before: None,
     });
     let mut keeper = world.start();
     world.pass(&mut keeper, 10 * MINUTE);

@@ -116,6 +116,7 @@ fn an_ended_copy_whose_newer_tokens_lie_in_a_store_that_cannot_be_read_asks_for_
                 confirmed: true,
                 client_id: Some("cl".into()),
                 secret: None,
+                before: None,
             };
             world.facts.grants.get_mut(&target).unwrap().refusal = Some(refusal);
         }
