@@ -37,7 +37,10 @@ use crate::{
         preflight::Redirect,
     },
     secret::Secret,
-    signin::{Gained, Next, Page, PortFault, SignIn, SignInFailure, Stored, Subject},
+    signin::{
+        EntryRegistration, Next, Page, PortFault, SignIn, SignInFailure, SignInRequest,
+        SignInResult,
+    },
     snapshot::SigningIn,
     store::{ConfiguredServer, Entry, LeftAlone, NewTokens, SignInConfig, StoreFault, StoreView},
     time::{Boot, Millis},
@@ -72,7 +75,7 @@ pub(super) struct Running {
 #[cfg_attr(test, derive(Clone))]
 enum Phase {
     /// Waiting for randomness.
-    Drawing(Box<Subject>),
+    Drawing(Box<SignInRequest>),
     Asking(Box<SignIn>),
     /// The tokens are being written down.
     Journaling(Box<Record>),
@@ -160,7 +163,7 @@ impl Keeper {
     }
 
     /// What is known of the server that is meant.
-    fn subject(&self, wish: &Reconnect) -> Result<(Target, String, Subject), String> {
+    fn subject(&self, wish: &Reconnect) -> Result<(Target, String, SignInRequest), String> {
         let entry = if let Some(server) = &wish.server {
             self.entry_named(server)?
         } else {
@@ -205,7 +208,7 @@ impl Keeper {
             None => kept.is_public().then_some(kept),
         });
         let redirects = self.facts.of_all().filter_map(|facts| facts.redirect.clone());
-        let subject = Subject {
+        let subject = SignInRequest {
             profile: self.profiles.of(&url).1.clone(),
             server_url: url,
             server_name: name.clone(),
@@ -404,7 +407,7 @@ impl Keeper {
     }
 
     /// New tokens: written down before anything else is done with them.
-    fn sign_in_gained(&mut self, id: SignInId, gained: Gained) {
+    fn sign_in_gained(&mut self, id: SignInId, gained: SignInResult) {
         let now = self.now.wall;
         let Some(running) = self.sign_ins.get_mut(&id) else { return };
         running.deadline = None;
@@ -728,8 +731,8 @@ fn name_taken(name: &str, url: &str) -> String {
     format!("{name} is the name of another server here, at {}; choose another name", host(url))
 }
 
-fn stored_registration(entry: &Entry) -> Option<Stored> {
-    Some(Stored {
+fn stored_registration(entry: &Entry) -> Option<EntryRegistration> {
+    Some(EntryRegistration {
         client: entry.client.clone()?,
         redirect_uri: entry.redirect_uri.clone(),
         issuer: entry.issuer.clone(),

@@ -33,7 +33,7 @@ const ROUGHLY: usize = 64;
 
 /// What matters of an answer of the sign-in page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glimpse {
+pub struct PreflightResult {
     status: u16,
     place: Place,
     /// The content type without its parameters, in lower case.
@@ -52,7 +52,7 @@ enum Place {
     There(String),
 }
 
-impl Glimpse {
+impl PreflightResult {
     /// What matters of `answer`, which a request for `asked` with `redirect_uri` got.
     pub fn of(answer: &Answer, asked: &str, redirect_uri: &str) -> Self {
         let is_redirect = matches!(answer.status, 300..=399);
@@ -84,12 +84,12 @@ impl Glimpse {
 /// Chooses the redirect. `scheme`, `loopback` and `never` are what the sign-in page answered to a
 /// request with each; `None` where nothing came or nothing was asked.
 pub fn choose(
-    scheme: Option<&Glimpse>,
-    loopback: Option<&Glimpse>,
-    never: Option<&Glimpse>,
+    scheme: Option<&PreflightResult>,
+    loopback: Option<&PreflightResult>,
+    never: Option<&PreflightResult>,
 ) -> Redirect {
     let (Some(scheme), Some(never)) = (scheme, never) else { return Redirect::Loopback };
-    let busy = |glimpse: &Glimpse| glimpse.status == 429 || glimpse.status >= 500;
+    let busy = |glimpse: &PreflightResult| glimpse.status == 429 || glimpse.status >= 500;
     if scheme.status >= 400 || busy(never) || loopback.is_some_and(busy) {
         return Redirect::Loopback;
     }
@@ -144,7 +144,7 @@ mod tests {
         location: Option<&str>,
         kind: &str,
         length: usize,
-    ) -> Glimpse {
+    ) -> PreflightResult {
         let answer = Answer {
             status,
             content_type: (!kind.is_empty()).then(|| kind.into()),
@@ -153,18 +153,22 @@ mod tests {
             location: location.map(Into::into),
             body: Zeroizing::new(vec![b'x'; length]),
         };
-        Glimpse::of(&answer, ASKED, redirect_uri)
+        PreflightResult::of(&answer, ASKED, redirect_uri)
     }
 
-    fn page(status: u16, kind: &str, length: usize) -> Glimpse {
+    fn page(status: u16, kind: &str, length: usize) -> PreflightResult {
         seen(SCHEME, status, None, kind, length)
     }
 
-    fn to(status: u16, location: &str) -> Glimpse {
+    fn to(status: u16, location: &str) -> PreflightResult {
         seen(SCHEME, status, Some(location), "", 0)
     }
 
-    fn chosen(scheme: &Glimpse, loopback: &Glimpse, never: &Glimpse) -> Redirect {
+    fn chosen(
+        scheme: &PreflightResult,
+        loopback: &PreflightResult,
+        never: &PreflightResult,
+    ) -> Redirect {
         choose(Some(scheme), Some(loopback), Some(never))
     }
 

@@ -7,7 +7,7 @@
 
 use alloc::string::String;
 
-use super::Subject;
+use super::SignInRequest;
 use crate::{
     oauth::{
         auth_method::AuthMethod,
@@ -23,7 +23,7 @@ use crate::{
 
 /// The registration that the store's entry has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
+pub struct EntryRegistration {
     /// The client.
     pub client: ClientCredentials,
     /// Its redirect URI, where the entry tells.
@@ -34,17 +34,17 @@ pub struct Stored {
     pub authorization_server: Option<String>,
 }
 
-impl Stored {
+impl EntryRegistration {
     /// Whether what was found is who gave it. An older entry names nobody: then a client without a
     /// secret has nothing to lose, and one with it goes to the MCP server's own origin alone.
-    fn is_of(&self, subject: &Subject, found: &Discovered) -> bool {
+    fn is_of(&self, request: &SignInRequest, found: &Discovered) -> bool {
         match (&self.issuer, &self.authorization_server) {
             (Some(issuer), _) => *issuer == found.server.issuer,
             (None, Some(asked)) => {
                 *asked == found.trail.authorization_server || *asked == found.server.issuer
             }
             (None, None) => {
-                let own = origin(&subject.server_url);
+                let own = origin(&request.server_url);
                 self.client.secret.is_none() || origin(&found.server.token_endpoint) == own
             }
         }
@@ -81,48 +81,53 @@ pub(super) enum Client {
         url: String,
     },
     OwnRegistration(OwnRegistration),
-    /// To be registered.
-    Register {
-        method: AuthMethod,
-    },
+}
+
+/// How a sign-in gets its client.
+#[derive(Debug, Clone)]
+pub(super) enum Choice {
+    Known(Client),
+    /// It is to be registered, to prove itself by this method.
+    Register(AuthMethod),
 }
 
 /// The client to sign in with; `None`: this server takes only clients that it knows.
-pub(super) fn choose(subject: &Subject, found: &Discovered, now: Wall) -> Option<Client> {
-    if let Some(client) = &subject.configured {
-        let fixed = subject.profile.redirect_uri.clone();
-        let stored = subject.stored.as_ref().filter(|stored| stored.client.id == client.id);
+pub(super) fn choose(request: &SignInRequest, found: &Discovered, now: Wall) -> Option<Choice> {
+    if let Some(client) = &request.configured {
+        let fixed = request.profile.redirect_uri.clone();
+        let stored = request.stored.as_ref().filter(|stored| stored.client.id == client.id);
         let stored = stored.and_then(|stored| stored.redirect_uri.clone());
-        let configured = subject.callback_port.map(crate::oauth::authorize::loopback_redirect);
+        let configured = request.callback_port.map(crate::oauth::authorize::loopback_redirect);
         let redirect_uri = configured.or(fixed).or(stored);
-        return Some(Client::Given { client: client.clone(), redirect_uri, configured: true });
+        let client = Client::Given { client: client.clone(), redirect_uri, configured: true };
+        return Some(Choice::Known(client));
     }
-    if let Some(url) = metadata_document(subject.metadata_document.as_deref(), &found.server) {
-        return Some(Client::Document { url: url.into() });
+    if let Some(url) = metadata_document(request.metadata_document.as_deref(), &found.server) {
+        return Some(Choice::Known(Client::Document { url: url.into() }));
     }
-    let kept = subject.kept.clone().filter(|kept| kept.is_good_at(found, now));
+    let kept = request.kept.clone().filter(|kept| kept.is_good_at(found, now));
     let asked = |kept: &OwnRegistration| {
         let own = kept.redirect_uris.iter().find_map(|uri| port_of(uri));
-        subject.port.is_none_or(|port| own == Some(port))
+        request.port.is_none_or(|port| own == Some(port))
     };
     if let Some(kept) = kept.filter(asked) {
-        return Some(Client::OwnRegistration(kept));
+        return Some(Choice::Known(Client::OwnRegistration(kept)));
     }
-    to_register(subject, found).or_else(|| stored(subject, found))
+    to_register(request, found).or_else(|| stored(request, found).map(Choice::Known))
 }
 
 /// Who the configured client was used with before, if what was found is somebody else: an app that
 /// was made at one sign-in server is nobody's at another, and its secret is not for that one's ears.
 pub(super) fn configured_elsewhere<'a>(
-    subject: &'a Subject,
+    request: &'a SignInRequest,
     found: &Discovered,
 ) -> Option<&'a str> {
-    let client = subject.configured.as_ref()?;
-    let stored = subject.stored.as_ref().filter(|stored| stored.client.id == client.id)?;
-    let confirmed = subject.confirmed_issuer.as_ref() == Some(&found.server.issuer);
+    let client = request.configured.as_ref()?;
+    let stored = request.stored.as_ref().filter(|stored| stored.client.id == client.id)?;
+    let confirmed = request.confirmed_issuer.as_ref() == Some(&found.server.issuer);
     let same = confirmed
-        || subject.profile.issuers.contains(&found.server.issuer)
-        || stored.is_of(subject, found);
+        || request.profile.issuers.contains(&found.server.issuer)
+        || stored.is_of(request, found);
     stored.giver().filter(|_| !same)
 }
 
@@ -131,23 +136,23 @@ pub(super) fn configured_elsewhere<'a>(
 ///
 /// A document that lies at neither's host may claim any issuer, so each of its addresses is looked at.
 pub(super) fn misfit(
-    subject: &Subject,
+    request: &SignInRequest,
     found: &Discovered,
 ) -> Option<(String, String, Option<String>)> {
     let document = found.trail.configured_metadata_url.as_deref()?;
-    let stored = subject.stored.as_ref().and_then(Stored::giver);
-    let recorded = stored.or(subject.recorded.as_deref())?;
-    let (server, profile) = (&found.server, &subject.profile);
+    let stored = request.stored.as_ref().and_then(EntryRegistration::giver);
+    let recorded = stored.or(request.recorded.as_deref())?;
+    let (server, profile) = (&found.server, &request.profile);
     let issuer = &server.issuer;
-    let asked = subject.recorded.as_deref().is_some_and(|asked| same_but_slash(asked, issuer));
+    let asked = request.recorded.as_deref().is_some_and(|asked| same_but_slash(asked, issuer));
     let fits = asked
         || same_but_slash(recorded, issuer)
         || profile.issuers.contains(issuer)
-        || subject.confirmed_issuer.as_ref() == Some(issuer);
+        || request.confirmed_issuer.as_ref() == Some(issuer);
     if !fits {
         return Some((host(recorded), host(issuer), Some(issuer.clone())));
     }
-    let homes = [Some(recorded), Some(issuer), subject.recorded.as_deref()];
+    let homes = [Some(recorded), Some(issuer), request.recorded.as_deref()];
     let at_home = |url: &str| {
         let there = origin(url);
         there.is_some() && homes.iter().flatten().any(|home| origin(home) == there)
@@ -158,80 +163,85 @@ pub(super) fn misfit(
     let places = [&server.token_endpoint, &server.authorization_endpoint];
     let elsewhere = places.into_iter().chain(&server.registration_endpoint).find(|url| {
         let listed = origin(url).is_some_and(|origin| profile.token_origins.contains(&origin));
-        !at_home(url) && !listed && !subject.trusted.contains(&host(url))
+        !at_home(url) && !listed && !request.trusted.contains(&host(url))
     })?;
     Some((host(recorded), host(elsewhere), None))
 }
 
 /// A new registration, where the server offers it.
-pub(super) fn to_register(subject: &Subject, found: &Discovered) -> Option<Client> {
-    let offered = subject.profile.registration != Some(false);
+pub(super) fn to_register(request: &SignInRequest, found: &Discovered) -> Option<Choice> {
+    let offered = request.profile.registration != Some(false);
     found.server.registration_endpoint.as_ref().filter(|_| offered)?;
-    let method = AuthMethod::to_register(&found.server.token_auth_methods, &subject.profile)?;
-    Some(Client::Register { method })
+    let method = AuthMethod::to_register(&found.server.token_auth_methods, &request.profile)?;
+    Some(Choice::Register(method))
 }
 
 /// The entry's own registration, where its issuer and its redirect are known to fit.
-pub(super) fn stored(subject: &Subject, found: &Discovered) -> Option<Client> {
-    let stored = subject.stored.as_ref()?;
+pub(super) fn stored(request: &SignInRequest, found: &Discovered) -> Option<Client> {
+    let stored = request.stored.as_ref()?;
     let redirect_uri = stored.redirect_uri.clone().filter(|uri| port_of(uri).is_some())?;
-    stored.is_of(subject, found).then(|| Client::Given {
+    stored.is_of(request, found).then(|| Client::Given {
         client: stored.client.clone(),
         redirect_uri: Some(redirect_uri),
         configured: false,
     })
 }
 
-impl Client {
+impl Choice {
     /// The loopback port it has to have, or had before; `None`: any.
-    pub(super) fn port(&self, subject: &Subject) -> Option<u16> {
+    pub(super) fn port(&self, request: &SignInRequest) -> Option<u16> {
         match self {
-            Self::Given { redirect_uri, .. } => {
-                redirect_uri.as_deref().and_then(port_of).or(subject.port)
+            Self::Known(Client::Given { redirect_uri, .. }) => {
+                redirect_uri.as_deref().and_then(port_of).or(request.port)
             }
-            Self::OwnRegistration(kept) => kept.redirect_uris.iter().find_map(|uri| port_of(uri)),
-            Self::Document { .. } => subject.port.or(subject.callback_port),
-            Self::Register { .. } => {
-                let stored = subject.stored.as_ref().and_then(|s| s.redirect_uri.as_deref());
-                subject.port.or(subject.callback_port).or_else(|| stored.and_then(port_of))
+            Self::Known(Client::OwnRegistration(kept)) => {
+                kept.redirect_uris.iter().find_map(|uri| port_of(uri))
+            }
+            Self::Known(Client::Document { .. }) => request.port.or(request.callback_port),
+            Self::Register(_) => {
+                let stored = request.stored.as_ref().and_then(|s| s.redirect_uri.as_deref());
+                request.port.or(request.callback_port).or_else(|| stored.and_then(port_of))
             }
         }
     }
 
     /// Whether no other port will do.
-    pub(super) fn is_fixed(&self, subject: &Subject) -> bool {
+    pub(super) const fn is_fixed(&self, request: &SignInRequest) -> bool {
         match self {
-            Self::Given { redirect_uri, .. } => redirect_uri.is_some() || subject.port.is_some(),
-            Self::OwnRegistration(_) | Self::Document { .. } | Self::Register { .. } => {
-                subject.port.is_some() || subject.callback_port.is_some()
+            Self::Known(Client::Given { redirect_uri, .. }) => {
+                redirect_uri.is_some() || request.port.is_some()
             }
+            Self::Known(Client::OwnRegistration(_) | Client::Document { .. })
+            | Self::Register(_) => request.port.is_some() || request.callback_port.is_some(),
         }
     }
 
     /// Whether the provider is known to refuse it for being public, so that no page is worth opening.
     pub(super) fn lacks_secret(&self, profile: &Profile) -> bool {
         match self {
-            Self::Given { client, .. } => {
+            Self::Known(Client::Given { client, .. }) => {
                 profile.needs_secret == Some(true) && client.secret.is_none()
             }
-            Self::Document { .. } | Self::OwnRegistration(_) | Self::Register { .. } => false,
+            Self::Known(Client::Document { .. } | Client::OwnRegistration(_))
+            | Self::Register(_) => false,
         }
     }
+}
 
-    /// Its id; `None` before it is registered.
-    pub(super) fn id(&self) -> Option<&str> {
+impl Client {
+    /// Its id.
+    pub(super) fn id(&self) -> &str {
         match self {
-            Self::Given { client, .. } => Some(&client.id),
-            Self::Document { url } => Some(url),
-            Self::OwnRegistration(kept) => Some(&kept.client_id),
-            Self::Register { .. } => None,
+            Self::Given { client, .. } => &client.id,
+            Self::Document { url } => url,
+            Self::OwnRegistration(kept) => &kept.client_id,
         }
     }
 
     pub(super) const fn whose(&self) -> Whose {
         match self {
             Self::Given { .. } => Whose::Clients,
-            Self::Document { .. } | Self::OwnRegistration(_) | Self::Register { .. } => Whose::Ours,
+            Self::Document { .. } | Self::OwnRegistration(_) => Whose::Ours,
         }
     }
 
@@ -240,7 +250,7 @@ impl Client {
         match self {
             Self::OwnRegistration(kept) => kept.redirect_uris.iter().any(|uri| uri == redirect_uri),
             Self::Given { redirect_uri: own, .. } => own.as_deref() == Some(redirect_uri),
-            Self::Document { .. } | Self::Register { .. } => false,
+            Self::Document { .. } => false,
         }
     }
 
@@ -248,7 +258,7 @@ impl Client {
     pub(super) fn own_redirect(&self) -> Option<String> {
         match self {
             Self::Given { redirect_uri, .. } => redirect_uri.clone(),
-            Self::Document { .. } | Self::OwnRegistration(_) | Self::Register { .. } => None,
+            Self::Document { .. } | Self::OwnRegistration(_) => None,
         }
     }
 
@@ -257,25 +267,22 @@ impl Client {
         &self,
         server: &AuthorizationServer,
         profile: &Profile,
-    ) -> Option<(ClientCredentials, AuthMethod)> {
+    ) -> (ClientCredentials, AuthMethod) {
+        let of_given = |client: &ClientCredentials| {
+            AuthMethod::of_given(client, &server.token_auth_methods, profile)
+        };
         match self {
-            Self::Given { client, .. } => Some((
-                client.clone(),
-                AuthMethod::of_given(client, &server.token_auth_methods, profile),
-            )),
+            Self::Given { client, .. } => (client.clone(), of_given(client)),
             Self::Document { url } => {
-                Some((ClientCredentials { id: url.clone(), secret: None }, AuthMethod::None))
+                (ClientCredentials { id: url.clone(), secret: None }, AuthMethod::None)
             }
             Self::OwnRegistration(kept) => {
-                let secret = kept.secret.clone();
-                let client = ClientCredentials { id: kept.client_id.clone(), secret };
-                let method = AuthMethod::named(&kept.method);
-                let method = method.unwrap_or_else(|| {
-                    AuthMethod::of_given(&client, &server.token_auth_methods, profile)
-                });
-                Some((client, method))
+                let (id, secret) = (kept.client_id.clone(), kept.secret.clone());
+                let client = ClientCredentials { id, secret };
+                let named = AuthMethod::named(&kept.method);
+                let method = named.unwrap_or_else(|| of_given(&client));
+                (client, method)
             }
-            Self::Register { .. } => None,
         }
     }
 
@@ -283,10 +290,7 @@ impl Client {
     pub(super) fn to_store(&self, client: ClientCredentials) -> ClientCredentials {
         match self {
             Self::Given { configured: true, .. } => ClientCredentials { secret: None, ..client },
-            Self::Given { .. }
-            | Self::Document { .. }
-            | Self::OwnRegistration(_)
-            | Self::Register { .. } => client,
+            Self::Given { .. } | Self::Document { .. } | Self::OwnRegistration(_) => client,
         }
     }
 
@@ -294,7 +298,7 @@ impl Client {
     pub(super) fn kept(&self) -> Option<OwnRegistration> {
         match self {
             Self::OwnRegistration(kept) => Some(kept.clone()),
-            Self::Given { .. } | Self::Document { .. } | Self::Register { .. } => None,
+            Self::Given { .. } | Self::Document { .. } => None,
         }
     }
 }
