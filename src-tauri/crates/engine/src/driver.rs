@@ -277,6 +277,7 @@ impl Driver {
             }
         }
         self.desk.see_off().await;
+        self.warn_of_unsaved();
         rest
     }
 
@@ -352,7 +353,17 @@ impl Driver {
             self.ask_for_a_route();
         }
         self.desk.see_off().await;
+        self.warn_of_unsaved();
         drop(leave);
+    }
+
+    /// Says what ends with this process.
+    fn warn_of_unsaved(&self) {
+        let answers = self.keeper.only_in_memory();
+        if answers > 0 {
+            let journal = self.journal_file.display();
+            tracing::warn!(answers, %journal, "answers that could not be read are lost: the journal could not be written");
+        }
     }
 
     /// The keyring has the journal's key after all. What may go better another time is tried again

@@ -88,6 +88,7 @@ use grants::Grants;
 use memory::Memory;
 use signing::Running;
 use signing_out::Leaving;
+use spare::Spare;
 use spares::Spares;
 use touch::Offset;
 use unreadable::Unreadable;
@@ -273,6 +274,7 @@ impl Keeper {
             Input::Stopping => {
                 self.stopping = true;
                 self.facts.offer_at_once(now.boot);
+                self.try_the_journal_again();
             }
             Input::JournalOpened(records) => self.journal_opened(records),
             Input::CalledBack(door, query) => self.called_back(door, &query),
@@ -304,6 +306,7 @@ impl Keeper {
             || !self.effects.is_empty()
             || self.grants.asked().next().is_some()
             || self.owes_within_reach()
+            || self.holds_unsaved()
             || !self.sign_ins.is_empty()
             || !self.sign_outs.is_empty()
     }
@@ -336,9 +339,16 @@ impl Keeper {
         self.spares.all().any(|spare| spare.record.stage.tokens().is_some())
     }
 
-    /// Whether new tokens exist only in this process's memory.
+    /// Whether new tokens exist only in this process's memory and are worth waiting for. An answer that
+    /// can't be read has no way out but the journal, and is waited for while that was tried a few times only.
     pub fn holds_unsaved(&self) -> bool {
-        self.flights.values().any(Flight::holds_unsaved) || self.spares.any_only_here()
+        self.flights.values().any(Flight::holds_unsaved)
+            || self.spares.only_here().any(Spare::is_hopeful)
+    }
+
+    /// How many answers, and new tokens, exist only in this process's memory.
+    pub fn only_in_memory(&self) -> usize {
+        self.spares.only_here().count()
     }
 
     /// Whether nothing new may start: the process ends, or the machine falls asleep.

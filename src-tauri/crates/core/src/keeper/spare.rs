@@ -43,6 +43,10 @@ const WHILE_BUSY: Millis = Millis::seconds(3);
 /// How often they are tried so soon.
 const TRIES_WHILE_BUSY: u32 = 40;
 
+/// How often it is tried to write down an answer that can't be read, so soon after one another, before a
+/// process ends without it.
+const TRIES_OF_THE_JOURNAL: u32 = 4;
+
 /// How often a visited store is tried before a command ends without it.
 const TRIES_WHILE_VISITING: u32 = 2;
 
@@ -85,6 +89,11 @@ impl Spare {
     /// An answer that never came or could not be read.
     pub(super) const fn is_lost(&self) -> bool {
         matches!(self.record.stage, Stage::Intent | Stage::Raw(_))
+    }
+
+    /// Whether it may still be saved, or written down, soon.
+    pub(super) const fn is_hopeful(&self) -> bool {
+        self.owed || self.attempts < TRIES_OF_THE_JOURNAL
     }
 
     /// Whether another program holds the store, and will let go.
@@ -497,6 +506,15 @@ impl Keeper {
         self.effects.push_back(Effect::Journal { ticket, record });
     }
 
+    /// The process ends: answers that can't be read are written down now or never.
+    pub(super) fn try_the_journal_again(&mut self) {
+        let unwritten = self.spares.only_here().filter(|spare| !spare.owed);
+        let unwritten: Vec<RecordId> = unwritten.map(|spare| spare.record.id.clone()).collect();
+        for id in unwritten {
+            self.spares.edit(&id, |spare| (spare.attempts, spare.wait_until) = (0, None));
+        }
+    }
+
     pub(super) fn kept(&mut self, id: &RecordId, outcome: &Outcome) {
         let is_kept = matches!(outcome, Outcome::Kept(Ok(())));
         self.spares.edit(id, |spare| {
@@ -506,7 +524,11 @@ impl Keeper {
             if !is_kept && !spare.owed {
                 spare.attempts = spare.attempts.saturating_add(1);
                 let spread = schedule::spread(self.seed, id.as_str(), spare.attempts);
-                let wait = schedule::backoff(spare.attempts, None, spread);
+                let wait = if spare.is_hopeful() {
+                    WHILE_BUSY
+                } else {
+                    schedule::backoff(spare.attempts, None, spread)
+                };
                 spare.wait_until = Some(self.now.boot + wait);
             }
         });

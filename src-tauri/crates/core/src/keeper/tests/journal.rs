@@ -146,22 +146,62 @@ fn of_many_answers_that_could_not_be_read_the_first_and_the_last_two_stay_of_eit
     assert!(world.journal.len() <= 7, "{}", world.journal.len());
 }
 
+/// A keeper that holds answers which neither it could read nor the journal could take.
+fn holding_what_nobody_took(mode: Mode, refused: bool) -> (World, Keeper) {
+    let mut world = World::new();
+    world.mode = mode;
+    world.server.grace = !refused;
+    world.put(entry("slack", "at-0", "rt-0", world.now.wall.0 + 14 * 60_000));
+    world.bodies = VecDeque::from([CUT, CUT]);
+    let mut keeper = world.keeper();
+    keeper.handle(world.seen(), world.now);
+    keeper.handle(Input::Act(Action::Renew("claude-code/slack".into())), world.now);
+    let is_raw = |effect: &Effect| matches!(effect, Effect::Journal { record, .. } if matches!(record.stage, Stage::Raw(_)));
+    let keeping = waking::until_effect(&mut world, &mut keeper, is_raw);
+    world.journal_broken = true;
+    let (ticket, outcome) = world.perform(keeping).unwrap();
+    keeper.handle(Input::Done(ticket, outcome), world.now);
+    world.settle(&mut keeper);
+    assert!(raw(&world).is_empty() && keeper.holds_unsaved());
+    (world, keeper)
+}
+
+#[test]
+fn a_command_waits_a_little_for_the_journal_to_take_an_answer_that_could_not_be_read() {
+    for takes_it in [true, false] {
+        let (mut world, mut keeper) = holding_what_nobody_took(Mode::OnRequest, false);
+        assert!(keeper.is_busy());
+        world.pass(&mut keeper, 4_000);
+        assert!(keeper.is_busy());
+        world.journal_broken = !takes_it;
+        world.pass(&mut keeper, 12_000);
+        assert_eq!(raw(&world).len(), usize::from(takes_it));
+        assert!(!keeper.is_busy());
+        assert_eq!(keeper.only_in_memory(), usize::from(!takes_it));
+    }
+}
+
+#[test]
+fn a_keeper_that_ends_tries_a_little_to_write_down_an_answer_that_could_not_be_read() {
+    for takes_it in [true, false] {
+        let (mut world, mut keeper) = holding_what_nobody_took(Mode::Keep, true);
+        world.pass(&mut keeper, 20 * MINUTE);
+        assert!(!keeper.is_in_the_air(), "the machine may sleep");
+        world.journal_broken = !takes_it;
+        keeper.handle(Input::Stopping, world.now);
+        assert!(keeper.is_in_the_air());
+        world.settle(&mut keeper);
+        world.pass(&mut keeper, 12_000);
+        assert!(!keeper.is_in_the_air());
+        assert_eq!(raw(&world).len(), usize::from(takes_it));
+        assert_eq!(keeper.only_in_memory(), usize::from(!takes_it));
+    }
+}
+
 #[test]
 fn an_answer_that_could_not_be_read_nor_kept_is_kept_once_the_journal_takes_it() {
     for refused in [false, true] {
-        let mut world = World::new();
-        world.server.grace = !refused;
-        world.put(entry("slack", "at-0", "rt-0", world.now.wall.0 + 14 * 60_000));
-        world.bodies = VecDeque::from([CUT, CUT]);
-        let mut keeper = world.keeper();
-        keeper.handle(world.seen(), world.now);
-        let is_raw = |effect: &Effect| matches!(effect, Effect::Journal { record, .. } if matches!(record.stage, Stage::Raw(_)));
-        let keeping = waking::until_effect(&mut world, &mut keeper, is_raw);
-        world.journal_broken = true;
-        let (ticket, outcome) = world.perform(keeping).unwrap();
-        keeper.handle(Input::Done(ticket, outcome), world.now);
-        world.settle(&mut keeper);
-        assert!(raw(&world).is_empty() && keeper.holds_unsaved());
+        let (mut world, mut keeper) = holding_what_nobody_took(Mode::Keep, refused);
         let wakes = world.wakes_in(&mut keeper, 2 * MINUTE);
         assert!(wakes < 30, "{wakes} wakes in two minutes");
         world.journal_broken = false;
