@@ -298,6 +298,29 @@ fn an_answer_that_could_not_be_read_keeps_everything_while_its_token_is_in_the_s
 }
 
 #[test]
+fn an_answer_that_could_not_be_read_keeps_nothing_once_nobody_is_signed_in_and_names_a_store_that_is_away()
+ {
+    let (stage, _) = Stage::with_rig(strict());
+    stage.control.inject(Fault::HalfJson200After, 2);
+    stage.run(&["renew"]);
+    let journal = stage.home.path().with_file_name("state").join("lamplighter/journal");
+    let (place, away) = (stage.home.path().join(".claude"), stage.home.path().join("away"));
+    fs::rename(&place, &away).expect("moved");
+    let ran = stage.run(&["uninstall", "--yes"]);
+    assert_eq!(ran.code, Some(12), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("where their store is not there"), "{}", ran.err);
+    let told = stage.run(&["status"]).out;
+    assert!(told.contains("bring it back") && told.contains(&*journal.to_string_lossy()), "{told}");
+    let doctor = stage.run(&["doctor", "--json"]).out;
+    assert!(doctor.contains("journal_unfinished"), "{doctor}");
+    fs::rename(&away, &place).expect("back");
+    store::write(&stage.home, "settings.json", "{}");
+    fs::remove_file(stage.home.claude(CREDENTIALS)).expect("removed");
+    stage.run(&["uninstall", "--yes"]).succeeded();
+    assert_eq!(ours(&stage.home), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn a_service_file_that_cannot_be_removed_leaves_the_service_running() {
     let (stage, _) = Stage::with_rig(strict());
     let desk = Desk::new(&stage.home);

@@ -49,7 +49,7 @@ impl Unfinished {
     /// `Claude Code in ~/team: the new tokens of one sign-in can't be saved (~/team is not there)`
     pub fn words(&self) -> String {
         let what = match self.sign_ins {
-            0 => String::from("a finished renewal can't be looked at again"),
+            0 => String::from("what is kept of a renewal can't be finished"),
             1 => String::from("the new tokens of one sign-in can't be saved"),
             n => format!("the new tokens of {n} sign-ins can't be saved"),
         };

@@ -10,7 +10,7 @@
 mod wire;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     fs::{self, OpenOptions},
     io::{self, Write},
@@ -233,6 +233,25 @@ impl Journal {
             }
         }
         Ok(left)
+    }
+
+    /// The stores of each answer at `place` that could not be read, as they are called where these are known;
+    /// or why that can't be told. Changes nothing.
+    pub fn unread(
+        place: &Path,
+        key: Option<Key>,
+        known: BTreeMap<StoreId, Location>,
+    ) -> Result<Vec<BTreeSet<StoreId>>, Closed> {
+        let (records, locations) = match read(place, key.as_ref()) {
+            Ok(found) => (found.records, found.locations),
+            Err(Unread::Broken) => return Ok(Vec::new()),
+            Err(Unread::Closed(why)) => return Err(why),
+        };
+        let mut journal = Self { place: place.into(), key, records, locations, closed: None };
+        let mut records = journal.learn(known);
+        records.retain(|record| matches!(record.stage, Stage::Raw(_)));
+        let stores = |record: Record| record.replaced.into_iter().map(|(t, _)| t.store).collect();
+        Ok(records.into_iter().map(stores).collect())
     }
 
     /// Writes the record down, in place of an older one of the same name. Durable when this returns;

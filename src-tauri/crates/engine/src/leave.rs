@@ -8,13 +8,17 @@
 //! lies elsewhere.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use lamplighter_core::keeper::Mode;
+use lamplighter_core::{ids::StoreId, keeper::Mode, store::SignIns};
 
 use crate::{
     driver::{Listener, Rest},
@@ -26,6 +30,7 @@ use crate::{
     paths::Paths,
     seal::Key,
     service::{Installed, Service, ServiceFault},
+    stores::{self, Store, elsewhere},
     traces::Traces,
 };
 
@@ -37,6 +42,8 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
 const SAVE_PATIENCE: Duration = Duration::from_secs(90);
 /// A little more than core takes for its last look at what was saved.
 const LOOK_PATIENCE: Duration = Duration::from_secs(75);
+/// After which time a store's file that is gone is looked for once more.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 /// How often the journal is looked at meanwhile.
 const POLL: Duration = Duration::from_millis(200);
 
@@ -72,7 +79,8 @@ pub enum StayFault {
     /// Answers could not be read, and their sign-ins still hold the token that was spent for them.
     #[error(
         "what the server answered to the renewal of {count} sign-in(s) could not be read, and only {} \
-         holds it; sign in to them again, or out of them, to go on (`lamplighter status` names them)",
+         holds it; sign in to them again, or out of them, to go on (`lamplighter status` names them); \
+         where their store is not there, bring it back, or give the answer up by removing that file",
         .place.display()
     )]
     Unread {
@@ -120,6 +128,7 @@ pub async fn bring_home<F: Future<Output = ()> + Send>(
         let key = keyring::find_journal_key(&place.settings, &place.env, &paths);
         let key = key.key().cloned();
         let left = left(&file, key.as_ref())?;
+        let stores = place.stores.clone();
         if left != Left::default() {
             waiting(left);
             settle(place, key.as_ref(), stop, listener).await?;
@@ -128,7 +137,10 @@ pub async fn bring_home<F: Future<Output = ()> + Send>(
         // Looked at under the lock: nothing can come to it any more.
         return match self::left(&file, key.as_ref())? {
             Left { unsaved: 0, unread: 0, .. } => Ok(Some(lock)),
-            Left { unsaved: 0, unread: count, .. } => Err(StayFault::Unread { place: file, count }),
+            Left { unsaved: 0, .. } => match still_unread(&file, key.as_ref(), &stores).await? {
+                0 => Ok(Some(lock)),
+                count => Err(StayFault::Unread { place: file, count }),
+            },
             Left { unsaved: count, .. } => Err(StayFault::Unsaved { place: file, count }),
         };
     }
@@ -269,6 +281,29 @@ fn stays(ended: Option<&Service>, fault: StayFault) -> StayFault {
         Some(Err(service)) => StayFault::NotResumed { fault: Box::new(fault), service },
         Some(Ok(())) | None => fault,
     }
+}
+
+/// How many answers that could not be read a person may still miss: not those of stores where nobody is
+/// signed in any more, because the file is gone from a folder that is there. That is believed after a
+/// second look.
+async fn still_unread(
+    journal: &Path,
+    key: Option<&Key>,
+    stores: &[Arc<dyn Store>],
+) -> Result<usize, StayFault> {
+    let unread = Journal::unread(journal, key.cloned(), elsewhere::locations(stores))
+        .map_err(|why| StayFault::Closed { place: journal.into(), why })?;
+    let mut empty: Vec<&Arc<dyn Store>> = stores.iter().collect();
+    for look in 0..2 {
+        if look > 0 && !empty.is_empty() && !unread.is_empty() {
+            tokio::time::sleep(SECOND_LOOK).await;
+        }
+        empty.retain(|store| {
+            stores::look_patiently(store).is_ok_and(|view| view.sign_ins == SignIns::None)
+        });
+    }
+    let empty: BTreeSet<StoreId> = empty.into_iter().map(|store| store.info().id).collect();
+    Ok(unread.iter().filter(|of| !of.is_subset(&empty)).count())
 }
 
 fn left(journal: &Path, key: Option<&Key>) -> Result<Left, StayFault> {

@@ -19,6 +19,7 @@ use lamplighter_core::{
     journal::{Record, Stage},
     keeper::Keeper,
     snapshot::Unfinished,
+    store::{SignIns, StoreFault, StoreView},
 };
 use serde::{Deserialize, Serialize};
 
@@ -155,7 +156,6 @@ pub(crate) fn unfinished_among(
     env: &Env,
     journal: &Path,
 ) -> Vec<Unfinished> {
-    let known: BTreeSet<StoreId> = stores.iter().map(|store| store.info().id).collect();
     let lie = |waiting: &'_ Waiting| Some((waiting.store.clone(), waiting.location.clone()?));
     let journalled: BTreeMap<StoreId, Location> = waiting.iter().filter_map(lie).collect();
     let renamed = renamed(&journalled, &locations(stores));
@@ -164,12 +164,25 @@ pub(crate) fn unfinished_among(
             waiting.store = name.clone();
         }
     }
-    let strangers = waiting.into_iter().filter(|waiting| !known.contains(&waiting.store));
-    let shut = strangers.filter_map(|waiting| {
-        let why = store(&waiting, env).err()?;
+    let shut = waiting.into_iter().filter_map(|waiting| {
+        let why = match stores.iter().find(|store| store.info().id == waiting.store) {
+            Some(known) => away(known, &waiting)?,
+            None => store(&waiting, env).err()?,
+        };
         Some(unfinished(&waiting, why, journal))
     });
     shut.collect()
+}
+
+/// Why nothing can be finished in a store that is looked after: it is not there. Where only its file is
+/// gone, an answer that could not be read waits for nothing.
+fn away(store: &Arc<dyn Store>, waiting: &Waiting) -> Option<String> {
+    match super::look_patiently(store) {
+        Ok(StoreView { sign_ins: SignIns::Read, .. }) => None,
+        Ok(StoreView { sign_ins: SignIns::None, .. }) if waiting.unsaved == 0 => None,
+        Ok(_) => Some(StoreFault::Absent { place: store.info().place }.to_string()),
+        Err(fault) => matches!(fault, StoreFault::Absent { .. }).then(|| fault.to_string()),
+    }
 }
 
 fn unfinished(waiting: &Waiting, why: String, journal: &Path) -> Unfinished {
