@@ -137,7 +137,7 @@ impl ClaudeCode {
             managed: servers::managed_file(),
             keychain: None,
             waking_until: Mutex::default(),
-            own_files: Files::default(),
+            own_files: Files::own(),
             files: Files::default(),
             version: Arc::default(),
             cache: Arc::default(),

@@ -34,6 +34,7 @@ pub(super) use trust::Word;
 use trust::{Approvals, Records};
 
 const NOT_SHOWN: &str = "its servers are not shown";
+const LAST_COUNTS: &str = "what it said last counts";
 
 /// So many servers are looked at in one file that a project or a plugin brings.
 const MOST_IN_A_FILE: usize = 200;
@@ -77,6 +78,9 @@ pub(super) struct Configured {
     pub servers: Vec<Server>,
     /// What a person should know: a file that could not be read.
     pub advice: Vec<String>,
+    /// What the other places say while a managed file can't be read: it counts only where it leaves an
+    /// entry to the client.
+    unheard: Option<Box<Configured>>,
 }
 
 impl Server {
@@ -175,9 +179,9 @@ pub(super) fn managed_file() -> PathBuf {
 
 impl Configured {
     /// Reads every place. A managed file, where there is one, is the only one that counts, also where it
-    /// can't be read: what it forbids is not known then.
+    /// can't be read: what it forbids is not known then. Who an entry was left to before keeps it meanwhile.
     pub(super) fn read(folder: &Folder, managed: &Path, env: &Env, files: Readings<'_>) -> Self {
-        let Readings { own, brought } = files;
+        let Readings { own, .. } = files;
         let mut read = Self::default();
         let expander = Expander(env);
         match read.content(own, managed, LARGEST).as_deref() {
@@ -187,19 +191,31 @@ impl Configured {
                 read.add(at, json.get("mcpServers"), "", &expander, |_| Some(Word::User));
                 return read;
             }
-            Some(Content::Unusable(_)) | None => return read,
+            Some(Content::Unusable(_)) | None => {
+                let mut others = Self::default();
+                others.others(folder, &expander, files);
+                read.unheard = Some(Box::new(others));
+                return read;
+            }
         }
-        let settings = read.file(own, &folder.config.join("settings.json")).unwrap_or_default();
-        read.plugins(files, folder, &settings, &expander);
+        read.others(folder, &expander, files);
+        read
+    }
+
+    /// Reads every place but the managed file.
+    fn others(&mut self, folder: &Folder, expander: &Expander<'_>, files: Readings<'_>) {
+        let Readings { own, brought } = files;
+        let settings = self.file(own, &folder.config.join("settings.json")).unwrap_or_default();
+        self.plugins(files, folder, &settings, expander);
         // The program's own file holds far more than servers.
-        let main = read.file_within(own, &folder.servers, super::LARGEST);
-        let Some(main) = main else { return read };
+        let main = self.file_within(own, &folder.servers, super::LARGEST);
+        let Some(main) = main else { return };
         let at = (folder.servers.as_path(), MOST_IN_ALL);
-        read.add(at, main.get("mcpServers"), "", &expander, |_| Some(Word::User));
+        self.add(at, main.get("mcpServers"), "", expander, |_| Some(Word::User));
         let projects = main.get("projects").and_then(Value::as_object);
         for (_, project) in projects.into_iter().flatten() {
             let disabled = names(project.get("disabledMcpServers"));
-            read.add(at, project.get("mcpServers"), "", &expander, |name| {
+            self.add(at, project.get("mcpServers"), "", expander, |name| {
                 (!disabled.contains(name)).then_some(Word::User)
             });
         }
@@ -207,16 +223,15 @@ impl Configured {
         for (path, project) in projects.into_iter().flatten() {
             // Nothing of a folder is read that Claude Code would not work in without asking.
             if records.is_trusted(path, brought) {
-                let before = read.servers.len();
-                read.project(brought, Path::new(path), project, &settings, &expander);
-                for server in &mut read.servers[before..] {
+                let before = self.servers.len();
+                self.project(brought, Path::new(path), project, &settings, expander);
+                for server in &mut self.servers[before..] {
                     server.project = Some(shown(Path::new(path), &folder.home));
                 }
             }
         }
         // Who looks for a server finds the user's own word first.
-        read.servers.sort_by_key(|server| server.word);
-        read
+        self.servers.sort_by_key(|server| server.word);
     }
 
     /// The configured servers that an entry belongs to: by key, else by name and URL. By name alone only
@@ -240,7 +255,10 @@ impl Configured {
 
     /// What counts of all that is said about an entry.
     pub(super) fn about(&self, key: &str, name: &str, url: &str) -> Said {
-        Said::by(&self.of_entry(key, name, url))
+        let mut said = Said::by(&self.of_entry(key, name, url));
+        said.enterprise |=
+            self.unheard.as_ref().is_some_and(|others| others.about(key, name, url).enterprise);
+        said
     }
 
     /// The headers that are configured for an entry, for a probe. `None`: they can't be known, or its
@@ -376,8 +394,8 @@ impl Configured {
         }
     }
 
-    /// What lies at a path; what can't be used is told. What does not answer is what it was last time;
-    /// `None` where it never answered.
+    /// What lies at a path; what can't be used is told. What does not answer is what it was last time, and
+    /// so is one of the client's own files that can't be used; `None` where it never answered.
     fn content(&mut self, files: &Reading<'_>, path: &Path, largest: u64) -> Option<Arc<Content>> {
         let (content, answered) = match files.file(path, largest) {
             Answer::Now(content) => (Some(content), true),
@@ -385,11 +403,14 @@ impl Configured {
         };
         let shown = path.display();
         if !answered {
-            let left = if content.is_some() { "what it said last counts" } else { NOT_SHOWN };
+            let left = if content.is_some() { LAST_COUNTS } else { NOT_SHOWN };
             self.advice.push(format!("{shown} does not answer; {left}"));
         }
         if let Some(Content::Unusable(why)) = content.as_deref() {
-            self.advice.push(format!("{shown} {why}; {NOT_SHOWN}"));
+            let good = files.last_good(path);
+            let left = if good.is_some() { LAST_COUNTS } else { NOT_SHOWN };
+            self.advice.push(format!("{shown} {why}; {left}"));
+            return good.or(content);
         }
         content
     }

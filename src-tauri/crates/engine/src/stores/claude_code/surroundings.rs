@@ -12,6 +12,7 @@ use std::{
     fmt, fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    thread,
 };
 
 use lamplighter_core::store::AuthVerdict;
@@ -58,6 +59,10 @@ impl Content {
 #[derive(Debug, Default)]
 pub(super) struct Files {
     asker: Asker,
+    /// Whether one that can't be used is read again: its writer may be in the middle of it.
+    second_look: bool,
+    /// What each said last that could be used, where a second look is taken.
+    good: Mutex<BTreeMap<PathBuf, Arc<Content>>>,
     known: Mutex<BTreeMap<PathBuf, Arc<Question<Content>>>>,
     /// Whether there is anything at a path.
     there: Mutex<BTreeMap<PathBuf, Arc<Question<bool>>>>,
@@ -97,6 +102,11 @@ pub(super) struct Readings<'a> {
 }
 
 impl Files {
+    /// The client's own files, which it may write in place.
+    pub(super) fn own() -> Self {
+        Self { second_look: true, ..Self::default() }
+    }
+
     /// From now on this is told of every answer that comes too late.
     pub(super) fn tell_when_late(&self, tell: WhenLate) {
         self.asker.tell_when_late(tell);
@@ -118,8 +128,28 @@ impl Reading<'_> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.insert(path.to_owned());
         drop(asked);
-        let path = path.to_owned();
-        self.round.ask(&question, move || Content::read(&path, largest))
+        let (read, second_look) = (path.to_owned(), self.files.second_look);
+        let answer = self.round.ask(&question, move || match Content::read(&read, largest) {
+            Content::Unusable(_) if second_look => {
+                thread::sleep(super::TORN);
+                Content::read(&read, largest)
+            }
+            content @ (Content::Json(_) | Content::Nothing | Content::Unusable(_)) => content,
+        });
+        if let Answer::Now(content) = &answer
+            && second_look
+            && !matches!(**content, Content::Unusable(_))
+        {
+            let mut good = self.files.good.lock().unwrap_or_else(PoisonError::into_inner);
+            good.insert(path.to_owned(), Arc::clone(content));
+        }
+        answer
+    }
+
+    /// What a file that can't be used now said last.
+    pub(super) fn last_good(&self, path: &Path) -> Option<Arc<Content>> {
+        let good = self.files.good.lock().unwrap_or_else(PoisonError::into_inner);
+        good.get(path).filter(|content| matches!(***content, Content::Json(_))).cloned()
     }
 
     /// Whether there is anything at this path, links not followed; `None`: that is not known.
@@ -153,6 +183,8 @@ impl Drop for Reading<'_> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let mut known = self.files.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|path, question| asked.contains(path) || question.is_open());
+        let mut good = self.files.good.lock().unwrap_or_else(PoisonError::into_inner);
+        good.retain(|path, _| asked.contains(path));
         let mut there = self.files.there.lock().unwrap_or_else(PoisonError::into_inner);
         there.retain(|path, question| asked.contains(path) || question.is_open());
     }

@@ -102,6 +102,15 @@ fn a_managed_file_that_can_not_be_read_lets_no_other_one_count() {
     let read = home.read();
     assert!(read.servers.is_empty());
     assert!(read.advice[0].contains("managed.json is not valid JSON"), "{:?}", read.advice);
+    let mut left_alone = http("https://u.example");
+    left_alone["oauth"] = serde_json::json!({"xaa": true});
+    for (server, enterprise) in [(left_alone, true), (http("https://u.example"), false)] {
+        home.put(".claude.json", &serde_json::json!({"mcpServers": {"user": server}}));
+        let read = home.read();
+        assert!(read.servers.is_empty());
+        let said = Said { enterprise, ..Said::default() };
+        assert_eq!(read.about("user|1", "user", "https://u.example"), said);
+    }
     fs::remove_file(&managed).unwrap();
     assert_eq!(home.names(), ["user"]);
 }
@@ -114,6 +123,39 @@ fn a_broken_file_hides_only_itself_and_is_said_without_its_content() {
     assert!(read.servers.is_empty());
     assert!(read.advice[0].contains("line 1, column 13"), "{:?}", read.advice);
     assert!(!read.advice[0].contains("tok"));
+}
+
+#[test]
+fn a_file_of_the_clients_own_that_is_torn_is_what_it_was_and_is_said() {
+    let home = Home::new();
+    home.put(
+        ".claude.json",
+        &serde_json::json!({"mcpServers": {"user": http("https://u.example")}}),
+    );
+    let env = Env::fixed([("HOME", home.dir.path())]);
+    let folder = Folder::usual(&env).unwrap();
+    let managed = home.dir.path().join("managed.json");
+    let (own_files, files) = (Files::own(), Files::default());
+    let read = || {
+        let (own, brought) = (own_files.reading(), files.reading());
+        Configured::read(&folder, &managed, &env, Readings { own: &own, brought: &brought })
+    };
+    let whole = read();
+    let place = home.dir.path().join(".claude.json");
+    let text = fs::read_to_string(&place).unwrap();
+    fs::write(&place, &text[..text.len() / 2]).unwrap();
+    let torn = read();
+    assert_eq!((whole.servers.len(), &torn.servers), (1, &whole.servers));
+    assert!(torn.advice[0].ends_with("what it said last counts"), "{:?}", torn.advice);
+    // One that is written meanwhile is not even said.
+    let writer = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        fs::write(place, text).unwrap();
+    });
+    assert_eq!(read().advice, Vec::<String>::new());
+    writer.join().unwrap();
+    fs::remove_file(home.dir.path().join(".claude.json")).unwrap();
+    assert!(read().servers.is_empty(), "what is gone says nothing");
 }
 
 #[test]
