@@ -18,7 +18,7 @@ use lamplighter_core::{
     http::Answer,
     ids::{EntryKey, MarkKey, StoreId, Target, Ticket, TokenMark},
     keeper::{Effect, Event, Input, Keeper, Mode, Opening, Outcome, ProbeFinding, SignInMeans},
-    oauth::{discovery::ServerMetadata, pin::Pin, profile::Profiles},
+    oauth::{metadata::ServerMetadata, pin::Pin, profile::Profiles},
     secret::Secret,
     store::{
         Change, ClientCredentials, ClientFrom, Entry, SignInConfig, StoreInfo, StoreView,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::{StoreId, Target, TokenMark},
     oauth::{
-        discovery::ServerMetadata, pin::Pin, preflight::Redirect, recorded::RecordedAnchor,
+        metadata::ServerMetadata, pin::Pin, preflight::Redirect, recorded::RecordedAnchor,
         registration::OwnRegistration,
     },
     time::{Millis, Wall},

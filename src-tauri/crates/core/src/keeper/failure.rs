@@ -7,7 +7,7 @@ use crate::{
     http,
     journal::JournalFault,
     oauth::{
-        discovery::{DiscoveryFault, private_address_words},
+        fault::{DiscoveryFault, private_address_words},
         token::{BadEndpoint, ErrorCode},
     },
     store::StoreFault,

@@ -29,11 +29,8 @@ use crate::{
     ids::{FlightId, GrantId, RecordId, StoreId, Target, Ticket, TokenMark},
     journal::{Record, Stage},
     oauth::{
-        auth_method::AuthMethod,
-        discovery::{Discovery, ServerMetadata, host},
-        pin::Pin,
-        scopes,
-        token::Refresh,
+        auth_method::AuthMethod, discovery::Discovery, metadata::ServerMetadata, pin::Pin, scopes,
+        token::Refresh, url::host,
     },
     store::{Entry, StoreFault, StoreView, TokenPair},
     time::{Boot, Millis},

@@ -7,7 +7,7 @@ use super::{failure::Failure, harmless, schedule};
 use crate::{
     facts::{GrantFacts, INVALID_CLIENT, Refusal},
     ids::{FlightId, GrantId, MarkKey, TokenMark},
-    oauth::{discovery::DiscoveryFault, profile::Profile},
+    oauth::{fault::DiscoveryFault, profile::Profile},
     secret::Secret,
     store::{ClientFrom, Entry, LeftAlone, Wiper},
     time::{Boot, Millis, Now, Wall},

@@ -11,9 +11,11 @@ use crate::{
     ids::{GrantId, Target},
     keeper::Effect,
     oauth::{
-        discovery::{Anchor, Discovery, DiscoveryFault, Trust, host, is_pinned_elsewhere, trust},
+        discovery::{Anchor, Discovery, Trust, is_pinned_elsewhere, trust},
+        fault::DiscoveryFault,
         pin::Pin,
         recorded::AnchorMoved,
+        url::host,
     },
     snapshot::NewAddress,
     store::Entry,

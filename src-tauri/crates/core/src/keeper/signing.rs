@@ -32,9 +32,9 @@ use crate::{
     journal::{JournalFault, Record, Stage},
     oauth::{
         authorize::{Callback, Entropy, SCHEME_REDIRECT},
-        discovery::SignInFault,
-        metadata::{host, may_lead_to},
+        fault::SignInFault,
         preflight::Redirect,
+        url::{host, may_lead_to},
     },
     secret::Secret,
     signin::{

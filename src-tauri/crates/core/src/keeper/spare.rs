@@ -19,7 +19,7 @@ use crate::{
     journal::{Record, Stage},
     oauth::{
         auth_method::AuthMethod,
-        discovery::ServerMetadata,
+        metadata::ServerMetadata,
         pin::Pin,
         profile::Profile,
         token::{self, Reading, Revocation, TokenKind},

@@ -6,40 +6,24 @@
 
 use alloc::{collections::VecDeque, format, string::String, vec::Vec};
 
-use serde::{Deserialize, Serialize};
-
-use super::metadata::{
-    ResourceMetadata, document_request, is_plain_issuer, resource_places, same_but_slash,
-    server_places,
+use super::{
+    fault::DiscoveryFault,
+    metadata::{
+        ResourceMetadata, ServerMetadata, document_request, resource_places, server_places,
+    },
+    url::{host, is_plain_issuer, origin, same_but_slash},
 };
-pub use super::metadata::{host, origin};
 use crate::{
     http::{Answer, Fault, Request},
     oauth::{pin::Pin, profile::Profile},
     store::Entry,
-    time::Millis,
 };
 
 mod sign_in;
 
 #[cfg(test)]
 pub(crate) use sign_in::tests as sign_in_tests;
-pub use sign_in::{Discovered, SignInDiscovery, SignInFault, Start, Trail};
-
-/// Authorization server metadata (RFC 8414 §2), as far as it is used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServerMetadata {
-    /// `issuer`, byte for byte.
-    pub issuer: String,
-    /// `token_endpoint`.
-    pub token_endpoint: String,
-    /// `revocation_endpoint` (RFC 7009).
-    #[serde(default)]
-    pub revocation_endpoint: Option<String>,
-    /// `token_endpoint_auth_methods_supported`; empty where the document has none.
-    #[serde(default, rename = "token_endpoint_auth_methods_supported")]
-    pub token_auth_methods: Vec<String>,
-}
+pub use sign_in::{Discovered, DiscoverySource, SignInDiscovery, Start};
 
 /// Where a search starts.
 #[derive(Debug, Clone, Copy)]
@@ -90,43 +74,16 @@ pub struct Found {
     pub foreign: bool,
 }
 
-/// Why a search found nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DiscoveryFault {
-    /// The server did not answer.
-    #[error("the sign-in server could not be asked")]
-    Unreachable,
-    /// The server answered that it cannot answer now.
-    #[error("the sign-in server is out of order or busy")]
-    Unwell {
-        /// How long it asked to be left alone.
-        retry_after: Option<Millis>,
-    },
-    /// The server answered, and nowhere is metadata.
-    #[error("the sign-in server publishes no metadata that can be used")]
-    Nothing,
-    /// The server's name leads to a private address, and the MCP server's does not.
-    #[error("{}", private_address_words(.host))]
-    PrivateAddress {
-        /// The server's host.
-        host: String,
-    },
-    /// No sign-in server is recorded, and the MCP server names one elsewhere.
-    #[error("{server} names a sign-in server at {other}, which the sign-in did not record")]
-    Elsewhere {
-        /// The MCP server's host.
-        server: String,
-        /// The other host.
-        other: String,
-    },
-}
-
-/// Why nothing is sent to a host with a private address, and what lets it in.
-pub(crate) fn private_address_words(host: &str) -> String {
-    format!(
-        "the sign-in server {host} has a private address and the MCP server has none, so nothing was sent; \
-         to have it renewed all the same, add the host to [network] allow_private in the settings"
-    )
+impl ServerMetadata {
+    /// Where tokens are given back (RFC 7009). It is not pinned by itself, so it has to lie where the
+    /// issuer or the token endpoint does; `Err`: it does not.
+    pub fn revocation_at_home(&self, pin: &Pin) -> Result<Option<&str>, Elsewhere> {
+        let Some(endpoint) = &self.revocation_endpoint else { return Ok(None) };
+        let there = origin(endpoint);
+        let at_home = there.is_some()
+            && (there == origin(&pin.issuer) || there.as_ref() == Some(&pin.token_origin));
+        if at_home { Ok(Some(endpoint)) } else { Err(Elsewhere) }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -268,18 +225,6 @@ impl Discovery {
             guessed: true,
             foreign: false,
         })
-    }
-}
-
-impl ServerMetadata {
-    /// Where tokens are given back (RFC 7009). It is not pinned by itself, so it has to lie where the
-    /// issuer or the token endpoint does; `Err`: it does not.
-    pub fn revocation_at_home(&self, pin: &Pin) -> Result<Option<&str>, Elsewhere> {
-        let Some(endpoint) = &self.revocation_endpoint else { return Ok(None) };
-        let there = origin(endpoint);
-        let at_home = there.is_some()
-            && (there == origin(&pin.issuer) || there.as_ref() == Some(&pin.token_origin));
-        if at_home { Ok(Some(endpoint)) } else { Err(Elsewhere) }
     }
 }
 

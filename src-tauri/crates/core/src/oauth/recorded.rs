@@ -10,10 +10,7 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    discovery::{host, origin},
-    metadata::same_but_slash,
-};
+use super::{url::host, url::origin, url::same_but_slash};
 use crate::{ids::TokenMark, oauth::profile::Profile, store::Entry};
 
 /// Where the holder of a token signed in, as its entry recorded it.

@@ -14,9 +14,9 @@ use crate::{
             Authorization, Callback, CallbackRefused, Proof, SCHEME_REDIRECT, loopback_redirect,
         },
         discovery::Discovered,
-        metadata::host,
         preflight::{self, NEVER_REGISTERED, PreflightResult, Redirect},
         registration::CLIENT_NAME,
+        url::host,
     },
 };
 

@@ -13,9 +13,10 @@ use crate::{
         auth_method::AuthMethod,
         authorize::loopback_port as port_of,
         discovery::Discovered,
-        metadata::{AuthorizationServer, host, origin, same_but_slash},
+        metadata::AuthorizationServer,
         profile::Profile,
         registration::{OwnRegistration, RegistrationFault, metadata_document},
+        url::{host, origin, same_but_slash},
     },
     store::ClientCredentials,
     time::Wall,
@@ -41,7 +42,7 @@ impl EntryRegistration {
         match (&self.issuer, &self.authorization_server) {
             (Some(issuer), _) => *issuer == found.server.issuer,
             (None, Some(asked)) => {
-                *asked == found.trail.authorization_server || *asked == found.server.issuer
+                *asked == found.source.authorization_server || *asked == found.server.issuer
             }
             (None, None) => {
                 let own = origin(&request.server_url);
@@ -139,7 +140,7 @@ pub(super) fn misfit(
     request: &SignInRequest,
     found: &Discovered,
 ) -> Option<(String, String, Option<String>)> {
-    let document = found.trail.configured_metadata_url.as_deref()?;
+    let document = found.source.configured_metadata_url.as_deref()?;
     let stored = request.stored.as_ref().and_then(EntryRegistration::giver);
     let recorded = stored.or(request.recorded.as_deref())?;
     let (server, profile) = (&found.server, &request.profile);

@@ -88,7 +88,7 @@ impl SignIn {
         };
         let Ready { found, client, .. } = ready;
         let (credentials, _) = client.proves(&found.server, &self.request.profile);
-        let trail = &found.trail;
+        let source = &found.source;
         let enrolment = Enrolment {
             server_name: self.request.server_name.clone(),
             server_url: self.request.server_url.clone(),
@@ -96,10 +96,10 @@ impl SignIn {
             // The client program must stay able to sign in by itself.
             redirect_uri: ready.redirect_uri(Redirect::Loopback),
             issuer: found.server.issuer.clone(),
-            authorization_server: trail.authorization_server.clone(),
-            resource_metadata_url: trail.resource_metadata_url.clone(),
-            metadata_found: trail.metadata_found,
-            metadata_url: trail.configured_metadata_url.clone(),
+            authorization_server: source.authorization_server.clone(),
+            resource_metadata_url: source.resource_metadata_url.clone(),
+            metadata_found: source.metadata_found,
+            metadata_url: source.configured_metadata_url.clone(),
         };
         let scope = granted.scope.clone().or_else(|| {
             // RFC 6749 §5.1: left out where it is what was asked for.

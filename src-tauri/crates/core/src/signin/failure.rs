@@ -7,7 +7,7 @@ use alloc::string::String;
 use crate::{
     commands, http,
     oauth::{
-        authorize::CallbackRefused, discovery::SignInFault, registration::RegistrationFault,
+        authorize::CallbackRefused, fault::SignInFault, registration::RegistrationFault,
         token::ErrorCode,
     },
     text::{LONGEST_NAME, harmless},

@@ -39,8 +39,8 @@ use crate::{
         authorize::{Callback, Entropy},
         challenge::Challenge,
         discovery::{Discovered, SignInDiscovery, Start},
-        metadata::host,
         preflight::{PreflightResult, Redirect},
+        url::host,
     },
     time::Wall,
 };

@@ -8,7 +8,9 @@ use crate::{
     http::{Answer, Fault},
     keeper::{Effect, Failure, Keeper, spare::GivenBackAt},
     oauth::{
-        discovery::{self, Anchor, Discovery, DiscoveryFault, Found, ServerMetadata, Trust},
+        discovery::{self, Anchor, Discovery, Found, Trust},
+        fault::DiscoveryFault,
+        metadata::ServerMetadata,
         pin::Pin,
         recorded::AnchorMoved,
     },

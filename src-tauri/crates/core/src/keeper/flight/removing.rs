@@ -10,8 +10,7 @@ use crate::{
     ids::{Target, TokenMark},
     keeper::{AtServer, Effect, Failure, Keeper},
     oauth::{
-        discovery::{DiscoveryFault, Elsewhere, ServerMetadata},
-        pin::Pin,
+        discovery::Elsewhere, fault::DiscoveryFault, metadata::ServerMetadata, pin::Pin,
         token::TokenKind,
     },
     secret::Secret,

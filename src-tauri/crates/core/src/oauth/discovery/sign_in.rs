@@ -5,16 +5,21 @@
 //! (RFC 8414 and OIDC, in the specification's order), then the fixed places of the 2025-03-26
 //! text. A document that must not be used is passed over, and its reason is the answer if none can be.
 
-use alloc::{collections::VecDeque, format, string::String, vec::Vec};
+use alloc::{collections::VecDeque, string::String, vec::Vec};
 
 use super::super::{
     challenge::Challenge,
-    discovery::private_address_words,
+    fault::SignInFault,
     metadata::{
-        AuthorizationServer, Demands, ResourceMetadata, ServerDocument, canonical,
-        document_request, host, is_plain_issuer, may_lead_to, origin, resource_places,
-        same_but_slash, server_places,
+        AuthorizationServer, Demands, ResourceMetadata, ServerDocument, document_request,
+        resource_places, server_places,
     },
+    url::canonical,
+    url::host,
+    url::is_plain_issuer,
+    url::may_lead_to,
+    url::origin,
+    url::same_but_slash,
 };
 use crate::{
     http::{Answer, Fault, PlainHttp, Request},
@@ -56,12 +61,12 @@ pub struct Discovered {
     /// The one that was found.
     pub server: AuthorizationServer,
     /// How it was found.
-    pub trail: Trail,
+    pub source: DiscoverySource,
 }
 
 /// How an authorization server was found, as a client keeps it to find it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trail {
+pub struct DiscoverySource {
     /// The identifier that the metadata was asked for: the anchor of every later refresh.
     pub authorization_server: String,
     /// Where the resource's metadata was.
@@ -72,72 +77,6 @@ pub struct Trail {
     pub metadata_found: bool,
     /// The metadata document that the user configured, if that was used.
     pub configured_metadata_url: Option<String>,
-}
-
-/// Why a sign-in can't begin.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SignInFault {
-    /// A server did not answer, or answered that it is unwell.
-    #[error("the sign-in server could not be asked")]
-    Unreachable,
-    /// All answered, and nowhere is metadata.
-    #[error("the sign-in server publishes no metadata that can be used")]
-    Nothing,
-    /// The resource's metadata speaks for another server (RFC 9728 §3.3).
-    #[error("{server} says that its sign-in is for {named}, which is another server")]
-    ResourceMismatch {
-        /// The MCP server's host.
-        server: String,
-        /// The other host.
-        named: String,
-    },
-    /// The metadata's issuer is not the address it was asked at (RFC 8414 §3.3). May be confirmed by
-    /// a person.
-    #[error("{}", mismatch(.asked, .issuer))]
-    IssuerMismatch {
-        /// The identifier that was asked for.
-        asked: String,
-        /// The issuer that the document names, byte for byte.
-        issuer: String,
-    },
-    /// No S256 in `code_challenge_methods_supported`.
-    #[error("the sign-in server does not say that it protects sign-ins with PKCE (S256)")]
-    NoS256,
-    /// `require_pushed_authorization_requests` (RFC 9126).
-    #[error("the sign-in server demands pushed authorization requests, which are not supported")]
-    PushedRequests,
-    /// The metadata lacks what no sign-in can do without.
-    #[error("the sign-in server's metadata names no {what}")]
-    Incomplete {
-        /// What is missing.
-        what: &'static str,
-    },
-    /// The server's name leads to a private address, and the MCP server's does not.
-    #[error("{}", private_address_words(.host))]
-    PrivateAddress {
-        /// The server's host.
-        host: String,
-    },
-    /// An address that nobody may be led to: not HTTPS, not a web address, this machine.
-    #[error("the {what} at {host} is not an address that Lamplighter opens")]
-    Address {
-        /// What lies there.
-        what: &'static str,
-        /// Its host.
-        host: String,
-    },
-}
-
-/// Two addresses that should be one, in words: hosts only, because the rest is the server's free text.
-fn mismatch(asked: &str, issuer: &str) -> String {
-    let (asked, issuer) = (host(asked), host(issuer));
-    if asked == issuer {
-        format!(
-            "the sign-in server at {asked} writes its own address in another way, which can't be checked"
-        )
-    } else {
-        format!("the sign-in server at {asked} calls itself {issuer}, which can't be checked")
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -436,7 +375,7 @@ impl SignInDiscovery {
             authorization_servers: document
                 .map(|d| d.authorization_servers.clone())
                 .unwrap_or_default(),
-            trail: Trail {
+            source: DiscoverySource {
                 authorization_server,
                 resource_metadata_url: self.resource.as_ref().map(|(_, url, _)| url.clone()),
                 from_challenge: self.resource.as_ref().is_some_and(|(.., named)| *named),

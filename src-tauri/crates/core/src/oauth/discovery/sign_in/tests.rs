@@ -21,7 +21,7 @@ pub(crate) fn discovered(issuer: &str) -> Discovered {
         resource_scopes: vec![],
         authorization_servers: vec![issuer.into()],
         server: server.checked(issuer.into(), demands).unwrap(),
-        trail: Trail {
+        source: DiscoverySource {
             authorization_server: issuer.into(),
             resource_metadata_url: None,
             from_challenge: false,
@@ -109,8 +109,8 @@ fn the_challenges_document_is_asked_first_and_alone() {
     assert_eq!((end.resource.as_str(), end.server.issuer.as_str()), (SERVER, AS));
     assert_eq!((end.challenge_scopes, end.resource_scopes), (vec!["c".into()], vec!["r".into()]));
     assert_eq!(
-        end.trail,
-        Trail {
+        end.source,
+        DiscoverySource {
             authorization_server: AS.into(),
             resource_metadata_url: Some("https://mcp.example/pr".into()),
             from_challenge: true,
@@ -175,7 +175,7 @@ fn a_challenge_to_a_host_that_does_not_answer_is_passed_over() {
             ok(document(AS, ""))
         }
     });
-    assert!(!end.unwrap().trail.from_challenge);
+    assert!(!end.unwrap().source.from_challenge);
     let (end, asked) = search(|_| Err(Fault::Timeout));
     assert_eq!((end, asked.len()), (Err(SignInFault::Unreachable), 1));
 }
@@ -226,7 +226,7 @@ fn slacks_documents_work_with_its_profile_and_need_a_person_without() {
     let end = end.unwrap();
     assert_eq!(end.server.issuer, "https://slack.com");
     assert_eq!(end.resource, "https://mcp.slack.com");
-    assert_eq!(end.trail.authorization_server, "https://mcp.slack.com");
+    assert_eq!(end.source.authorization_server, "https://mcp.slack.com");
     let (end, _) = search_with(start, &Profile::default(), site);
     let Err(SignInFault::IssuerMismatch { asked, issuer }) = end else { panic!("{end:?}") };
     assert_eq!((&*asked, &*issuer), ("https://mcp.slack.com", "https://slack.com"));
@@ -391,10 +391,10 @@ fn a_server_of_the_2025_03_26_text_is_its_own_authorization_server() {
     let found = old("https://mcp.example").unwrap();
     assert_eq!(found.server.token_endpoint, "https://mcp.example/token");
     assert_eq!(found.resource, SERVER);
-    assert_eq!(found.trail.resource_metadata_url, None);
+    assert_eq!(found.source.resource_metadata_url, None);
     // The slash is of our making; another host is not.
     assert_eq!(
-        old("https://mcp.example/").unwrap().trail.authorization_server,
+        old("https://mcp.example/").unwrap().source.authorization_server,
         "https://mcp.example/"
     );
     assert!(matches!(old("https://cf.mcp.example"), Err(SignInFault::IssuerMismatch { .. })));
@@ -408,7 +408,7 @@ fn without_any_metadata_the_endpoints_are_at_fixed_places() {
     assert_eq!(end.server.authorization_endpoint, "https://mcp.example/authorize");
     assert_eq!(end.server.token_endpoint, "https://mcp.example/token");
     assert_eq!(end.server.registration_endpoint.as_deref(), Some("https://mcp.example/register"));
-    assert!(!end.server.published && !end.trail.metadata_found);
+    assert!(!end.server.published && !end.source.metadata_found);
     let (end, _) = search(|_| Ok((503, String::new())));
     assert_eq!(end, Err(SignInFault::Unreachable));
     // A document that was refused is not the same as none.
@@ -471,7 +471,7 @@ fn a_configured_document_is_taken_at_its_word_but_still_checked() {
     let end = end.unwrap();
     assert_eq!(asked.len(), 2);
     assert_eq!(end.server.issuer, AS);
-    assert_eq!(end.trail.configured_metadata_url.as_deref(), Some("https://corp.example/as.json"));
+    assert_eq!(end.source.configured_metadata_url.as_deref(), Some("https://corp.example/as.json"));
     let without = document(AS, "").replace("S256", "plain");
     let (end, _) = search_with(start, &Profile::default(), site(without.clone()));
     assert_eq!(end, Err(SignInFault::NoS256));
