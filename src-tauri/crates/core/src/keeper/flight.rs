@@ -459,7 +459,7 @@ impl Keeper {
         pairs.collect()
     }
 
-    pub(super) fn record_id(&self, mark: TokenMark) -> RecordId {
+    pub(in crate::keeper) fn record_id(&self, mark: TokenMark) -> RecordId {
         let mark = crate::hex::hex(&mark.0[..4]);
         RecordId(alloc::format!("{}-{mark}-{}", self.now.wall.0, self.last_ticket))
     }

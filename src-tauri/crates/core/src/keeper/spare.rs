@@ -235,7 +235,7 @@ impl Keeper {
         let mut older = BTreeSet::new();
         let mut shared = BTreeSet::new();
         let mut is_moot = false;
-        for spare in about.filter(|spare| spare.record.id != record.id) {
+        for spare in about.filter(|spare| !is_part_of(&spare.record, &record)) {
             if follows(&spare.record, &record) {
                 is_moot |= spare.record.stage.tokens().is_some();
             } else if follows(&record, &spare.record) {
@@ -328,6 +328,7 @@ impl Keeper {
         for record in &records {
             if let Some(spare) = self.spares.remove(record) {
                 self.forget_lost_unless_held(spare.record.mark);
+                self.spares.was_forgotten(&spare);
                 instead_of.extend(spare.instead_of);
             }
         }
@@ -339,6 +340,7 @@ impl Keeper {
     /// Starts what is due for the records that still matter.
     pub(super) fn plan_spares(&mut self) {
         self.forget_moot();
+        self.leave_unreachable();
         self.write_narrowed();
         let mut looks = BTreeSet::new();
         let mut stores = BTreeSet::new();
@@ -770,4 +772,11 @@ fn follows(later: &Record, earlier: &Record) -> bool {
 /// Whether both came of presenting the same refresh token.
 fn are_of_one_token(record: &Record, other: &Record) -> bool {
     record.mark == other.mark && record.enrolment.is_none() && other.enrolment.is_none()
+}
+
+/// Whether it is the same record, or the part of it that is about other entries.
+fn is_part_of(part: &Record, record: &Record) -> bool {
+    let tokens = record.stage.tokens();
+    part.id == record.id
+        || (are_of_one_token(part, record) && tokens.is_some() && part.stage.tokens() == tokens)
 }

@@ -32,6 +32,8 @@ pub(super) struct Spares {
     changed: BTreeSet<Target>,
     /// Records that are about fewer entries than the journal may have it.
     narrowed: BTreeSet<RecordId>,
+    /// Stores that a forgotten record was about.
+    forgotten: BTreeSet<StoreId>,
     /// Records of which it was not asked since their last change whether they are moot.
     unweighed: BTreeSet<RecordId>,
 }
@@ -151,6 +153,19 @@ impl Spares {
     /// Entries whose records changed since this was last asked.
     pub(super) fn take_changed(&mut self) -> BTreeSet<Target> {
         core::mem::take(&mut self.changed)
+    }
+
+    /// A record is forgotten.
+    pub(super) fn was_forgotten(&mut self, spare: &Spare) {
+        let stores = spare.record.replaced.iter().map(|(target, _)| target.store.clone());
+        self.forgotten.extend(stores);
+    }
+
+    /// Stores of which no record speaks since this was last asked.
+    pub(super) fn take_finished_stores(&mut self) -> BTreeSet<StoreId> {
+        let mut stores = core::mem::take(&mut self.forgotten);
+        stores.retain(|store| self.in_store(store).next().is_none());
+        stores
     }
 
     /// A record is about fewer entries now.

@@ -11,8 +11,9 @@ use super::{Keeper, spare::Spare};
 use crate::{
     health::EXIT_STORE,
     ids::{StoreId, Target},
+    journal::{Record, Stage},
     snapshot::Unfinished,
-    store::{StoreInfo, StoreView},
+    store::{StoreFault, StoreInfo, StoreView},
 };
 
 impl Keeper {
@@ -39,6 +40,34 @@ impl Keeper {
 
     pub(super) fn is_visited(&self, store: &StoreId) -> bool {
         self.visited.contains(store)
+    }
+
+    /// Nothing is unfinished in a store of which no record speaks any more.
+    pub(super) fn leave_unreachable(&mut self) {
+        for store in self.spares.take_finished_stores() {
+            self.unreachable.remove(&store);
+        }
+    }
+
+    /// Tokens that some of a record's entries have now stay owed to those that were left out in a store
+    /// that nobody looks after: no newer ones are copied there.
+    pub(super) fn owe_elsewhere(&mut self, record: &Record, left_out: &[(Target, StoreFault)]) {
+        let is_elsewhere = |target: &Target| {
+            let store = &target.store;
+            let is_left_out = left_out.iter().any(|(out, _)| out == target);
+            is_left_out && (self.is_visited(store) || self.unreachable.contains_key(store))
+        };
+        let mut rest = record.clone();
+        rest.replaced.retain(|(target, _)| is_elsewhere(target));
+        let Some(tokens) = rest.stage.tokens().cloned().filter(|_| !rest.replaced.is_empty())
+        else {
+            return;
+        };
+        rest.stage = Stage::Answered(tokens);
+        rest.id = self.record_id(rest.mark);
+        let id = rest.id.clone();
+        self.keep_spare(rest, true);
+        self.keep_in_journal(&id);
     }
 
     /// Entries of a visited store that the journal speaks of no more are left to whoever looks after it:

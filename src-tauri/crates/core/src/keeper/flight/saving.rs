@@ -194,6 +194,9 @@ impl Keeper {
         if flight.saved.is_empty() && flight.left_out.is_empty() && self.go_to_heirs(&mut flight) {
             return self.unlock(flight, Ending::Adopted);
         }
+        if let Some(record) = flight.record().filter(|_| !flight.for_copy).cloned() {
+            self.owe_elsewhere(&record, &flight.left_out);
+        }
         let now = self.now.wall;
         let Work::Save { record, restoring } = &mut flight.work else {
             return self.let_go(flight);
@@ -206,7 +209,7 @@ impl Keeper {
             return self.let_go(flight);
         };
         record.stage = Stage::Saved { tokens, at: now, looks: 0, restores };
-        // What was left out holds a spent token, and is given the newer one later.
+        // What else was left out holds a spent token, and is given the newer one later.
         record.replaced.retain(|(target, _)| flight.targets.contains(target));
         let record = record.clone();
         self.go(flight, Step::Marking, |ticket, _| Effect::Journal { ticket, record });

@@ -190,3 +190,61 @@ fn nothing_is_told_of_a_visited_store_once_its_records_are_finished() {
     assert!(told.is_empty(), "{told:?}");
     assert!(keeper.notices.is_empty());
 }
+
+/// A journal record about the usual folder and one that is not there now, which cannot be visited.
+fn shared_with_one_that_is_away(is_saved: bool) -> (World, Keeper) {
+    let mut world = World::new();
+    let mut earlier = world.clone();
+    if !is_saved {
+        earlier.write_faults = VecDeque::from(vec![StoreFault::DiskFull { place: "x".into() }; 9]);
+    }
+    earlier.start();
+    let mut record = earlier.journal.values().next().unwrap().clone();
+    let (target, replaced) = record.replaced[0].clone();
+    record.replaced.push((Target { store: WORK.into(), ..target }, replaced));
+    world.journal.insert(record.id.clone(), record);
+    (world.server, world.known_spent) = (earlier.server, earlier.known_spent);
+    world.entries = earlier.entries;
+    let away = || StoreFault::Absent { place: "~/team".into() };
+    world.no_locks.insert(WORK.into(), away());
+    let mut keeper = world.keeper();
+    keeper.cannot_visit(crate::snapshot::Unfinished {
+        store: WORK.into(),
+        client: "Claude Code".into(),
+        place: "~/team".into(),
+        sign_ins: 1,
+        why: "~/team is not there".into(),
+        advice: "bring it back".into(),
+    });
+    world.look(&mut keeper);
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(world.pair().1, "rt-1");
+    (world, keeper)
+}
+
+#[test]
+fn what_is_saved_in_one_folder_stays_owed_to_one_that_cannot_be_visited() {
+    let (mut world, mut keeper) = shared_with_one_that_is_away(false);
+    assert_eq!(keeper.snapshot().unfinished.len(), 1);
+    let kept: Vec<_> = world.journal.values().collect();
+    assert!(matches!(kept.as_slice(), [record] if matches!(record.stage, Stage::Answered(_))));
+    assert!(!keeper.is_busy());
+    // It is there again.
+    world.no_locks.clear();
+    let old = entry("slack", "at-0", "rt-0", world.now.wall.0);
+    world.others.insert(WORK.into(), BTreeMap::from([(old.key.clone(), old)]));
+    keeper.visit(work());
+    world.look(&mut keeper);
+    world.pass(&mut keeper, 2 * MINUTE);
+    let held = &world.others[&StoreId::from(WORK)][&EntryKey::from("slack|0")];
+    assert_eq!(held.pair.refresh, secret("rt-1"));
+    assert!(world.journal.is_empty());
+}
+
+#[test]
+fn a_store_that_cannot_be_visited_is_no_longer_unfinished_once_its_last_record_goes() {
+    let (world, keeper) = shared_with_one_that_is_away(true);
+    assert!(world.journal.is_empty());
+    assert_eq!(keeper.snapshot().unfinished, []);
+    assert!(keeper.out_of_reach().next().is_none());
+}
