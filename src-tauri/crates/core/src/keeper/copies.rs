@@ -9,9 +9,9 @@
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 use super::{
-    Effect, Event, Keeper,
+    Effect, Event, Keeper, Mode,
     flight::{Flight, Step, Work},
-    grant::{Grant, Standing},
+    grant::{Asked, Grant, Standing},
     spare::Spare,
 };
 use crate::{
@@ -66,17 +66,26 @@ impl Keeper {
     /// Where the tokens are that took the place of the spent one this grant holds.
     pub(super) fn newer(&self, target: &Target, grant: &Grant) -> Option<Newer> {
         let client = grant.entry.client.as_ref()?;
-        let newest = self.facts.newest_after(grant.refresh_mark?)?;
-        if grant
-            .given
-            .is_some_and(|(held, times)| Some(held) == grant.refresh_mark && times >= GIVEN_AT_MOST)
-        {
+        let held = grant.refresh_mark?;
+        if grant.given.is_some_and(|(given, times)| given == held && times >= GIVEN_AT_MOST) {
             return None;
         }
+        self.newest(held, &client.id, &|other| other == target)
+    }
+
+    /// Where the tokens are that took the place of this spent one of this client, in entries but those
+    /// that are `left_out`, and in records that are about none of those.
+    pub(super) fn newest(
+        &self,
+        spent: TokenMark,
+        client: &str,
+        left_out: &dyn Fn(&Target) -> bool,
+    ) -> Option<Newer> {
+        let newest = self.facts.newest_after(spent)?;
         let mut out_of_reach = false;
-        for other in self.grants.holding(newest).filter(|other| ***other != *target) {
+        for other in self.grants.holding(newest).filter(|other| !left_out(other)) {
             let Some(Grant { entry, flight, .. }) = self.grants.get(other) else { continue };
-            let same = entry.client.as_ref().is_some_and(|theirs| theirs.id == client.id);
+            let same = entry.client.as_ref().is_some_and(|theirs| theirs.id == client);
             let Some(access) = entry.pair.access.clone().filter(|_| same && self.works(other))
             else {
                 continue;
@@ -95,18 +104,19 @@ impl Keeper {
         }
         let brings = |record: &Record| {
             let refresh = record.stage.tokens().and_then(|tokens| tokens.refresh.as_ref());
-            record.client_id == client.id
+            record.client_id == client
                 && refresh.is_some_and(|token| TokenMark::of(&self.mark_key, token) == newest)
         };
         if out_of_reach || self.flights.values().filter_map(Flight::record).any(brings) {
             return Some(Newer::OutOfReach);
         }
-        let mut spares = self.spares.all().filter(|spare| !spare.is_about(target));
+        let is_about = |spare: &Spare| spare.record.replaced.iter().any(|(t, _)| left_out(t));
+        let mut spares = self.spares.all().filter(|spare| !is_about(spare));
         if let Some(spare) = spares.find(|spare| brings(&spare.record)) {
             let tokens = spare.record.stage.tokens()?;
             return Some(Newer::Known(Box::new(tokens.clone()), None));
         }
-        self.is_remembered_elsewhere(newest, &client.id).then_some(Newer::OutOfReach)
+        self.is_remembered_elsewhere(newest, client).then_some(Newer::OutOfReach)
     }
 
     /// Whether a store that is looked at and can't be read now held this token when it was last seen,
@@ -215,6 +225,30 @@ impl Keeper {
         self.set_flight(target, Some(flight.id));
         self.tell(Event::Renewing { grant: id });
         self.go(flight, Step::Journaling, |ticket, _| Effect::Journal { ticket, record });
+    }
+
+    /// Entries that had no part in a refresh hold the token that it spent. Whoever asked for the one asked
+    /// for its copies too; a keeper gives them the newer tokens by itself. What they waited for was about
+    /// the spent token.
+    pub(super) fn ask_for_copies(&mut self, spent: TokenMark, had_part: &[Target]) {
+        let others = self.grants.holding(spent).filter(|other| !had_part.contains(other));
+        let copies = others.filter(|other| {
+            let standing = self.grants.get(other).map(|grant| self.standing(other, grant));
+            // Who brings the newer tokens is not seen yet while their answer is being read.
+            standing.is_some_and(|standing| {
+                matches!(
+                    standing,
+                    Standing::Superseded | Standing::CannotRenew(_) | Standing::SignInRequired(_)
+                )
+            })
+        });
+        for copy in copies.cloned().collect::<Vec<_>>() {
+            let Some(grant) = self.grants.get_mut(&copy) else { continue };
+            grant.wait_until = None;
+            if self.mode == Mode::OnRequest && grant.asked == Asked::No {
+                self.grants.set_asked(&copy, Asked::IfDue);
+            }
+        }
     }
 
     /// The copy has its newer tokens.

@@ -19,12 +19,10 @@ mod saving;
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use super::{
-    Effect, Event, Failure, Keeper, Outcome, Pending, SendFault,
-    grant::{Grant, Standing},
+    Effect, Event, Failure, Keeper, Outcome, Pending, SendFault, grant::Standing,
     spare::GivenBackAt,
 };
 use crate::{
-    facts::INVALID_CLIENT,
     http::{self, Request},
     ids::{FlightId, GrantId, RecordId, StoreId, Target, Ticket, TokenMark},
     journal::{Record, Stage},
@@ -202,8 +200,8 @@ impl Keeper {
         self.find_endpoint(flight);
     }
 
-    /// The entries that hold the same refresh token of the same client, and may be renewed. A secret of
-    /// that client which the server refused is presented for no entry that has another one.
+    /// The entries that hold the same refresh token of the same client with the same secret, and may be
+    /// renewed. One whose client has another secret is asked by itself, and given what another brings.
     fn sharing(&self, target: &Target) -> Vec<Target> {
         let Some(first) = self.grants.get(target) else {
             return Vec::new();
@@ -212,15 +210,11 @@ impl Keeper {
             return Vec::from([target.clone()]);
         };
         let client = first.entry.client.as_ref().map(|client| &client.id);
-        let is_refused = |target: &Target, grant: &Grant| {
-            grant.refusal(self.facts_of(target)).is_some_and(|r| r.code == INVALID_CLIENT)
-        };
         let same = self.grants.holding(mark).filter(|other| {
             let shares = self.grants.get(other).is_some_and(|grant| {
                 grant.flight.is_none()
                     && client == grant.entry.client.as_ref().map(|client| &client.id)
-                    && (first.client_secret_mark == grant.client_secret_mark
-                        || !(is_refused(target, first) || is_refused(other, grant)))
+                    && first.client_secret_mark == grant.client_secret_mark
                     && self.standing(other, grant) == Standing::Renewable
                     && self.is_readable(&other.store)
                     && !self.waits_for_its_store(grant)

@@ -9,7 +9,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Keeper, grant::Grant, schedule, touch::CLOCK_STEP};
+use super::{Keeper, grant::Grant, schedule, spare::Spare, touch::CLOCK_STEP};
 use crate::{
     ids::{Target, TokenMark},
     journal::{Record, Stage},
@@ -88,10 +88,22 @@ impl Keeper {
         self.forget(too_many);
     }
 
-    /// Whether the journal holds this answer to a presentation of this token already.
-    pub(super) fn is_kept(&self, mark: TokenMark, answer: &Stage) -> bool {
-        let mut spares = self.spares.all();
-        spares.any(|s| s.record.mark == mark && s.record.stage == *answer && !s.only_here)
+    /// Whether the journal holds this answer to a presentation of the record's token already. Then what it
+    /// holds is from now on about the record's entries too.
+    pub(super) fn is_kept(&mut self, record: &Record, answer: &Stage) -> bool {
+        let is_it = |spare: &&Spare| {
+            let known = &spare.record;
+            known.mark == record.mark && known.stage == *answer && !spare.only_here
+        };
+        let Some(known) = self.spares.all().find(is_it) else { return false };
+        let id = known.record.id.clone();
+        let missing = record.replaced.iter().filter(|(target, _)| !known.is_about(target));
+        let missing: Vec<_> = missing.cloned().collect();
+        if !missing.is_empty() {
+            self.spares.edit(&id, |spare| spare.record.replaced.extend(missing));
+            self.spares.was_narrowed(&id);
+        }
+        true
     }
 
     /// An entry or a record that held this token is gone, or holds another one.

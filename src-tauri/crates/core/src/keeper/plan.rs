@@ -15,6 +15,7 @@ use alloc::{
 use super::{
     Event, Failure, Keeper, Mode, Wake,
     copies::Newer,
+    flight::Flight,
     grant::{Asked, CONFIRM_AFTER, Grant, Standing},
     grants::Call,
     schedule,
@@ -204,6 +205,12 @@ impl Keeper {
     /// When a copy that holds a spent token is given newer ones.
     fn next_gift(&self, target: &Target, grant: &Grant) -> Next {
         let is_known = matches!(self.newer(target, grant), Some(Newer::Known(..)));
+        let is_being_replaced = |mark| {
+            self.flights.values().filter_map(Flight::record).any(|record| record.mark == mark)
+        };
+        if !is_known && grant.refresh_mark.is_some_and(is_being_replaced) {
+            return Next::After(Why::OtherCopy);
+        }
         // A client at work that would wipe what it meets renewed.
         let wiper =
             self.stores.get(&target.store).and_then(|seen| seen.as_ref().ok()?.wiper.as_ref());

@@ -8,6 +8,7 @@ use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use super::{
     Effect, Failure, Keeper, Mode, Outcome, Pending, ProbeFinding,
+    copies::Newer,
     flight::{Ending, Work},
     plan::is_passing,
     schedule,
@@ -40,6 +41,9 @@ pub(super) const RESTORES: u8 = 2;
 /// How soon tokens are saved again where another program holds the store, which lets go by itself or is
 /// found dead within a minute.
 const WHILE_BUSY: Millis = Millis::seconds(3);
+/// When it is looked again for the tokens that took the place of those which wait for a store.
+const UNTIL_IN_REACH: Millis = Millis::minutes(1);
+
 /// How often they are tried so soon.
 const TRIES_WHILE_BUSY: u32 = 40;
 
@@ -350,7 +354,8 @@ impl Keeper {
             let Some(spare) = self.spares.get(&id).filter(is_due) else {
                 continue;
             };
-            if spare.owed {
+            let is_for_the_journal = spare.only_here && !self.can_be_reached(&spare.record);
+            if spare.owed && !is_for_the_journal {
                 self.save_spare(&id, false);
                 continue;
             }
@@ -378,8 +383,9 @@ impl Keeper {
         let mut targets = spare.record.replaced.iter().map(|(target, _)| target);
         let busy = |target| self.grants.get(target).is_some_and(|grant| grant.flight.is_some());
         // To be written down it needs no store.
-        let is_kept = spare.owed || !spare.only_here;
-        let waits = is_kept && (targets.any(busy) || !self.can_be_reached(&spare.record));
+        let is_kept = !spare.only_here;
+        let is_busy = (spare.owed || is_kept) && targets.any(busy);
+        let waits = is_busy || (is_kept && !self.can_be_reached(&spare.record));
         let hold = if waits { Hold::Held } else { Hold::Free };
         if hold != spare.hold {
             self.spares.edit(id, |spare| spare.hold = hold);
@@ -463,6 +469,9 @@ impl Keeper {
             return;
         }
         let (record, only_here) = (spare.record.clone(), spare.only_here);
+        if !restoring && self.was_spent_meanwhile(&record) {
+            return;
+        }
         self.spares.edit(id, |spare| spare.flying = true);
         if only_here {
             let ticket = self.ticket(Pending::Rewrite(id.clone()));
@@ -474,6 +483,28 @@ impl Keeper {
             self.set_flight(target, Some(flight.id));
         }
         self.take_lock(flight);
+    }
+
+    /// Whether the tokens of a record that waited for its store were spent meanwhile. It goes on with those
+    /// that took their place, once they are in reach and the journal has them; where nobody holds any, it
+    /// is of no use.
+    fn was_spent_meanwhile(&mut self, record: &Record) -> bool {
+        let refresh = record.stage.tokens().and_then(|tokens| tokens.refresh.as_ref());
+        let mark = refresh.map(|token| TokenMark::of(&self.mark_key, token));
+        let Some(mark) = mark.filter(|mark| self.facts.is_spent(*mark)) else { return false };
+        let is_its_own = |target: &Target| record.replaced.iter().any(|(t, _)| t == target);
+        match self.newest(mark, &record.client_id, &is_its_own) {
+            Some(Newer::Known(tokens, _)) => {
+                self.spares.edit(&record.id, |spare| spare.record.stage = Stage::Answered(*tokens));
+                self.keep_in_journal(&record.id);
+            }
+            Some(Newer::OutOfReach) => {
+                let again = self.now.boot + UNTIL_IN_REACH;
+                self.spares.edit(&record.id, |spare| spare.wait_until = Some(again));
+            }
+            None => self.forget(Vec::from([record.id.clone()])),
+        }
+        true
     }
 
     pub(super) fn rewritten(&mut self, record: &RecordId, outcome: &Outcome) {
@@ -510,8 +541,8 @@ impl Keeper {
 
     /// The process ends: answers that can't be read are written down now or never.
     pub(super) fn try_the_journal_again(&mut self) {
-        let unwritten = self.spares.only_here().filter(|spare| !spare.owed);
-        let unwritten: Vec<RecordId> = unwritten.map(|spare| spare.record.id.clone()).collect();
+        let unwritten = self.spares.only_here().map(|spare| spare.record.id.clone());
+        let unwritten: Vec<RecordId> = unwritten.collect();
         for id in unwritten {
             self.spares.edit(&id, |spare| (spare.attempts, spare.wait_until) = (0, None));
         }
@@ -523,7 +554,7 @@ impl Keeper {
             spare.flying = false;
             // That an answer was lost is among the facts too.
             spare.only_here |= !is_kept && !matches!(spare.record.stage, Stage::Intent);
-            if !is_kept && !spare.owed {
+            if !is_kept {
                 spare.attempts = spare.attempts.saturating_add(1);
                 let spread = schedule::spread(self.seed, id.as_str(), spare.attempts);
                 let wait = if spare.is_hopeful() {

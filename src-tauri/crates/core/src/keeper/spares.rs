@@ -173,7 +173,7 @@ impl Spares {
         self.narrowed.insert(id.clone());
     }
 
-    /// Records that are about fewer entries since this was last asked.
+    /// Records that are about other entries since this was last asked.
     pub(super) fn take_narrowed(&mut self) -> BTreeSet<RecordId> {
         core::mem::take(&mut self.narrowed)
     }

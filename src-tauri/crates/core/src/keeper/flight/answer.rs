@@ -107,6 +107,7 @@ impl Keeper {
         self.is_lost_no_longer(record.mark);
         if rotated {
             self.spend(record.mark, refresh);
+            self.ask_for_copies(record.mark, &flight.targets);
         }
         for target in &flight.targets {
             // The user may have signed out meanwhile, or signed in anew: this says nothing of that.
@@ -259,7 +260,7 @@ impl Keeper {
                 let another = self.record_id(record.mark);
                 let before = record.clone();
                 let answered = Stage::Raw(answer.body.clone());
-                if before.stage == answered || self.is_kept(record.mark, &answered) {
+                if before.stage == answered || self.is_kept(&before, &answered) {
                     return self.again_or_lost(flight, failure);
                 }
                 record.stage = answered;

@@ -191,6 +191,24 @@ fn a_copy_with_another_secret_is_asked_as_soon_as_the_first_ones_is_refused() {
 }
 
 #[test]
+fn whoever_asks_for_a_copy_hears_how_its_own_secret_does() {
+    let copy = GrantId(format!("{COPY}/slack"));
+    for wish in [Action::RenewDue, Action::Renew(copy.clone())] {
+        let mut world = with_secrets("wrong", "right");
+        world.server.wrong_secret = Some("wrong");
+        world.mode = Mode::OnRequest;
+        let mut keeper = world.start();
+        world.act(&mut keeper, wish.clone());
+        world.pass(&mut keeper, 10_000);
+        assert_eq!(world.copied_health(&keeper), Health::Healthy, "{wish:?}");
+        let failed = |event: &Event| matches!(event, Event::Failed { grant, .. } if *grant == copy);
+        assert!(!world.events.iter().any(failed), "{:?}", world.events);
+        assert!(!keeper.is_busy() || wish == Action::RenewDue, "the other one waits its minute");
+        assert_eq!(world.copied_pair(), world.pair());
+    }
+}
+
+#[test]
 fn two_secrets_that_are_both_refused_are_each_confirmed_a_minute_later() {
     let mut world = with_secrets("one", "other");
     world.server.weather = VecDeque::from([Weather::InvalidClient; 100]);

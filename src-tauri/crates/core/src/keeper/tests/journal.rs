@@ -146,6 +146,30 @@ fn of_many_answers_that_could_not_be_read_the_first_and_the_last_two_stay_of_eit
     assert!(world.journal.len() <= 7, "{}", world.journal.len());
 }
 
+#[test]
+fn an_answer_that_is_kept_once_is_about_every_entry_that_it_was_an_answer_for() {
+    let mut world = World::new();
+    world.put(entry("slack", "at-0", "rt-0", world.now.wall.0 + 14 * 60_000));
+    world.copy_folder();
+    world.faults.insert(COPY.into(), locked());
+    world.bodies = VecDeque::from([CUT; 100]);
+    world.server.grace = true;
+    let mut keeper = world.start();
+    world.pass(&mut keeper, 5 * MINUTE);
+    assert_eq!(raw(&world), [CUT]);
+    world.faults.clear();
+    world.look(&mut keeper);
+    let presented = world.server.presented.len();
+    world.pass(&mut keeper, 60 * MINUTE);
+    assert!(world.server.presented.len() > presented);
+    // A new sign-in in one folder leaves the other one what may hold its only tokens.
+    world.put(entry("slack", "at-c", "rt-c", world.now.wall.0 + 3_600_000));
+    world.look(&mut keeper);
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(world.copied_pair().1, "rt-0");
+    assert_eq!(raw(&world), [CUT]);
+}
+
 /// A keeper that holds answers which neither it could read nor the journal could take.
 fn holding_what_nobody_took(mode: Mode, refused: bool) -> (World, Keeper) {
     let mut world = World::new();
@@ -498,4 +522,38 @@ fn tokens_whose_entry_goes_while_they_are_saved_from_the_journal_are_in_it_at_ev
         steps += 1;
     }
     assert!(steps > 3, "{steps}");
+}
+
+#[test]
+fn new_tokens_that_neither_journal_nor_store_took_are_written_down_although_the_store_is_locked_since()
+ {
+    for stopping in [false, true] {
+        let mut world = World::new();
+        let mut keeper = world.keeper();
+        keeper.handle(world.seen(), world.now);
+        let sent =
+            waking::until_effect(&mut world, &mut keeper, |e| matches!(e, Effect::Send { .. }));
+        let (ticket, outcome) = world.perform(sent).unwrap();
+        world.journal_broken = true;
+        let full = StoreFault::Io { place: "store".into(), what: "full".into() };
+        world.write_faults = VecDeque::from([full]);
+        keeper.handle(Input::Done(ticket, outcome), world.now);
+        world.settle(&mut keeper);
+        assert!(keeper.holds_unsaved() && !world.keeps("rt-1"));
+        world.faults.insert(STORE.into(), locked());
+        world.look(&mut keeper);
+        let wakes = world.wakes_in(&mut keeper, 2 * MINUTE);
+        assert!(keeper.holds_unsaved() && wakes < 80, "{wakes} wakes in two minutes");
+        world.journal_broken = false;
+        if stopping {
+            keeper.handle(Input::Stopping, world.now);
+            world.settle(&mut keeper);
+        }
+        world.pass(&mut keeper, 2 * MINUTE);
+        assert!(!keeper.holds_unsaved() && world.keeps("rt-1"));
+        world.faults.clear();
+        let mut next = world.start();
+        world.pass(&mut next, 2 * MINUTE);
+        assert_eq!((world.pair().1, world.presented()), ("rt-1".into(), vec!["rt-0"]));
+    }
 }

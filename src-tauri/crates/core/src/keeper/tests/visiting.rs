@@ -242,6 +242,31 @@ fn what_is_saved_in_one_folder_stays_owed_to_one_that_cannot_be_visited() {
 }
 
 #[test]
+fn what_waits_for_a_store_that_is_away_is_renewed_with_the_rest() {
+    for signed_out in [false, true] {
+        let (mut world, mut keeper) = shared_with_one_that_is_away(false);
+        // The others go on meanwhile.
+        world.act(&mut keeper, Action::Renew("claude-code/slack".into()));
+        world.pass(&mut keeper, 2 * MINUTE);
+        assert_eq!(world.pair().1, "rt-2");
+        if signed_out {
+            world.entries.clear();
+            world.look(&mut keeper);
+        }
+        world.no_locks.clear();
+        let old = entry("slack", "at-0", "rt-0", world.now.wall.0);
+        world.others.insert(WORK.into(), BTreeMap::from([(old.key.clone(), old)]));
+        keeper.visit(work());
+        world.look(&mut keeper);
+        world.pass(&mut keeper, 4 * MINUTE);
+        let held = &world.others[&StoreId::from(WORK)][&EntryKey::from("slack|0")];
+        let expected = if signed_out { "rt-0" } else { "rt-2" };
+        assert_eq!(held.pair.refresh, secret(expected), "never a spent one");
+        assert!(world.journal.is_empty(), "{:?}", world.journal);
+    }
+}
+
+#[test]
 fn a_store_that_cannot_be_visited_is_no_longer_unfinished_once_its_last_record_goes() {
     let (world, keeper) = shared_with_one_that_is_away(true);
     assert!(world.journal.is_empty());
