@@ -220,7 +220,8 @@ fn killed_before_its_write(stage: &Stage) -> String {
     let mut flow = Reconnect::start(&stage.home, "rig", &["--port", &free_port()]);
     let back = visit(&flow.page()).location.expect("a way back");
     fs::create_dir(&lock).expect("a lock");
-    let stored = store::read(&stage.home, CREDENTIALS);
+    let read = || fs::read_to_string(stage.home.claude(CREDENTIALS)).unwrap_or_default();
+    let stored = read();
     let is_new = |part: &&str| part.starts_with("lamp_at_") && !stored.contains(*part);
     let tab = ask(&back);
     let mut access = String::new();
@@ -230,7 +231,7 @@ fn killed_before_its_write(stage: &Stage) -> String {
         found.unwrap_or_default().clone_into(&mut access);
         stage.control.is_access_live(&access)
     });
-    assert_eq!(store::read(&stage.home, CREDENTIALS), stored, "nothing was written yet");
+    assert_eq!(read(), stored, "nothing was written yet");
     // As it goes out of scope it is killed.
     drop(flow);
     drop(tab);
@@ -275,18 +276,30 @@ fn a_sign_in_over_a_living_one_that_is_killed_after_the_journal_is_brought_home_
 
 #[test]
 fn a_first_sign_in_killed_after_the_journal_is_brought_home_although_there_was_no_entry() {
-    let stage = Stage::new(strict());
-    stage.write_store();
-    let server = serde_json::json!({"type": "http", "url": stage.town.mcp_url()});
-    let config = serde_json::json!({"mcpServers": {"rig": server}});
-    fs::write(stage.home.path().join(".claude.json"), config.to_string()).expect("written");
-    let access = killed_before_its_write(&stage);
-    let ran = stage.run(&["renew"]);
-    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
-    assert_eq!(stage.pair("rig").0, access, "{}{}", ran.out, ran.err);
-    stage.run(&["renew", "rig"]).succeeded();
-    assert!(stage.holds_live_pair("rig"));
-    stage.nothing_was_broken();
+    for has_file in [true, false] {
+        let stage = Stage::new(strict());
+        if has_file {
+            stage.write_store();
+        }
+        let server = serde_json::json!({"type": "http", "url": stage.town.mcp_url()});
+        let config = serde_json::json!({"mcpServers": {"rig": server}});
+        fs::write(stage.home.path().join(".claude.json"), config.to_string()).expect("written");
+        fs::create_dir_all(stage.home.claude("")).expect("a folder");
+        fs::write(stage.home.claude("settings.json"), "{}").expect("written");
+        let access = killed_before_its_write(&stage);
+        // The next run makes the file that it belongs in: nobody need bring anything back.
+        let told = stage.run(&["status"]);
+        assert!(!told.out.contains("bring it back"), "{}", told.out);
+        let ran = stage.run(&["renew"]);
+        assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+        assert_eq!(stage.pair("rig").0, access, "{}{}", ran.out, ran.err);
+        // After the first write to a store the next one waits a minute.
+        if has_file {
+            stage.run(&["renew", "rig"]).succeeded();
+        }
+        assert!(stage.holds_live_pair("rig"));
+        stage.nothing_was_broken();
+    }
 }
 
 #[test]

@@ -205,20 +205,23 @@ fn a_server_that_registers_nobody_says_what_is_left_to_do() {
         let said = last["message"].as_str().unwrap_or_default();
         assert!(said.contains("claude mcp login rig"), "{said}");
     }
-    // With a registration of the client program's own there is a way.
-    let habits =
-        Habits { registration: Registration::ByHand, exact_redirects: true, ..Habits::default() };
-    let mut stage = Stage::new(with(habits));
-    let redirect_uri = format!("http://localhost:{}/callback", free_port());
-    let mint =
-        lamplighter_rehearsal::Mint { redirect_uri: redirect_uri.clone(), ..Default::default() };
-    stage.sign_in_as("rig", mint);
-    stage.edit("rig", |entry| entry["redirectUri"] = redirect_uri.as_str().into());
-    let mut flow = Reconnect::start(&stage.home, "rig", &[]);
-    let page = flow.page();
-    let back = visit(&page).location.unwrap_or_default();
-    assert!(back.starts_with(&redirect_uri), "{back}");
-    visit(&back);
-    assert_eq!(flow.end().1, Some(0));
-    assert!(stage.holds_live_pair("rig"));
+    // With a registration of the client program's own there is a way, on its exact port.
+    for registration in [Registration::ByHand, Registration::Refused] {
+        let habits = Habits { registration, exact_redirects: true, ..Habits::default() };
+        let mut stage = Stage::new(with(habits));
+        let redirect_uri = format!("http://localhost:{}/callback", free_port());
+        let mint = lamplighter_rehearsal::Mint {
+            redirect_uri: redirect_uri.clone(),
+            ..Default::default()
+        };
+        stage.sign_in_as("rig", mint);
+        stage.edit("rig", |entry| entry["redirectUri"] = redirect_uri.as_str().into());
+        let mut flow = Reconnect::start(&stage.home, "rig", &[]);
+        let page = flow.page();
+        let back = visit(&page).location.unwrap_or_default();
+        assert!(back.starts_with(&redirect_uri), "{back}");
+        visit(&back);
+        assert_eq!(flow.end().1, Some(0));
+        assert!(stage.holds_live_pair("rig"));
+    }
 }

@@ -6,11 +6,10 @@
 
 use std::{pin::Pin, time::Duration};
 
-use anyhow::Context as _;
 use lamplighter_core::keeper::{Event, Keeper, Mode};
 use lamplighter_engine::{
     changes::News,
-    lock::EngineLock,
+    lock::{EngineLock, LockFault},
     open::{OpenFault, Place},
     paths::{Env, Paths},
     settings::{
@@ -26,6 +25,8 @@ use crate::{
     print, reader, remote, words, work,
 };
 
+/// How soon a keeper is begun again whose disk does not answer.
+const AGAIN: Duration = Duration::from_secs(5);
 /// How long a command that is just ending is waited for.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -43,16 +44,51 @@ pub(crate) fn run(env: Env, json: bool) -> anyhow::Result<u8> {
             settings = first(&mut live) => settings,
             () = &mut stop => return Ok(0),
         };
-        let mut place = Place::with(env.clone(), paths.clone(), first);
-        let mut lock = None;
+        let mut begin = Begin { settings: first, lock: None, anew: false };
         loop {
-            let next = keep(place, lock, &mut live, stop.as_mut(), json).await?;
-            let Some((settings, held)) = next else { return Ok(0) };
-            complain("the settings were changed; it goes on with them");
-            place = Place::with(env.clone(), paths.clone(), settings);
-            lock = Some(held);
+            let settings = begin.settings.clone();
+            let place = Place::with(env.clone(), paths.clone(), settings.clone());
+            match keep(place, begin, &mut live, stop.as_mut(), json).await {
+                Ok(Some(next)) => begin = next,
+                Ok(None) => return Ok(0),
+                // What the one before knew is not written yet: it is waited for.
+                Err(fault) if is_our_own_disk(&fault) => {
+                    complain(&format!("{fault:#}; trying again"));
+                    tokio::select! {
+                        () = tokio::time::sleep(AGAIN) => {}
+                        () = &mut stop => return Ok(0),
+                    }
+                    begin = Begin { settings, lock: None, anew: true };
+                }
+                Err(fault) => return Err(fault),
+            }
         }
     })
+}
+
+/// What a keeper begins with.
+struct Begin {
+    settings: Settings,
+    /// The engine's lock, where another keeper of this process had it before.
+    lock: Option<EngineLock>,
+    /// Other settings are to take effect.
+    anew: bool,
+}
+
+/// Whether a keeper of this process can't begin because the disk of our own files does not answer.
+fn is_our_own_disk(fault: &anyhow::Error) -> bool {
+    match fault.downcast_ref::<OpenFault>() {
+        Some(OpenFault::Silent(_)) => true,
+        Some(OpenFault::Lock(LockFault::Held { pid, .. })) => *pid == Some(std::process::id()),
+        Some(
+            OpenFault::Paths(_)
+            | OpenFault::Settings(_)
+            | OpenFault::State(_)
+            | OpenFault::Lock(LockFault::Io { .. })
+            | OpenFault::Network(_),
+        )
+        | None => false,
+    }
 }
 
 /// The settings to begin with. Nothing is renewed on guesses: a file that can't be read is waited for.
@@ -71,11 +107,11 @@ async fn first(live: &mut LiveSettings) -> Settings {
 /// Keeps until it is told to end, or until other settings are to take effect: which, and the lock.
 async fn keep(
     place: Place,
-    lock: Option<EngineLock>,
+    begin: Begin,
     live: &mut LiveSettings,
     stop: Stop<'_>,
     json: bool,
-) -> anyhow::Result<Option<(Settings, EngineLock)>> {
+) -> anyhow::Result<Option<Begin>> {
     let used = place.settings.clone();
     let news = News::start(&place, Box::new(complain))?;
     let mut hear = news.as_ref().map(News::listener);
@@ -91,9 +127,8 @@ async fn keep(
             hear(event, keeper);
         }
     });
-    let begun_anew = lock.is_some();
     let what = "lamplighter keep";
-    let mut driver = match lock {
+    let mut driver = match begin.lock {
         Some(lock) => place.open_with(Mode::Keep, lock, listener)?,
         None => place.open(Mode::Keep, what, ENGINE_PATIENCE, listener)?,
     };
@@ -102,7 +137,7 @@ async fn keep(
     if let Some(news) = &news {
         news.watch(&mut driver);
     }
-    if !json && !begun_anew {
+    if !json && !begin.anew {
         for line in words::picture(&driver.snapshot(), &reader()) {
             outln!("{line}");
         }
@@ -120,10 +155,10 @@ async fn keep(
     if let Some(news) = news {
         news.finish().await;
     }
-    let Some(next) = next else { return Ok(None) };
-    // Another keeper would read facts that are older than what this one knew.
-    let lock = lock.context("the state folder's disk does not answer")?;
-    Ok(Some((next, lock)))
+    let Some(settings) = next else { return Ok(None) };
+    complain("the settings were changed; it goes on with them");
+    // Without the lock the next one waits until what this one knew is written.
+    Ok(Some(Begin { settings, lock, anew: true }))
 }
 
 /// Waits until other settings are to take effect, which is not while a sign-in waits for the browser.

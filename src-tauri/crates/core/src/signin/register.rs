@@ -24,6 +24,8 @@ use crate::{
 pub(super) struct Chosen {
     found: Discovered,
     choice: Choice,
+    /// Any port was asked for.
+    any_port: bool,
 }
 
 /// A registration that was asked for.
@@ -58,7 +60,8 @@ impl SignIn {
     /// The port comes before the registration, which has to name it.
     fn listen_for(&mut self, found: Discovered, choice: Choice) -> Next {
         let wanted = choice.port(&self.request);
-        self.step = Step::Listening(Box::new(Chosen { found, choice }));
+        let any_port = wanted.is_none();
+        self.step = Step::Listening(Box::new(Chosen { found, choice, any_port }));
         Next::Listen(wanted)
     }
 
@@ -67,7 +70,7 @@ impl SignIn {
         let Step::Listening(chosen) = mem::replace(&mut self.step, Step::Over) else {
             return Next::Failed(SignInFailure::OutOfTurn);
         };
-        let Chosen { found, choice } = *chosen;
+        let Chosen { found, choice, any_port } = *chosen;
         match (port, choice) {
             (Ok(port), Choice::Register(method)) => {
                 let wanted = Wanted { scheme: self.request.may_use_scheme(), scopes: true };
@@ -77,13 +80,11 @@ impl SignIn {
                 self.choose_redirect(Ready { found, client, port })
             }
             // Another port will do where nothing fixes it: a new registration names it.
-            (Err(_), choice)
-                if !choice.is_fixed(&self.request) && choice.port(&self.request).is_some() =>
-            {
+            (Err(_), choice) if !any_port && !choice.is_fixed(&self.request) => {
                 let Some(choice) = client::to_register(&self.request, &found) else {
                     return self.needs_client();
                 };
-                self.step = Step::Listening(Box::new(Chosen { found, choice }));
+                self.step = Step::Listening(Box::new(Chosen { found, choice, any_port: true }));
                 Next::Listen(None)
             }
             (Err(fault), _) => Next::Failed(SignInFailure::Port(fault)),

@@ -69,6 +69,12 @@ impl Desk {
 
     /// Listens for the browser; the port.
     pub(super) fn listen(&mut self, id: SignInId, port: Option<u16>) -> Result<u16, PortFault> {
+        // One sign-in may ask twice, with another client the second time.
+        if let Some(own) =
+            self.listeners.get(&id).map(Listener::port).filter(|own| Some(*own) == port)
+        {
+            return Ok(own);
+        }
         let listener = Listener::open(port, self.knock.clone())?;
         let port = listener.port();
         self.listeners.insert(id, listener);

@@ -19,7 +19,7 @@ use lamplighter_core::{
     journal::{Record, Stage},
     keeper::Keeper,
     snapshot::Unfinished,
-    store::{SignIns, StoreFault, StoreView},
+    store::{SignIns, StoreFault, StoreView, TokenPair},
 };
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +96,9 @@ pub struct Waiting {
     pub store: StoreId,
     /// New tokens that it is not known to hold.
     pub unsaved: usize,
+    /// How many of those are first sign-ins, which make their entry, and the file that it is in.
+    #[serde(default)]
+    pub first: usize,
     /// Where it lies, where that was written down.
     #[serde(default)]
     pub location: Option<Location>,
@@ -103,17 +106,22 @@ pub struct Waiting {
 
 /// The stores that these records speak of.
 pub(crate) fn waiting(records: &[Record], locations: &BTreeMap<StoreId, Location>) -> Vec<Waiting> {
-    let mut unsaved = BTreeMap::<&StoreId, usize>::new();
+    let mut counts = BTreeMap::<&StoreId, (usize, usize)>::new();
     for record in records {
         let stores: BTreeSet<&StoreId> = record.replaced.iter().map(|(t, _)| &t.store).collect();
+        let waits = matches!(record.stage, Stage::Answered(_));
+        let is_first = record.enrolment.is_some()
+            && record.replaced.iter().all(|(_, pair)| *pair == TokenPair::default());
         for store in stores {
-            let waits = matches!(record.stage, Stage::Answered(_));
-            *unsaved.entry(store).or_default() += usize::from(waits);
+            let (unsaved, first) = counts.entry(store).or_default();
+            *unsaved += usize::from(waits);
+            *first += usize::from(waits && is_first);
         }
     }
-    let each = unsaved.into_iter().map(|(store, unsaved)| Waiting {
+    let each = counts.into_iter().map(|(store, (unsaved, first))| Waiting {
         store: store.clone(),
         unsaved,
+        first,
         location: locations.get(store).cloned(),
     });
     each.collect()
@@ -179,7 +187,8 @@ pub(crate) fn unfinished_among(
 fn away(store: &Arc<dyn Store>, waiting: &Waiting) -> Option<String> {
     match super::look_patiently(store) {
         Ok(StoreView { sign_ins: SignIns::Read, .. }) => None,
-        Ok(StoreView { sign_ins: SignIns::None, .. }) if waiting.unsaved == 0 => None,
+        // A first sign-in makes it.
+        Ok(StoreView { sign_ins: SignIns::None, .. }) if waiting.unsaved == waiting.first => None,
         Ok(_) => Some(StoreFault::Absent { place: store.info().place }.to_string()),
         Err(fault) => matches!(fault, StoreFault::Absent { .. }).then(|| fault.to_string()),
     }
@@ -271,7 +280,7 @@ mod tests {
     }
 
     fn at(store: &dyn Store) -> Waiting {
-        Waiting { store: store.info().id, unsaved: 1, location: store.location() }
+        Waiting { store: store.info().id, unsaved: 1, first: 0, location: store.location() }
     }
 
     #[test]
@@ -292,7 +301,7 @@ mod tests {
         // The name alone leads there too, where nothing more was kept.
         let bare = Waiting { location: None, ..at(&there) };
         assert_eq!(store(&bare, &env(home.path())).unwrap().info().id, there.info().id);
-        let usual = Waiting { store: "claude-code".into(), unsaved: 0, location: None };
+        let usual = Waiting { store: "claude-code".into(), unsaved: 0, first: 0, location: None };
         fs::create_dir(home.path().join(".claude")).unwrap();
         assert_eq!(store(&usual, &told).unwrap().info().id.as_str(), "claude-code");
     }
@@ -357,7 +366,7 @@ mod tests {
         let newer: Location = serde_json::from_str(r#"{"client":"another","where":"x"}"#).unwrap();
         assert!(why(&Waiting { location: Some(newer), ..at(&gone) }).contains("does not know"));
         for odd in ["another@~/x", "claude-code@", "claude-code@relative"] {
-            let odd = Waiting { store: odd.into(), unsaved: 0, location: None };
+            let odd = Waiting { store: odd.into(), unsaved: 0, first: 0, location: None };
             assert!(store(&odd, &env(home.path())).is_err(), "{}", odd.store);
         }
     }
