@@ -51,7 +51,25 @@ impl Keeper {
         if is_back {
             self.can_be_used_again(store);
         }
+        self.nothing_was_made(store);
         self.wait_no_longer(store);
+    }
+
+    /// A store that is as it was when a first sign-in was announced, and has no entry for it: whoever
+    /// announced it made nothing. What is written there from now on says nothing of that sign-in.
+    fn nothing_was_made(&mut self, store: &StoreId) {
+        let Some(Ok(view)) = self.stores.get(store) else { return };
+        let versions = [view.version, view.version_before];
+        let unmade = self.spares.in_store(store).filter(|(target, spare)| {
+            let over = spare.record.written_over;
+            let is_as_it_was = over.is_some() && versions.contains(&over);
+            is_as_it_was && !spare.flying && !self.grants.contains(target)
+        });
+        let unmade: Vec<_> = unmade.map(|(_, spare)| spare.record.id.clone()).collect();
+        for id in unmade {
+            self.spares.edit(&id, |spare| spare.record.written_over = None);
+            self.spares.was_narrowed(&id);
+        }
     }
 
     /// What failed for this store's sake need not wait any more.

@@ -690,6 +690,28 @@ fn a_first_sign_in_that_no_store_took_is_saved_though_its_client_writes_there_me
 }
 
 #[test]
+fn a_first_sign_in_that_was_announced_in_vain_is_saved_though_the_store_is_written_before_that() {
+    for ends in [true, false] {
+        let (mut world, mut keeper) = first_sign_in();
+        until_effect(&mut world, &mut keeper, |effect| matches!(effect, Effect::Write { .. }));
+        drop(keeper);
+        // The next run finds the store as it was, and the entry's lock taken for a while.
+        world.lock_faults = VecDeque::from([StoreFault::Busy { lock: "x".into() }]);
+        let mut keeper = world.start();
+        assert_eq!(held(&world), None);
+        // It writes another entry of that store meanwhile.
+        world.written += 1;
+        if ends {
+            drop(keeper);
+            keeper = world.start();
+        }
+        world.look(&mut keeper);
+        world.pass(&mut keeper, 2 * MINUTE);
+        assert_eq!(held(&world), secret("rt-signed"), "ends: {ends}");
+    }
+}
+
+#[test]
 fn a_first_sign_in_over_a_store_that_was_only_written_as_it_was_is_finished() {
     for keeps_proof in [true, false] {
         let (mut world, mut keeper) = first_sign_in();
