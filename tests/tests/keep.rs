@@ -408,14 +408,27 @@ fn finishes_what_another_folder_waits_for(variable: &str, usual: Option<&str>) {
     stage.nothing_was_broken();
 }
 
-#[test]
-fn what_nothing_can_finish_is_shown_with_what_to_do_and_every_command_ends() {
+/// A folder that the journal holds new tokens for, and that was moved since.
+struct MovedFolder {
+    stage: Stage,
+    work: PathBuf,
+    away: PathBuf,
+    newest: (String, String),
+}
+
+fn received_for_a_folder_that_went_away() -> MovedFolder {
     let builder = Rehearsal::builder().life_seconds(43_200).rotation(Rotation::Strict);
     let (stage, minted) = Stage::with_rig(builder);
     let work = received_for_another_folder(&stage, &minted, "CLAUDE_CONFIG_DIR");
     let newest = stage.control.newest_pair_of(&minted.refresh_token);
     let away = work.with_file_name("away");
     fs::rename(&work, &away).expect("moved");
+    MovedFolder { stage, work, away, newest }
+}
+
+#[test]
+fn what_nothing_can_finish_is_shown_with_what_to_do_and_every_command_ends() {
+    let MovedFolder { stage, work, away, newest } = received_for_a_folder_that_went_away();
     let ran = stage.run(&["renew"]);
     assert!(ran.took < Duration::from_secs(30), "{:?}", ran.took);
     assert_eq!(ran.code, Some(12), "{}{}", ran.out, ran.err);
@@ -441,12 +454,7 @@ fn what_nothing_can_finish_is_shown_with_what_to_do_and_every_command_ends() {
 
 #[test]
 fn a_folder_that_comes_back_while_the_keeper_runs_gets_its_tokens() {
-    let builder = Rehearsal::builder().life_seconds(43_200).rotation(Rotation::Strict);
-    let (stage, minted) = Stage::with_rig(builder);
-    let work = received_for_another_folder(&stage, &minted, "CLAUDE_CONFIG_DIR");
-    let newest = stage.control.newest_pair_of(&minted.refresh_token);
-    let away = work.with_file_name("away");
-    fs::rename(&work, &away).expect("moved");
+    let MovedFolder { stage, work, away, newest } = received_for_a_folder_that_went_away();
     let keeper = Keeper::start(&stage.home);
     keeper.until_reachable(&stage.home);
     assert!(stage.status()["unfinished"][0].is_object(), "{}", stage.status());

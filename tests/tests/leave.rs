@@ -391,6 +391,7 @@ fn shells_and_readers_get_what_they_need() {
         let ran = lamplighter(&home, &["completions", shell]).succeeded();
         assert!(ran.out.contains(word), "{shell}: {}", ran.out);
         assert!(ran.out.contains("uninstall"), "{shell}: {}", ran.out);
+        assert!(!ran.out.contains("finish-journal"), "{shell}: nobody is to type that");
     }
     assert_eq!(lamplighter(&home, &["completions", "tcl"]).code, Some(2));
     let page = lamplighter(&home, &["man"]).succeeded().out;

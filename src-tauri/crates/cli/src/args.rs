@@ -212,9 +212,6 @@ Examples:
   lamplighter man | man -l -
   lamplighter man --out ~/.local/share/man/man1")]
     Man(Man),
-    /// Give what a command saved its last look, a minute later. Started by the command itself.
-    #[command(hide = true)]
-    FinishJournal,
 }
 
 /// `status`.

@@ -46,7 +46,7 @@ pub(crate) fn run(env: Env, json: bool) -> anyhow::Result<u8> {
         };
         let mut begin = Begin { settings: first, lock: None, anew: false };
         loop {
-            let settings = begin.settings.clone();
+            let (settings, anew) = (begin.settings.clone(), begin.anew);
             let place = Place::with(env.clone(), paths.clone(), settings.clone());
             match keep(place, begin, &mut live, stop.as_mut(), json).await {
                 Ok(Some(next)) => begin = next,
@@ -58,7 +58,7 @@ pub(crate) fn run(env: Env, json: bool) -> anyhow::Result<u8> {
                         () = tokio::time::sleep(AGAIN) => {}
                         () = &mut stop => return Ok(0),
                     }
-                    begin = Begin { settings, lock: None, anew: true };
+                    begin = Begin { settings, lock: None, anew };
                 }
                 Err(fault) => return Err(fault),
             }

@@ -13,21 +13,22 @@ use std::{
 
 use lamplighter_core::{health::EXIT_FINE, keeper::Mode};
 use lamplighter_engine::{
-    children, driver::Driver, lock::EngineLock, open::Place, paths::Env, stop,
+    children,
+    driver::{Driver, LAST_LOOK},
+    lock::EngineLock,
+    open::Place,
+    paths::Env,
+    stop,
 };
 
 use crate::work;
 
-/// The word that this program gives itself.
+/// The word that this program gives itself. No help, manual page or completion knows it.
 pub(crate) const NAME: &str = "finish-journal";
-/// After that long the last look is due: core plans it 65 s after a store was written.
-const AFTER: Duration = Duration::from_secs(66);
 /// How often it looks at most: tokens that a client has written over are put back twice.
 const TIMES: usize = 3;
 /// How often Lamplighter's folder is looked for meanwhile.
 const POLL: Duration = Duration::from_secs(1);
-/// The look itself. Other commands wait for its end.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// To be called once a command's engine has done its work: has the rest done later.
 pub(crate) fn later(driver: &Driver) {
@@ -70,7 +71,7 @@ pub(crate) fn run(env: &Env) -> anyhow::Result<u8> {
 fn look(place: Place) -> anyhow::Result<bool> {
     let journal = place.paths.journal_file();
     let started = Instant::now();
-    while started.elapsed() < AFTER {
+    while started.elapsed() < LAST_LOOK {
         if !journal.exists() {
             return Ok(false);
         }
@@ -83,8 +84,6 @@ fn look(place: Place) -> anyhow::Result<bool> {
     work::run(async {
         let what = "lamplighter, which finishes a command's work";
         let mut driver = place.open(Mode::OnRequest, what, Duration::ZERO, Box::new(|_, _| {}))?;
-        driver.look().await;
-        driver.settle(stop::asked(), PATIENCE).await;
-        Ok(driver.leaves_records())
+        Ok(driver.last_look(stop::asked()).await)
     })
 }

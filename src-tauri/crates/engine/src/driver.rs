@@ -25,7 +25,7 @@ use std::{
 
 use lamplighter_core::{
     ids::{GrantId, StoreId, Ticket},
-    keeper::{Action, Effect, Event, Input, Keeper, Outcome, WokeWhy},
+    keeper::{self, Action, Effect, Event, Input, Keeper, Outcome, WokeWhy},
     secret::Secret,
     signin::Invitation,
     snapshot::Snapshot,
@@ -59,6 +59,11 @@ pub use signing::Inviter;
 pub(crate) use signing::NOT_WAITING;
 use signing::{Desk, SEE_OFF};
 use visits::Visits;
+
+/// After that long the last look at what was saved is due.
+pub const LAST_LOOK: Duration = Duration::from_millis(keeper::LAST_LOOK.0 + 1_000);
+/// How long that takes at most.
+const LAST_LOOK_TIME: Duration = Duration::from_secs(5);
 
 /// The longest the loop sleeps without looking at the clock: no timer of any system can be trusted
 /// across a suspend.
@@ -227,9 +232,18 @@ impl Driver {
         self.keeper.snapshot()
     }
 
-    /// Whether the journal holds new tokens that are still to be saved, or to be looked at once more.
+    /// Whether the journal holds new tokens that are still to be saved, or to be looked at once more: then
+    /// [`last_look`](Self::last_look) has work to do [`LAST_LOOK`] from now.
     pub fn leaves_records(&self) -> bool {
         self.keeper.leaves_records()
+    }
+
+    /// Gives what another run saved its last look; whether another one is due, because tokens had to be put
+    /// back. Other commands wait for its end, so it takes a few seconds at most.
+    pub async fn last_look(&mut self, stop: impl Future<Output = ()> + Send) -> bool {
+        self.look().await;
+        self.settle(stop, LAST_LOOK_TIME).await;
+        self.leaves_records()
     }
 
     /// Works until all that was asked for is settled, `stop` resolves, or `patience` is over. What

@@ -29,7 +29,7 @@ use tokio::{
 
 use crate::{
     changes::News,
-    driver::{Driver, Listener, NOT_WAITING},
+    driver::{Driver, LAST_LOOK, Listener, NOT_WAITING},
     open::{OpenFault, Place},
     paths::{Env, Paths},
     settings::{Consent, Settings, SettingsFault},
@@ -43,10 +43,6 @@ const WHAT: &str = "lamplighter-tray";
 const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 /// How soon what could not be opened is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
-/// After that long what was saved has its last look: core plans it 65 s after a store was written.
-const LAST_LOOK: Duration = Duration::from_secs(66);
-/// How long that takes at most.
-const LAST_LOOK_TIME: Duration = Duration::from_secs(5);
 /// While it only looks: how often it sees whether a keeper has come.
 const ANYBODY: Duration = Duration::from_secs(37);
 
@@ -419,9 +415,7 @@ impl Way {
     async fn look_for_the_last_time(&self) -> bool {
         // A keeper that has come looks by itself.
         let Ok(mut driver) = self.open_once() else { return false };
-        driver.look().await;
-        driver.settle(std::future::pending(), LAST_LOOK_TIME).await;
-        driver.leaves_records()
+        driver.last_look(std::future::pending()).await
     }
 
     fn open_once(&self) -> Result<Driver, OpenFault> {

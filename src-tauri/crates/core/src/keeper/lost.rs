@@ -101,7 +101,7 @@ impl Keeper {
         let missing: Vec<_> = missing.cloned().collect();
         if !missing.is_empty() {
             self.spares.edit(&id, |spare| spare.record.replaced.extend(missing));
-            self.spares.was_narrowed(&id);
+            self.spares.was_edited(&id);
         }
         true
     }

@@ -71,6 +71,7 @@ pub use input::{
     SignOut, Trusted, WokeWhy,
 };
 pub use signing_out::AtServer;
+pub use spare::LAST_LOOK;
 
 use crate::{
     facts::{GrantFacts, StoreFacts},

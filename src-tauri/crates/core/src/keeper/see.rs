@@ -68,7 +68,7 @@ impl Keeper {
         let unmade: Vec<_> = unmade.map(|(_, spare)| spare.record.id.clone()).collect();
         for id in unmade {
             self.spares.edit(&id, |spare| spare.record.written_over = None);
-            self.spares.was_narrowed(&id);
+            self.spares.was_edited(&id);
         }
     }
 

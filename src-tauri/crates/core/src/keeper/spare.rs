@@ -33,8 +33,8 @@ use crate::{
 /// 30 s, or write back what they read before, do so within the last of these.
 const LOOKS: [Millis; 4] =
     [Millis::seconds(1), Millis::seconds(10), Millis::seconds(35), LAST_LOOK];
-/// The last look: from then on the client is known to live with what was written.
-pub(super) const LAST_LOOK: Millis = Millis::seconds(65);
+/// The last look, so long after a store was written: from then on the client is known to live with it.
+pub const LAST_LOOK: Millis = Millis::seconds(65);
 /// How often tokens are put back at most.
 pub(super) const RESTORES: u8 = 2;
 
@@ -309,13 +309,14 @@ impl Keeper {
             spare.record.replaced.retain(|(target, _)| !out.contains(target));
             spare.record.replaced.is_empty()
         });
-        self.spares.was_narrowed(id);
+        self.spares.was_edited(id);
         is_empty == Some(true)
     }
 
-    /// Writes records down anew that are about fewer entries now: another run must not fill the others.
-    fn write_narrowed(&mut self) {
-        for id in self.spares.take_narrowed() {
+    /// Writes records down anew that were edited: another run must fill no entry that they are no longer
+    /// about, nor miss one that they are about now.
+    fn write_edited(&mut self) {
+        for id in self.spares.take_edited() {
             let Some(record) = self.spares.get(&id).map(|spare| spare.record.clone()) else {
                 continue;
             };
@@ -345,7 +346,7 @@ impl Keeper {
     pub(super) fn plan_spares(&mut self) {
         self.forget_moot();
         self.leave_unreachable();
-        self.write_narrowed();
+        self.write_edited();
         let mut looks = BTreeSet::new();
         let mut stores = BTreeSet::new();
         for id in self.spares.due(self.now.boot) {

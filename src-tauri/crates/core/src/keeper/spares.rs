@@ -30,8 +30,8 @@ pub(super) struct Spares {
     held: BTreeSet<RecordId>,
     /// Entries whose records changed.
     changed: BTreeSet<Target>,
-    /// Records that are about fewer entries than the journal may have it.
-    narrowed: BTreeSet<RecordId>,
+    /// Records that the journal may have otherwise.
+    edited: BTreeSet<RecordId>,
     /// Stores that a forgotten record was about.
     forgotten: BTreeSet<StoreId>,
     /// Records of which it was not asked since their last change whether they are moot.
@@ -169,13 +169,13 @@ impl Spares {
     }
 
     /// A record is about fewer entries now.
-    pub(super) fn was_narrowed(&mut self, id: &RecordId) {
-        self.narrowed.insert(id.clone());
+    pub(super) fn was_edited(&mut self, id: &RecordId) {
+        self.edited.insert(id.clone());
     }
 
-    /// Records that are about other entries since this was last asked.
-    pub(super) fn take_narrowed(&mut self) -> BTreeSet<RecordId> {
-        core::mem::take(&mut self.narrowed)
+    /// Records that were edited since this was last asked.
+    pub(super) fn take_edited(&mut self) -> BTreeSet<RecordId> {
+        core::mem::take(&mut self.edited)
     }
 
     /// The entry stands otherwise: its records may be moot.

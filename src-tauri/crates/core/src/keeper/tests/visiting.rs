@@ -222,6 +222,21 @@ fn shared_with_one_that_is_away(is_saved: bool) -> (World, Keeper) {
     (world, keeper)
 }
 
+/// It is there again, with what it held when it went.
+fn comes_back(world: &mut World, keeper: &mut Keeper) {
+    world.no_locks.clear();
+    let old = entry("slack", "at-0", "rt-0", world.now.wall.0);
+    world.others.insert(WORK.into(), BTreeMap::from([(old.key.clone(), old)]));
+    keeper.visit(work());
+    world.look(keeper);
+    world.pass(keeper, 4 * MINUTE);
+}
+
+/// The refresh token that it holds.
+fn held(world: &World) -> Option<Secret> {
+    world.others[&StoreId::from(WORK)][&EntryKey::from("slack|0")].pair.refresh.clone()
+}
+
 #[test]
 fn what_is_saved_in_one_folder_stays_owed_to_one_that_cannot_be_visited() {
     let (mut world, mut keeper) = shared_with_one_that_is_away(false);
@@ -229,15 +244,8 @@ fn what_is_saved_in_one_folder_stays_owed_to_one_that_cannot_be_visited() {
     let kept: Vec<_> = world.journal.values().collect();
     assert!(matches!(kept.as_slice(), [record] if matches!(record.stage, Stage::Answered(_))));
     assert!(!keeper.is_busy());
-    // It is there again.
-    world.no_locks.clear();
-    let old = entry("slack", "at-0", "rt-0", world.now.wall.0);
-    world.others.insert(WORK.into(), BTreeMap::from([(old.key.clone(), old)]));
-    keeper.visit(work());
-    world.look(&mut keeper);
-    world.pass(&mut keeper, 2 * MINUTE);
-    let held = &world.others[&StoreId::from(WORK)][&EntryKey::from("slack|0")];
-    assert_eq!(held.pair.refresh, secret("rt-1"));
+    comes_back(&mut world, &mut keeper);
+    assert_eq!(held(&world), secret("rt-1"));
     assert!(world.journal.is_empty());
 }
 
@@ -253,15 +261,9 @@ fn what_waits_for_a_store_that_is_away_is_renewed_with_the_rest() {
             world.entries.clear();
             world.look(&mut keeper);
         }
-        world.no_locks.clear();
-        let old = entry("slack", "at-0", "rt-0", world.now.wall.0);
-        world.others.insert(WORK.into(), BTreeMap::from([(old.key.clone(), old)]));
-        keeper.visit(work());
-        world.look(&mut keeper);
-        world.pass(&mut keeper, 4 * MINUTE);
-        let held = &world.others[&StoreId::from(WORK)][&EntryKey::from("slack|0")];
+        comes_back(&mut world, &mut keeper);
         let expected = if signed_out { "rt-0" } else { "rt-2" };
-        assert_eq!(held.pair.refresh, secret(expected), "never a spent one");
+        assert_eq!(held(&world), secret(expected), "never a spent one of ours");
         assert!(world.journal.is_empty(), "{:?}", world.journal);
     }
 }

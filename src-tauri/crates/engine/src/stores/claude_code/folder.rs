@@ -332,9 +332,8 @@ mod tests {
         let with_separator = named(&home.join("work/"), Some(home), &own, true);
         assert_eq!(with_separator.0, "claude-code@~/work");
         let mut others = vec![service(Some(&secure), true), service(None, false)];
-        others.extend(
-            ["work", "~/work", "/home/ana/work/"].map(|said| service(Some(said.as_ref()), false)),
-        );
+        others
+            .extend(["work", "~/work", "/h/work/"].map(|said| service(Some(said.as_ref()), false)));
         for other in &others {
             assert_eq!(name(other, true), format!("claude-code@{other}:~/work"));
             assert_eq!(name(other, false), "claude-code@~/work", "a file is one store");
