@@ -52,7 +52,7 @@ pub(crate) fn run(env: Env, json: bool) -> anyhow::Result<u8> {
                 Ok(Some(next)) => begin = next,
                 Ok(None) => return Ok(0),
                 // What the one before knew is not written yet: it is waited for.
-                Err(fault) if is_our_own_disk(&fault) => {
+                Err(fault) if is_our_own_disk(&fault, anew) => {
                     complain(&format!("{fault:#}; trying again"));
                     tokio::select! {
                         () = tokio::time::sleep(AGAIN) => {}
@@ -75,11 +75,14 @@ struct Begin {
     anew: bool,
 }
 
-/// Whether a keeper of this process can't begin because the disk of our own files does not answer.
-fn is_our_own_disk(fault: &anyhow::Error) -> bool {
+/// Whether a keeper of this process can't begin because the disk of our own files does not answer. `anew`:
+/// this process had the lock before, and on Windows its holder can't be told.
+fn is_our_own_disk(fault: &anyhow::Error, anew: bool) -> bool {
     match fault.downcast_ref::<OpenFault>() {
         Some(OpenFault::Silent(_)) => true,
-        Some(OpenFault::Lock(LockFault::Held { pid, .. })) => *pid == Some(std::process::id()),
+        Some(OpenFault::Lock(LockFault::Held { pid, .. })) => {
+            pid.map_or(anew, |pid| pid == std::process::id())
+        }
         Some(
             OpenFault::Paths(_)
             | OpenFault::Settings(_)

@@ -55,12 +55,16 @@ impl Keeper {
     pub(super) fn spend(&mut self, mark: TokenMark, next: Option<TokenMark>) {
         let at = self.now.wall;
         if let Some(next) = next {
-            // What was received last is good, even where a server gives an old token again.
-            self.facts.set_spent(next, None);
-            self.grants.set_older(next, false);
+            self.receive(next);
         }
         self.facts.set_spent(mark, Some(Spent { next, at }));
         self.grants.set_older(mark, true);
+    }
+
+    /// What was received last is good, even where a server gives an old token again.
+    pub(super) fn receive(&mut self, mark: TokenMark) {
+        self.facts.set_spent(mark, None);
+        self.grants.set_older(mark, false);
     }
 
     /// Where the tokens are that took the place of the spent one this grant holds.
@@ -131,6 +135,18 @@ impl Keeper {
                 && self.infos.contains_key(&target.store)
                 && self.may_still_hold(&target.store)
         })
+    }
+
+    /// Whether an entry may hold the token that took the place of this spent one, be it one that nothing
+    /// can be copied from now, or one of a store that is not looked at.
+    pub(super) fn may_be_held(&self, spent: TokenMark) -> bool {
+        let Some(newest) = self.facts.newest_after(spent) else { return false };
+        self.grants.holding(newest).next().is_some()
+            || self.facts.each().any(|(target, facts)| {
+                facts.refresh == Some(newest)
+                    && !self.is_readable(&target.store)
+                    && self.may_still_hold(&target.store)
+            })
     }
 
     /// Whether what this store held when it was last seen may be there still, although it can't be read:

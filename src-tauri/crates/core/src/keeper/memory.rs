@@ -150,6 +150,11 @@ impl Memory {
         self.facts.spent.contains_key(&mark)
     }
 
+    /// When it was, on the wall clock; `None`: it was not.
+    pub(super) fn spent_at(&self, mark: TokenMark) -> Option<Wall> {
+        self.facts.spent.get(&mark).map(|spent| spent.at)
+    }
+
     /// Whether the one refresh token came in the place of the other.
     pub(super) fn are_of_one_sign_in(&self, one: TokenMark, other: TokenMark) -> bool {
         self.facts.are_of_one_sign_in(one, other)

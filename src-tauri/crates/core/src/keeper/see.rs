@@ -58,7 +58,10 @@ impl Keeper {
     /// A store that is as it was when a first sign-in was announced, and has no entry for it: whoever
     /// announced it made nothing. What is written there from now on says nothing of that sign-in.
     fn nothing_was_made(&mut self, store: &StoreId) {
-        let Some(Ok(view)) = self.stores.get(store) else { return };
+        // One that is away, or whose file is, says nothing of that.
+        let Some(Ok(view)) = self.stores.get(store).filter(|_| self.is_readable(store)) else {
+            return;
+        };
         let versions = [view.version, view.version_before];
         let unmade = self.spares.in_store(store).filter(|(target, spare)| {
             let over = spare.record.written_over;

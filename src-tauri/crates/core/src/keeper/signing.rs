@@ -420,6 +420,9 @@ impl Keeper {
             scope: gained.granted.scope.clone(),
         };
         let access = TokenMark::of(&self.mark_key, &tokens.access);
+        if let Some(refresh) = &tokens.refresh {
+            self.receive(TokenMark::of(&self.mark_key, refresh));
+        }
         let replaced = self.grants.get(&target).map(|g| g.entry.pair.clone()).unwrap_or_default();
         let sign_in_days = self.profiles.of(&gained.enrolment.server_url).1.sign_in_life_days;
         let by_profile = sign_in_days.map(|days| Millis::hours(days.saturating_mul(24)));

@@ -189,6 +189,15 @@ impl Keeper {
                     if rotated && !self.facts.is_spent(record.mark) {
                         self.spend(record.mark, refresh);
                     }
+                    // The end may have come before the facts of a sign-in were written.
+                    let is_newer = |mark: &TokenMark| {
+                        self.facts.spent_at(*mark).is_some_and(|spent| spent <= record.at)
+                    };
+                    if let Some(refresh) =
+                        refresh.filter(is_newer).filter(|_| record.enrolment.is_some())
+                    {
+                        self.receive(refresh);
+                    }
                     self.is_lost_no_longer(record.mark);
                     for (target, _) in &record.replaced {
                         let facts = self.facts_mut(target);
@@ -492,18 +501,20 @@ impl Keeper {
     fn was_spent_meanwhile(&mut self, record: &Record) -> bool {
         let refresh = record.stage.tokens().and_then(|tokens| tokens.refresh.as_ref());
         let mark = refresh.map(|token| TokenMark::of(&self.mark_key, token));
-        let Some(mark) = mark.filter(|mark| self.facts.is_spent(*mark)) else { return false };
+        // A person's new sign-in is what was received last.
+        let mark = mark.filter(|mark| record.enrolment.is_none() && self.facts.is_spent(*mark));
+        let Some(mark) = mark else { return false };
         let is_its_own = |target: &Target| record.replaced.iter().any(|(t, _)| t == target);
         match self.newest(mark, &record.client_id, &is_its_own) {
             Some(Newer::Known(tokens, _)) => {
                 self.spares.edit(&record.id, |spare| spare.record.stage = Stage::Answered(*tokens));
                 self.keep_in_journal(&record.id);
             }
-            Some(Newer::OutOfReach) => {
+            None if !self.may_be_held(mark) => self.forget(Vec::from([record.id.clone()])),
+            Some(Newer::OutOfReach) | None => {
                 let again = self.now.boot + UNTIL_IN_REACH;
                 self.spares.edit(&record.id, |spare| spare.wait_until = Some(again));
             }
-            None => self.forget(Vec::from([record.id.clone()])),
         }
         true
     }

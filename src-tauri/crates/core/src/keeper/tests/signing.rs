@@ -2,7 +2,7 @@
 
 use super::{waking::until_effect, *};
 use crate::{
-    ids::Door,
+    ids::{Door, TokenMark},
     signin::{Page, RedirectWish},
     store::SignIns,
 };
@@ -687,6 +687,61 @@ fn a_first_sign_in_that_no_store_took_is_saved_though_its_client_writes_there_me
         world.pass(&mut keeper, 2 * MINUTE);
         assert_eq!(held(&world), secret("rt-signed"), "ends: {ends}");
     }
+}
+
+#[test]
+fn a_sign_in_that_brings_a_token_which_was_spent_before_is_a_sign_in() {
+    for ends in [true, false] {
+        let mut world = World::new();
+        world.mode = Mode::OnRequest;
+        world.entries.clear();
+        let mark = |token| TokenMark::of(&MarkKey([1; 32]), &Secret::new(token));
+        let spent = crate::facts::Spent { next: Some(mark("rt-gone")), at: world.now.wall };
+        world.facts.spent.insert(mark("rt-signed"), spent);
+        let mut keeper = world.start();
+        let wish = named("notion", "https://mcp.example/mcp");
+        keeper.handle(Input::Act(Action::Reconnect(wish)), world.now);
+        world.settle(&mut keeper);
+        world.bring(&mut keeper, "code=good");
+        if ends {
+            until_effect(&mut world, &mut keeper, |effect| matches!(effect, Effect::Write { .. }));
+            world.facts.spent.insert(mark("rt-signed"), spent);
+            keeper = world.start();
+        }
+        world.settle(&mut keeper);
+        world.pass(&mut keeper, 2 * MINUTE);
+        assert_eq!(held(&world), secret("rt-signed"), "ends: {ends}");
+        assert_eq!(keeper.snapshot().rows[0].health, Health::Healthy, "ends: {ends}");
+    }
+}
+
+#[test]
+fn a_first_sign_in_is_not_brought_back_because_its_store_was_away_at_one_look() {
+    let mut world = World::new();
+    world.mode = Mode::OnRequest;
+    let mut keeper = world.start();
+    // Its file has gone from a folder that is there, so that the store is known to have been one.
+    world.sign_ins = SignIns::None;
+    world.look(&mut keeper);
+    world.pass(&mut keeper, 2_000);
+    world.look(&mut keeper);
+    let wish = named("notion", "https://mcp.example/mcp");
+    keeper.handle(Input::Act(Action::Reconnect(wish)), world.now);
+    world.settle(&mut keeper);
+    world.bring(&mut keeper, "code=good");
+    let is_write = |effect: &Effect| matches!(effect, Effect::Write { .. });
+    let write = until_effect(&mut world, &mut keeper, is_write);
+    world.perform(write);
+    drop(keeper);
+    // The person signed out of it, and then its disk is away: as when it was announced, there is no file.
+    world.entries.clear();
+    world.sign_ins = SignIns::Away;
+    let mut keeper = world.start();
+    world.pass(&mut keeper, MINUTE);
+    world.sign_ins = SignIns::Read;
+    world.look(&mut keeper);
+    world.pass(&mut keeper, 2 * MINUTE);
+    assert_eq!(held(&world), None);
 }
 
 #[test]

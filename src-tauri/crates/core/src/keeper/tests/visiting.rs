@@ -1,7 +1,7 @@
 //! Stores that are visited to finish what the journal holds for them.
 
 use super::*;
-use crate::journal::Stage;
+use crate::{ids::TokenMark, journal::Stage};
 
 const WORK: &str = "claude-code@~/team";
 
@@ -266,6 +266,29 @@ fn what_waits_for_a_store_that_is_away_is_renewed_with_the_rest() {
         assert_eq!(held(&world), secret(expected), "never a spent one of ours");
         assert!(world.journal.is_empty(), "{:?}", world.journal);
     }
+}
+
+#[test]
+fn what_waits_for_a_store_goes_on_waiting_while_nothing_can_be_copied_from_who_holds_the_newest() {
+    let (mut world, mut keeper) = shared_with_one_that_is_away(false);
+    world.act(&mut keeper, Action::Renew("claude-code/slack".into()));
+    world.pass(&mut keeper, 2 * MINUTE);
+    let target = Target { store: STORE.into(), key: "slack|0".into() };
+    let refusal = crate::facts::Refusal {
+        mark: TokenMark::of(&MarkKey([1; 32]), &Secret::new("rt-2")),
+        code: crate::facts::INVALID_CLIENT.into(),
+        at: world.now.wall,
+        confirmed: true,
+        client_id: Some("cl".into()),
+        secret: None,
+        before: None,
+    };
+    keeper.facts_mut(&target).refusal = Some(refusal);
+    comes_back(&mut world, &mut keeper);
+    assert_eq!((held(&world), world.journal.len()), (secret("rt-0"), 1));
+    keeper.facts_mut(&target).refusal = None;
+    world.pass(&mut keeper, 4 * MINUTE);
+    assert_eq!((held(&world), world.journal.len()), (secret("rt-2"), 0));
 }
 
 #[test]
